@@ -1,0 +1,101 @@
+"""Every failure that we expect, as one sentence for the person who reads it.
+
+    EfoError
+    ├── SettingsError              an environment variable holds what it cannot
+    ├── OlsError
+    │   ├── OlsUnreachable         no connection, or none that answers in time
+    │   ├── OlsRefused             OLS answered, and asking again would not help
+    │   ├── UnknownOntology        OLS does not hold the ontology, or holds it empty
+    │   ├── PageRejected           a page that never became acceptable, with its rows
+    │   ├── IncompleteDownload     pages that do not make the whole that was announced
+    │   └── ReleaseChanged         another release came up while we were downloading
+    ├── PageStoreError             the page store cannot be read, written or trusted
+    └── WarehouseError
+        ├── DatabaseUnavailable    PostgreSQL is down or out of reach
+        ├── DatabaseRefused        a password, a privilege, a read-only server
+        ├── DatabaseFull           no space left where PostgreSQL keeps its data
+        ├── SchemaDrift            a table of ours whose columns someone changed
+        ├── LoadInProgress         another process is loading into the same schema
+        ├── NothingStaged          there is no staged load to audit or publish
+        ├── AuditNotPassed         a blocking check failed, or was never run, for this load
+        └── PublicationRefused     a partial, foreign or outdated load
+
+A message says what is wrong and where, what was kept, and what to do next. It never holds a
+credential. Failures that are not listed here are defects of ours and keep their traceback.
+"""
+
+
+class EfoError(Exception):
+    """An expected failure whose text is meant to be read on its own."""
+
+
+class SettingsError(EfoError):
+    """An environment variable holds a value that it cannot take."""
+
+
+class OlsError(EfoError):
+    """The Ontology Lookup Service did not give what was asked."""
+
+
+class OlsUnreachable(OlsError):
+    """No connection to OLS, or none that answers in time."""
+
+
+class OlsRefused(OlsError):
+    """OLS answered in a way that asking again would not change."""
+
+
+class UnknownOntology(OlsError):
+    """OLS does not hold the ontology, or holds it empty."""
+
+
+class PageRejected(OlsError):
+    """One page never became acceptable; the message names its rows."""
+
+
+class IncompleteDownload(OlsError):
+    """The accepted pages do not make the whole that OLS announced."""
+
+
+class ReleaseChanged(OlsError):
+    """OLS served more than one release during the download."""
+
+
+class PageStoreError(EfoError):
+    """The page store cannot be read, written or trusted."""
+
+
+class WarehouseError(EfoError):
+    """PostgreSQL, or what stands in it, does not allow the step."""
+
+
+class DatabaseUnavailable(WarehouseError):
+    """PostgreSQL is down or out of reach."""
+
+
+class DatabaseRefused(WarehouseError):
+    """PostgreSQL refuses us: a password, a privilege, a read-only server."""
+
+
+class DatabaseFull(WarehouseError):
+    """No space is left where PostgreSQL keeps its data."""
+
+
+class SchemaDrift(WarehouseError):
+    """A table of ours is not as its specification says."""
+
+
+class LoadInProgress(WarehouseError):
+    """Another process is loading into the same schema."""
+
+
+class NothingStaged(WarehouseError):
+    """There is no staged load to audit or to publish."""
+
+
+class AuditNotPassed(WarehouseError):
+    """A blocking check failed, or was never run, for this load and content."""
+
+
+class PublicationRefused(WarehouseError):
+    """The load may not replace what is published."""
