@@ -7,6 +7,7 @@
     │   ├── OlsRefused             OLS answered, and asking again would not help
     │   ├── UnknownOntology        OLS does not hold the ontology, or holds it empty
     │   ├── PageRejected           a page that never became acceptable, with its rows
+    │   ├── RecordRejected         a class with a value that PostgreSQL can't hold as a key
     │   ├── IncompleteDownload     pages that do not make the whole that was announced
     │   └── ReleaseChanged         another release came up while we were downloading
     ├── PageStoreError             the page store cannot be read, written or trusted
@@ -51,6 +52,10 @@ class UnknownOntology(OlsError):
 
 class PageRejected(OlsError):
     """One page never became acceptable; the message names its rows."""
+
+
+class RecordRejected(OlsError):
+    """A class holds a value that PostgreSQL cannot index; the message names the class."""
 
 
 class IncompleteDownload(OlsError):

@@ -1,0 +1,315 @@
+"""From the JSON of OLS v2 classes to the rows of four tables, in one pass.
+
+The row contract, which the table specifications of the warehouse name column by column:
+
+- `terms`: iri, curie, label, other_labels, definition, other_definitions, is_obsolete, is_root,
+  is_defining
+- `synonyms`: iri, synonym, scope, type, other_types, sources
+- `parent_edges`: child_iri, parent_iri, predicate
+- `xrefs`: iri, prefix, accession, relation, sources, url
+
+A value in OLS is a scalar, a list (nested, too), or a reification: an object that wraps the value
+and carries axioms about it. What can't become a row is counted with samples in `Findings`; nothing
+is dropped in silence. This module knows neither files nor PostgreSQL.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from efo_assets.errors import RecordRejected
+from efo_assets.ols.payload import parse
+
+Row: TypeAlias = tuple[Any, ...]
+Sink: TypeAlias = Callable[[Row], None]
+Axioms: TypeAlias = list[dict[str, Any]]
+
+OWL_THING = "http://www.w3.org/2002/07/owl#Thing"
+OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
+PREDICATES = {
+    "http://purl.obolibrary.org/obo/BFO_0000050": "part_of",
+    "http://purl.obolibrary.org/obo/RO_0002202": "develops_from",
+    "http://www.w3.org/2000/01/rdf-schema#subClassOf": "is_a_implied",
+}
+"""Relation IRI of `childRelationToParent` to the predicate of an edge; others keep their IRI."""
+PREFIX_ALIASES = {"MSH": "MESH"}
+"""Upper-cased prefix to the one spelling that we keep."""
+EXACT_EVIDENCE = "MONDO:equivalentTo"
+"""The source by which MONDO marks a cross reference as the same concept."""
+URL_PREFIX = "URL"
+KEY_LIMIT_BYTES = 2600
+"""PostgreSQL refuses index rows over 2,704 bytes; the rest is left to the key's other columns."""
+SAMPLES_KEPT = 5
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+class LinkedEntity(msgspec.Struct, gc=False):
+    """What OLS knows of an entity that a class mentions; only its link is of use here."""
+
+    url: Any = None
+
+
+class OlsClass(msgspec.Struct, gc=False):
+    """The fields of a v2 class that become rows; msgspec skips all others."""
+
+    iri: str
+    curie: Any = None
+    label: Any = None
+    definition: Any = msgspec.field(default=None, name="http://purl.obolibrary.org/obo/IAO_0000115")
+    exact: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasExactSynonym")
+    related: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasRelatedSynonym")
+    narrow: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasNarrowSynonym")
+    broad: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasBroadSynonym")
+    alternative: Any = msgspec.field(
+        default=None, name="http://www.ebi.ac.uk/efo/alternative_term"
+    )
+    xrefs: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasDbXref")
+    direct_parent: Any = msgspec.field(default=None, name="directParent")
+    hierarchical_parent: Any = msgspec.field(default=None, name="hierarchicalParent")
+    is_obsolete: Any = msgspec.field(default=False, name="isObsolete")
+    is_defining: Any = msgspec.field(default=False, name="isDefiningOntology")
+    linked_entities: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="linkedEntities")
+
+
+class _ClassPage(msgspec.Struct, gc=False):
+    elements: list[OlsClass]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was left out or mended on the way, by kind, with the first samples of each."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, kind: str, sample: str, times: int = 1) -> None:
+        """Count `times` findings of `kind` and keep the sample if there is room."""
+        self.counts[kind] += times
+        kept = self.samples.setdefault(kind, [])
+        if len(kept) < SAMPLES_KEPT:
+            kept.append(sample[:300])
+
+
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Where the rows of each table go."""
+
+    terms: Sink
+    synonyms: Sink
+    parent_edges: Sink
+    xrefs: Sink
+
+
+def decode_page(body: bytes, sinks: Sinks, findings: Findings, most: int | None = None) -> int:
+    """Send the rows of one decoded v2 page to their sinks; return the number of terms.
+
+    Args:
+        body: the JSON text of a page, not compressed.
+        sinks: one callable per table, called once per row.
+        findings: receives what was left out or mended.
+        most: decode only the first classes of the page.
+
+    Raises:
+        PayloadError: the body is no v2 page.
+        RecordRejected: a value can't be a key in PostgreSQL; the message names the class.
+    """
+    page, replaced = parse(body, _ClassPage)
+    if replaced:
+        findings.note("text_replaced", "lone surrogates in a page", replaced)
+    # Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text.
+    reader = _ClassReader(sinks, findings, may_hold_nul=b"\\u0000" in body)
+    return sum(reader.read(found) for found in page.elements[:most])
+
+
+class _ClassReader:
+    """Turns the classes of one page into rows."""
+
+    def __init__(self, sinks: Sinks, findings: Findings, *, may_hold_nul: bool) -> None:
+        self._sinks = sinks
+        self._findings = findings
+        self._may_hold_nul = may_hold_nul
+        self._iri = ""
+
+    def read(self, found: OlsClass) -> int:
+        """Emit all rows of one class; 1, or 0 for `owl#Thing`, which is no term."""
+        if found.iri == OWL_THING:
+            self._findings.note("owl_thing", found.iri)
+            return 0
+        self._iri = self._key("iri", self._clean(found.iri))
+        edges = self._edges(found)
+        self._term(found, is_root=not edges)
+        for parent, predicate in edges:
+            self._sinks.parent_edges((self._iri, parent, predicate))
+        self._synonyms(found)
+        if found.xrefs is not None:
+            self._xrefs(found)
+        return 1
+
+    def _term(self, found: OlsClass, *, is_root: bool) -> None:
+        label, other_labels = _chosen(self._texts(found.label), shortest=True)
+        definition, other_definitions = _chosen(self._texts(found.definition), shortest=False)
+        curie = next(self._texts(found.curie), None)
+        is_obsolete = found.is_obsolete is True
+        self._sinks.terms(
+            (
+                self._iri,
+                curie and self._key("curie", curie),
+                label and self._key("label", label),
+                other_labels,
+                definition,
+                other_definitions,
+                is_obsolete,
+                is_root and not is_obsolete,
+                found.is_defining is True,
+            )
+        )
+
+    def _edges(self, found: OlsClass) -> list[tuple[str, str]]:
+        """Parent and predicate of each edge, each once, in a stable order."""
+        if found.direct_parent is None and found.hierarchical_parent is None:
+            return []
+        edges = {(parent, "is_a"): None for parent, _ in self._values(found.direct_parent)}
+        for parent, axioms in self._values(found.hierarchical_parent):
+            for predicate in _relations(axioms):
+                known = predicate in ("is_a", "is_a_implied") and (parent, "is_a") in edges
+                if not known:
+                    edges[parent, predicate] = None
+        return [
+            (self._key("parent", parent), predicate)
+            for parent, predicate in edges
+            if parent != OWL_THING
+        ]
+
+    def _synonyms(self, found: OlsClass) -> None:
+        for scope, value in (
+            ("related", found.related),
+            ("narrow", found.narrow),
+            ("broad", found.broad),
+        ):
+            if value is not None:
+                self._scoped_synonyms(scope, value)
+        if found.exact is not None or found.alternative is not None:
+            self._scoped_synonyms("exact", [found.exact, found.alternative])
+
+    def _scoped_synonyms(self, scope: str, value: Any) -> None:
+        merged: dict[str, tuple[set[str], set[str]]] = {}
+        for text, axioms in self._values(value):
+            types, sources = merged.setdefault(text, (set(), set()))
+            for axiom in axioms:
+                types.update(self._texts(axiom.get(f"{OBO_IN_OWL}hasSynonymType")))
+                sources.update(self._texts(axiom.get(f"{OBO_IN_OWL}hasDbXref")))
+        for text, (types, sources) in merged.items():
+            first, *others = sorted(types) or [None]
+            self._sinks.synonyms(
+                (self._iri, self._key("synonym", text), scope, first, others, sorted(sources))
+            )
+
+    def _xrefs(self, found: OlsClass) -> None:
+        merged: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
+        links = _links(found.linked_entities)
+        for value, axioms in self._values(found.xrefs):
+            prefix, accession = self._split(value)
+            sources, urls = merged.setdefault((prefix, accession), (set(), set()))
+            urls.update([value] if prefix == URL_PREFIX else self._link(links, value))
+            for axiom in axioms:
+                sources.update(self._texts(axiom.get(f"{OBO_IN_OWL}source")))
+        for (prefix, accession), (sources, urls) in merged.items():
+            relation = "exact" if EXACT_EVIDENCE in sources else "xref"
+            key = self._key("cross reference", accession)
+            url = min(urls, default=None)
+            self._sinks.xrefs((self._iri, prefix, key, relation, sorted(sources), url))
+
+    def _split(self, value: str) -> tuple[str, str]:
+        """Prefix and accession; URLs get a prefix of their own, a malformed value an empty one."""
+        if value.startswith(("http://", "https://")):
+            return URL_PREFIX, value
+        prefix, colon, accession = value.partition(":")
+        prefix, accession = prefix.strip().upper(), accession.strip()
+        if not (colon and prefix and accession):
+            self._findings.note("malformed_xref", f"{self._iri}: {value}")
+            return "", value
+        return PREFIX_ALIASES.get(prefix, prefix), accession
+
+    def _link(self, links: dict[str, LinkedEntity], value: str) -> list[str]:
+        entity = links.get(value)
+        return list(self._texts(entity.url)) if entity is not None else []
+
+    def _values(self, value: Any, axioms: Axioms | None = None) -> Iterator[tuple[str, Axioms]]:
+        """Every text of a value with the axioms about it, whatever its shape."""
+        if isinstance(value, str):
+            if value:
+                yield (self._clean(value) if self._may_hold_nul else value), axioms or []
+        elif isinstance(value, list):
+            for item in value:
+                yield from self._values(item, axioms)
+        elif isinstance(value, dict):
+            if "value" in value:
+                yield from self._values(value["value"], _axioms(value) or axioms)
+            else:
+                self._findings.note("anonymous_node", f"{self._iri}: {sorted(value)[:3]}")
+        elif value is not None:
+            yield _scalar_text(value), axioms or []
+
+    def _texts(self, value: Any) -> Iterator[str]:
+        return (text for text, _ in self._values(value))
+
+    def _clean(self, text: str) -> str:
+        if "\0" not in text:
+            return text
+        self._findings.note("text_replaced", f"{self._iri}: {text!r}")
+        return text.replace("\0", REPLACEMENT)
+
+    def _key(self, what: str, text: str) -> str:
+        # A character is 4 bytes at most: only a text this long is worth encoding.
+        if len(text) * 4 <= KEY_LIMIT_BYTES or len(text.encode()) <= KEY_LIMIT_BYTES:
+            return text
+        raise RecordRejected(
+            f"The class {self._iri[:200]} has a {what} of {len(text.encode()):,} bytes "
+            f"({text[:60]!r}…), and PostgreSQL indexes {KEY_LIMIT_BYTES:,} at most: nothing was "
+            f"published, the pages are kept; report the class to the ontology's editors."
+        )
+
+
+def _chosen(texts: Iterator[str], *, shortest: bool) -> tuple[str | None, list[str]]:
+    """The shortest (or longest) of the distinct texts, ties by code point; the others sorted.
+
+    OLS gives no order among several labels or definitions, so the rule must not depend on one.
+    """
+    distinct = sorted(set(texts))
+    if len(distinct) <= 1:
+        return (distinct[0] if distinct else None), []
+    chosen = min(distinct, key=lambda text: len(text) if shortest else -len(text))
+    distinct.remove(chosen)
+    return chosen, distinct
+
+
+def _relations(axioms: Axioms) -> list[str]:
+    """The predicates that the axioms of a hierarchicalParent name; is_a where they name none."""
+    named = [axiom["childRelationToParent"] for axiom in axioms if "childRelationToParent" in axiom]
+    flat = [iri for name in named for iri in (name if isinstance(name, list) else [name])]
+    return [PREDICATES.get(iri, iri) for iri in flat if isinstance(iri, str)] or ["is_a"]
+
+
+def _axioms(reification: dict[str, Any]) -> Axioms:
+    given = reification.get("axioms")
+    listed = given if isinstance(given, list) else [given]
+    return [axiom for axiom in listed if isinstance(axiom, dict)]
+
+
+def _links(raw: msgspec.Raw) -> dict[str, LinkedEntity]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, LinkedEntity]) if bytes(raw) else {}
+    except msgspec.ValidationError:
+        return {}
+
+
+def _scalar_text(value: object) -> str:
+    """Booleans as OLS's literals spell them, whole floats without their `.0`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
