@@ -65,8 +65,6 @@ class Settings:
     data_dir: Path = Path(".efo")
     allow_shrink: bool = False
     """Publish although the load is much smaller than what is published."""
-    crash_point: str | None = None
-    """Kill the process at this point of the engine (for the tests of faults)."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -92,7 +90,6 @@ class Settings:
             schema=_schema(read.get("EFO_SCHEMA", defaults.schema)),
             data_dir=Path(read.get("EFO_DATA_DIR", str(defaults.data_dir))).expanduser().absolute(),
             allow_shrink=_switch("EFO_ALLOW_SHRINK", read),
-            crash_point=read.get("EFO_CRASH_POINT"),
         )
 
 
@@ -161,3 +158,8 @@ def _switch(name: str, read: Mapping[str, str]) -> bool:
     if text in ("0", "false", "no", "off"):
         return False
     raise SettingsError(f"{name} takes 1 or 0; it holds {text[:40]!r}.")
+
+
+def crash_point_in_force() -> str | None:
+    """Where `EFO_CRASH_POINT` wants the process killed; for tests of faults alone."""
+    return os.environ.get("EFO_CRASH_POINT")

@@ -63,9 +63,7 @@ class OlsClass(msgspec.Struct, gc=False):
     related: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasRelatedSynonym")
     narrow: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasNarrowSynonym")
     broad: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasBroadSynonym")
-    alternative: Any = msgspec.field(
-        default=None, name="http://www.ebi.ac.uk/efo/alternative_term"
-    )
+    alternative: Any = msgspec.field(default=None, name="http://www.ebi.ac.uk/efo/alternative_term")
     xrefs: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasDbXref")
     direct_parent: Any = msgspec.field(default=None, name="directParent")
     hierarchical_parent: Any = msgspec.field(default=None, name="hierarchicalParent")
@@ -202,7 +200,8 @@ class _ClassReader:
                 types.update(self._texts(axiom.get(f"{OBO_IN_OWL}hasSynonymType")))
                 sources.update(self._texts(axiom.get(f"{OBO_IN_OWL}hasDbXref")))
         for text, (types, sources) in merged.items():
-            first, *others = sorted(types) or [None]
+            ordered = sorted(types)
+            first, others = (ordered[0] if ordered else None), ordered[1:]
             self._sinks.synonyms(
                 (self._iri, self._key("synonym", text), scope, first, others, sorted(sources))
             )

@@ -1,0 +1,205 @@
+"""The audit: SQL checks over a load, and verdicts bound to the content that they saw.
+
+A check is a `.sql` file that selects one row: the number of offenders and samples of them. It
+passes with none. A verdict is stored in `efo_meta.verdicts` with the hash of all staged rows; the
+publisher accepts no other proof. New checks are entries in `CHECKS`.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from efo_assets.warehouse.load import Content, Load, content
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.tables import TERMS
+
+SHRINK_TERMS = 0.02
+"""A release that loses more of its terms than this is refused."""
+SHRINK_OTHERS = 0.10
+"""The same for synonyms, edges and cross references."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question about a staged table whose good answer is "no offenders"."""
+
+    name: str
+    table: str
+    """The staged table that it is about."""
+    description: str
+    blocking: bool = True
+    overridable: bool = False
+    """Whether EFO_ALLOW_SHRINK lets a load pass all the same."""
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("terms_are_complete", "terms", "As many terms as OLS announced, counted apart."),
+    Check("terms_are_unique", "terms", "No IRI stands twice."),
+    Check("terms_have_labels", "terms", "No term is without a label."),
+    Check(
+        "terms_did_not_shrink",
+        "terms",
+        f"At most {SHRINK_TERMS:.0%} fewer terms than in the published release.",
+        overridable=True,
+    ),
+    Check("synonyms_have_terms", "synonyms", "Every synonym belongs to a staged term."),
+    Check("synonyms_are_unique", "synonyms", "One row per term, scope and synonym."),
+    Check(
+        "synonyms_did_not_shrink",
+        "synonyms",
+        f"At most {SHRINK_OTHERS:.0%} fewer synonyms than in the published release.",
+        overridable=True,
+    ),
+    Check("edges_have_terms", "parent_edges", "Both ends of every edge are staged terms."),
+    Check("edges_are_unique", "parent_edges", "One row per child, parent and relation."),
+    Check("edges_have_no_cycle", "parent_edges", "No term is its own ancestor over is_a."),
+    Check(
+        "edges_did_not_shrink",
+        "parent_edges",
+        f"At most {SHRINK_OTHERS:.0%} fewer edges than in the published release.",
+        overridable=True,
+    ),
+    Check("xrefs_have_terms", "xrefs", "Every cross reference belongs to a staged term."),
+    Check("xrefs_are_unique", "xrefs", "One row per term, prefix and accession."),
+    Check(
+        "xrefs_did_not_shrink",
+        "xrefs",
+        f"At most {SHRINK_OTHERS:.0%} fewer cross references than in the published release.",
+        overridable=True,
+    ),
+    Check(
+        "edges_are_not_dangling",
+        "parent_edges",
+        "Every parent is a listed class; the others are kept aside in `dangling_edges`.",
+        blocking=False,
+    ),
+    Check(
+        "values_are_well_formed",
+        "terms",
+        "No value was left out or mended while decoding.",
+        blocking=False,
+    ),
+    Check(
+        "labels_are_unique",
+        "terms",
+        "No two current terms have the same label.",
+        blocking=False,
+    ),
+)
+BLOCKING = tuple(check.name for check in CHECKS if check.blocking)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found in one load and content."""
+
+    check: Check
+    passed: bool
+    offenders: int
+    samples: list[Any]
+    overridden: bool = False
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """For the ledger and for Dagster's metadata."""
+        return {"samples": self.samples, "overridden": self.overridden}
+
+
+def audit(
+    connection: Connection,
+    load: Load,
+    *,
+    allow_shrink: bool = False,
+    checks: Iterable[Check] = CHECKS,
+) -> list[Verdict]:
+    """Run the checks over a load and store their verdicts with the hash of its content."""
+    with connection.transaction():
+        # One snapshot: the hash and all checks see the same rows.
+        connection.execute("set transaction isolation level repeatable read")
+        connection.execute(statement("bulk_session"))
+        seen = content(connection, load)
+        verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
+        for verdict in verdicts:
+            connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, seen))
+    for verdict in verdicts:
+        if not verdict.passed:
+            _log.warning("%s: %s offenders", verdict.check.name, f"{verdict.offenders:,}")
+    return verdicts
+
+
+def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:
+    offenders, samples = _offenders(connection, load, check)
+    overridden = bool(offenders) and allow and check.overridable
+    return Verdict(check, not offenders or overridden, offenders, samples, overridden)
+
+
+def _offenders(connection: Connection, load: Load, check: Check) -> tuple[int, list[Any]]:
+    if check.name.endswith("_did_not_shrink"):
+        return _shrinkage(connection, load, check)
+    if check.name == "edges_have_no_cycle":
+        return _cycles(connection, load)
+    query = statement(f"check_{check.name}", load=load.schema)
+    row = connection.execute(query, {"load_id": load.load_id}).fetchone()
+    return (int(row[0]), list(row[1] or [])) if row else (0, [])
+
+
+def _shrinkage(connection: Connection, load: Load, check: Check) -> tuple[int, list[Any]]:
+    """Rows missing against the published release, where they are too many."""
+    tolerated = SHRINK_TERMS if check.table == TERMS.staged_name else SHRINK_OTHERS
+    query = statement("shrinkage", staged=sql.Identifier(load.schema, check.table))
+    row = connection.execute(query, {"schema": load.target_schema, "table": check.table}).fetchone()
+    if row is None or row[0] is None:  # nothing is published yet, or only a part
+        return 0, []
+    published, staged = int(row[0]), int(row[1])
+    missing = published - staged
+    if missing <= published * tolerated:
+        return 0, []
+    return missing, [{"published": published, "staged": staged}]
+
+
+def _cycles(connection: Connection, load: Load) -> tuple[int, list[Any]]:
+    """Peel edges off whose child is no parent, or whose parent is no child, until none is left.
+
+    What can't be peeled off lies on a cycle, or between two.
+    """
+    connection.execute(statement("cycle_edges", load=load.schema))
+    connection.execute("analyze pg_temp.efo_cycle_edges")
+    peeled = 1
+    while peeled:
+        peeled = sum(
+            connection.execute(statement(f"cycle_peel_{side}")).rowcount
+            for side in ("leaves", "roots")
+        )
+    row = connection.execute(statement("cycle_rest")).fetchone()
+    connection.execute("drop table pg_temp.efo_cycle_edges")
+    return (int(row[0]), list(row[1] or [])) if row else (0, [])
+
+
+def _verdict_row(load: Load, verdict: Verdict, seen: Content) -> dict[str, Any]:
+    return {
+        "load_id": load.load_id,
+        "check_name": verdict.check.name,
+        "blocking": verdict.check.blocking,
+        "passed": verdict.passed,
+        "content_hash": seen.digest,
+        "offenders": verdict.offenders,
+        "detail": Jsonb(verdict.detail),
+    }
+
+
+def unproven(connection: Connection, load: Load, seen: Content) -> list[str]:
+    """The blocking checks without a passed verdict for this load and exactly this content."""
+    rows = connection.execute(
+        "select check_name from efo_meta.verdicts"
+        " where load_id = %s and content_hash = %s and passed and blocking",
+        [load.load_id, seen.digest],
+    ).fetchall()
+    proven = {name for (name,) in rows}
+    return [name for name in BLOCKING if name not in proven]

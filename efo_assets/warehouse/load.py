@@ -1,0 +1,284 @@
+"""Loads: one schema of LOGGED tables per load, filled by binary COPY, sealed, superseded, dropped.
+
+A load goes from `staging` to `staged` (all tables are full and of one release) to `published`, and
+ends `dropped`. Its rows in `efo_meta` outlive its tables. This module knows neither OLS nor
+Dagster; what a load is made from reaches it as a `Source` and as files in COPY's binary format.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import psycopg
+from psycopg import sql
+from psycopg.copy import FileWriter
+from psycopg.types.json import Jsonb
+
+from efo_assets.crashpoints import crash_point
+from efo_assets.errors import NothingStaged, PageStoreError
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import copy_staged, create_staged, staged_hash, statement
+from efo_assets.warehouse.tables import TABLES, Table
+
+FORMAT_VERSION = 1
+"""Of the staged rows; a load of another version is never reused."""
+KEPT_FOR_DIAGNOSIS = 2
+"""Loads that never became a release and keep their tables."""
+COPY_CHUNK_BYTES = 1 << 17
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a load is made from: a release as OLS announced it, and how much of it."""
+
+    ontology: str
+    version: str | None
+    version_iri: str | None
+    loaded: str | None
+    fingerprint: str
+    url: str
+    expected_terms: int
+    """Rows that the table of terms must hold."""
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For people: `efo 3.92.0`."""
+        return f"{self.ontology} {self.version or '(no version)'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A load as `efo_meta.loads` knows it."""
+
+    load_id: str
+    target_schema: str
+    source: Source
+    state: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    findings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> str:
+        """The schema that holds its tables."""
+        return f"efo_load_{self.load_id}"
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it holds the first classes only."""
+        return self.source.limit is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Rows and hash of each table, equal for equal rows in any order."""
+
+    rows: Mapping[str, int]
+    hashes: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """All hashes in one text, by table."""
+        return " ".join(f"{name}={self.rows[name]}:{value}" for name, value in self.hashes.items())
+
+
+def begin(
+    connection: Connection, target_schema: str, source: Source, run_id: str | None = None
+) -> Load:
+    """Clear leftovers away, register a new load and make its empty tables.
+
+    The caller holds the writer's lock of `target_schema`, so that a load found in `staging` can
+    only be the rest of a process that died.
+    """
+    clear_leftovers(connection, target_schema)
+    stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%S")
+    load = Load(f"{stamp}_{secrets.token_hex(4)}", target_schema, source, "staging")
+    with connection.transaction():
+        connection.execute(statement("load_insert"), _load_row(load, run_id))
+        connection.execute(sql.SQL("create schema {}").format(sql.Identifier(load.schema)))
+        for table in TABLES:
+            connection.execute(create_staged(load.schema, table))
+        connection.execute(statement("dangling_edges", load=load.schema))
+    return load
+
+
+def _load_row(load: Load, run_id: str | None) -> dict[str, Any]:
+    source = load.source
+    return {
+        "load_id": load.load_id,
+        "target_schema": load.target_schema,
+        "ontology": source.ontology,
+        "version": source.version,
+        "version_iri": source.version_iri,
+        "loaded": source.loaded,
+        "fingerprint": source.fingerprint,
+        "source_url": source.url,
+        "format_version": FORMAT_VERSION,
+        "is_partial": load.is_partial,
+        "class_limit": source.limit,
+        "expected_terms": source.expected_terms,
+        "state": load.state,
+        "run_id": run_id,
+    }
+
+
+class CopyFiles:
+    """One file per table in COPY's binary format, written row by row without a connection."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[str, tuple[psycopg.Copy, BinaryIO]] = {}
+
+    @contextmanager
+    def writing(self, connection: Connection) -> Iterator[dict[str, psycopg.Copy]]:
+        """Give a `Copy` per staged table name; `write_row` on it appends to its file.
+
+        `connection` lends its type adapters alone, nothing is sent over it.
+
+        Raises:
+            PageStoreError: the folder can't be written, or its disk is full.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            yield {table.staged_name: self._writer(connection, table) for table in TABLES}
+            for copy, _ in self._open.values():
+                copy.finish(None)
+        except OSError as error:
+            raise PageStoreError(
+                f"COPY files cannot be written in {self._folder} ({error.strerror}): the pages are "
+                "kept and nothing was published; free space there, or set EFO_DATA_DIR."
+            ) from error
+        finally:
+            for _, file in self._open.values():
+                file.close()
+
+    def _writer(self, connection: Connection, table: Table) -> psycopg.Copy:
+        file = self.path(table).open("wb", buffering=1 << 18)
+        copy = psycopg.Copy(connection.cursor(), binary=True, writer=FileWriter(file))
+        copy.set_types(table.copy_types)
+        self._open[table.staged_name] = (copy, file)
+        return copy
+
+    def path(self, table: Table) -> Path:
+        """Where the rows of `table` are."""
+        return self._folder / f"{table.staged_name}.copy"
+
+    def remove(self) -> None:
+        """Delete the files and their folder."""
+        for table in TABLES:
+            self.path(table).unlink(missing_ok=True)
+        if self._folder.is_dir():
+            self._folder.rmdir()
+
+
+def copy_into(connection: Connection, load: Load, table: Table, path: Path) -> int:
+    """Stream a COPY file into the load's table; return the number of rows."""
+    with path.open("rb") as file, connection.cursor() as cursor:
+        with cursor.copy(copy_staged(load.schema, table)) as copy:
+            while chunk := file.read(COPY_CHUNK_BYTES):
+                copy.write(chunk)
+                crash_point("C6")
+        _log.info("staged %s rows in %s.%s", f"{cursor.rowcount:,}", load.schema, table.staged_name)
+        return cursor.rowcount
+
+
+def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Load:
+    """Put edges without a listed parent aside, gather statistics, and mark the load as staged."""
+    with connection.transaction():
+        connection.execute(statement("set_dangling_aside", load=load.schema))
+        counts = {
+            table.staged_name: _count(connection, load, table.staged_name) for table in TABLES
+        }
+        counts["dangling_edges"] = _count(connection, load, "dangling_edges")
+        connection.execute(
+            statement("load_seal"), [Jsonb(counts), Jsonb(dict(findings)), load.load_id]
+        )
+    for table in TABLES:
+        connection.execute(
+            sql.SQL("analyze {}").format(sql.Identifier(load.schema, table.staged_name))
+        )
+    return Load(load.load_id, load.target_schema, load.source, "staged", counts, dict(findings))
+
+
+def _count(connection: Connection, load: Load, name: str) -> int:
+    query = sql.SQL("select count(*) from {}").format(sql.Identifier(load.schema, name))
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def latest(connection: Connection, target_schema: str) -> Load:
+    """The newest load whose tables are complete and still there.
+
+    Raises:
+        NothingStaged: there is none; the message names the command that makes one.
+    """
+    found = _find(connection, "load_latest", [target_schema])
+    if found is None:
+        raise NothingStaged(
+            f"Nothing is staged for schema {target_schema}, so there is nothing to audit or "
+            "publish: run `dagster asset materialize -m efo_assets.definitions "
+            "--select '*efo_terms'`, which downloads, stages, audits and publishes."
+        )
+    return found
+
+
+def reusable(connection: Connection, target_schema: str, source: Source) -> Load | None:
+    """A staged load of exactly this source and format whose tables are still there, if any."""
+    found = _find(connection, "load_latest", [target_schema])
+    return found if found is not None and found.source == source else None
+
+
+def _find(connection: Connection, name: str, values: list[Any]) -> Load | None:
+    if connection.execute("select to_regclass('efo_meta.loads')").fetchone() == (None,):
+        return None
+    row = connection.execute(statement(name), [*values, FORMAT_VERSION]).fetchone()
+    if row is None:
+        return None
+    load_id, target_schema, state, counts, findings, *source = row
+    return Load(load_id, target_schema, Source(*source), state, counts, findings)
+
+
+def content(connection: Connection, load: Load) -> Content:
+    """Rows and hash of each staged table, computed now."""
+    found = {
+        table.staged_name: connection.execute(staged_hash(load.schema, table)).fetchone() or (0, "")
+        for table in TABLES
+    }
+    return Content(
+        {name: int(row[0]) for name, row in found.items()},
+        {name: str(row[1]) for name, row in found.items()},
+    )
+
+
+def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") -> list[str]:
+    """Drop the tables of loads that are dead or superseded; return their ids.
+
+    Dead: `staging`, since its process is gone. Superseded: published before the newest published
+    one, or staged and older than the newest `KEPT_FOR_DIAGNOSIS` that were never published.
+    """
+    rows = connection.execute(
+        statement("load_leftovers"),
+        {"schema": target_schema, "keep": keep, "kept": KEPT_FOR_DIAGNOSIS},
+    ).fetchall()
+    for (load_id,) in rows:
+        drop(connection, load_id)
+    return [load_id for (load_id,) in rows]
+
+
+def drop(connection: Connection, load_id: str) -> None:
+    """Drop a load's tables; what `efo_meta` knows of it stays."""
+    # DROP, not TRUNCATE: on a full disk it is the one statement that gives space back.
+    name = sql.Identifier(f"efo_load_{load_id}")
+    with connection.transaction():
+        connection.execute(sql.SQL("drop schema if exists {} cascade").format(name))
+        connection.execute(
+            "update efo_meta.loads set state = 'dropped' where load_id = %s", [load_id]
+        )
+    _log.info("dropped the tables of load %s", load_id)

@@ -1,0 +1,303 @@
+"""Connections: opening one, saying clearly why not, and what must hold before any work.
+
+Every connection of the project is made by `connect`. `prepared` checks privileges, encoding,
+server version and the columns of our tables, and makes `efo_meta`, before anything is downloaded.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+import psycopg
+import stamina
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from efo_assets.errors import (
+    DatabaseFull,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    LoadInProgress,
+    SchemaDrift,
+    WarehouseError,
+)
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.statements import key_constraints, statement
+from efo_assets.warehouse.tables import TABLES, Table
+
+Connection: TypeAlias = psycopg.Connection[TupleRow]
+
+CONNECT_TIMEOUT_S = 10
+CONNECT_PATIENCE_S = 15.0
+"""A server that is starting up is waited for this long, before anything is downloaded."""
+LOCK_TIMEOUT_MS = 5_000
+OLDEST_SERVER = 140_000
+"""hash_record_extended came with PostgreSQL 14."""
+NOTHING_LOST = "nothing was lost: downloaded pages and the published release stay as they are"
+
+_log = logging.getLogger(__name__)
+
+_SESSION_OPTIONS = {
+    "application_name": "efo_assets",
+    "client_encoding": "UTF8",
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    # A peer that vanished without a FIN is noticed within a minute.
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+_PASSING = re.compile(
+    "refused|starting up|shutting down|in recovery|No such file|timeout expired|too many clients"
+    "|remaining connection slots|closed the connection unexpectedly|Temporary failure"
+)
+_REFUSALS = (
+    (re.compile(r"password authentication failed|no password supplied|SASL"), "the password"),
+    (re.compile(r'role "[^"]*" (does not exist|is not permitted)'), "the role"),
+    (re.compile(r'database "[^"]*" does not exist'), "the database name"),
+    (re.compile(r"no pg_hba.conf entry|Peer authentication failed"), "this client (pg_hba.conf)"),
+    (re.compile(r"SSL|certificate"), "the encryption of the link"),
+    (re.compile(r"could not translate host name|resolve host"), "the host name"),
+    (re.compile(r"permission denied"), "the privilege to connect"),
+)
+
+
+def connect(target: DatabaseTarget, *, patience_s: float = CONNECT_PATIENCE_S) -> Connection:
+    """Open a connection in autocommit, with time limits and a search path of our own.
+
+    Raises:
+        DatabaseRefused: PostgreSQL answered no; asking again would not help.
+        DatabaseUnavailable: no answer within `patience_s` seconds.
+    """
+    options = {**_SESSION_OPTIONS, **target.parameters}
+    with _connection_failures(target):
+        for attempt in stamina.retry_context(
+            on=_is_passing, attempts=None, timeout=patience_s, wait_initial=0.1, wait_max=2.0
+        ):
+            with attempt:
+                connection = psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
+    _set_up(connection)
+    return connection
+
+
+def _is_passing(error: Exception) -> bool:
+    return isinstance(error, psycopg.OperationalError) and bool(_PASSING.search(str(error)))
+
+
+@contextmanager
+def _connection_failures(target: DatabaseTarget) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        reason = _first_line(error, target.parameters)
+        for pattern, what in _REFUSALS:
+            if pattern.search(str(error)):
+                raise DatabaseRefused(
+                    f"PostgreSQL at {target.place} does not accept {what} ({reason}): "
+                    f"{NOTHING_LOST}; correct EFO_DATABASE_URL and run again."
+                ) from None
+        raise DatabaseUnavailable(
+            f"PostgreSQL at {target.place} cannot be reached ({reason}): {NOTHING_LOST}; "
+            f"start it or correct EFO_DATABASE_URL, then run again."
+        ) from None
+
+
+def _first_line(error: psycopg.Error, parameters: Mapping[str, str]) -> str:
+    """The gist of libpq's message, without the password should it ever hold one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    gist = lines[-1].split("FATAL:")[-1].strip() if lines else type(error).__name__
+    return gist.replace(parameters.get("password") or "\0", "***")[:300]
+
+
+def _set_up(connection: Connection) -> None:
+    # Names are always qualified: a function planted in a schema on the path is never ours.
+    connection.execute("set search_path = pg_catalog")
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set statement_timeout = 0")
+    connection.execute("set idle_in_transaction_session_timeout = '10min'")
+    connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_MS)))
+
+
+@contextmanager
+def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
+    """Turn what PostgreSQL raises while `doing` something into one sentence of ours."""
+    try:
+        yield
+    except (pg.DiskFull, pg.OutOfMemory) as error:
+        raise DatabaseFull(
+            f"PostgreSQL at {target.place} has no space left while {doing} ({_gist(error)}): "
+            f"{NOTHING_LOST}; free some and run again."
+        ) from error
+    except pg.LockNotAvailable as error:
+        raise LoadInProgress(
+            f"Another session holds a lock in {target.place} that {doing} needs, for longer than "
+            f"{LOCK_TIMEOUT_MS / 1000:.0f} s: {NOTHING_LOST}; end that session or run again later."
+        ) from error
+    except (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction) as error:
+        raise DatabaseRefused(
+            f"PostgreSQL at {target.place} does not allow {doing} ({_gist(error)}): "
+            f"{NOTHING_LOST}; grant what is missing and run again."
+        ) from error
+    except (pg.AdminShutdown, pg.CrashShutdown, psycopg.InterfaceError) as error:
+        raise _lost(target, doing, error) from error
+    except psycopg.OperationalError as error:
+        if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
+            raise _lost(target, doing, error) from error
+        raise WarehouseError(f"PostgreSQL failed while {doing}: {_gist(error)}.") from error
+
+
+def _lost(target: DatabaseTarget, doing: str, error: psycopg.Error) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"The connection to PostgreSQL at {target.place} was lost while {doing} "
+        f"({_first_line(error, target.parameters)}): {NOTHING_LOST}; run again."
+    )
+
+
+def _gist(error: psycopg.Error) -> str:
+    return (error.diag.message_primary or str(error)).strip()[:300]
+
+
+def prepared(connection: Connection, schema: str) -> None:
+    """Check all that a load needs of this server, and make `efo_meta` and the target schema.
+
+    Raises:
+        DatabaseRefused: version, encoding, read-only server or a missing privilege; the message
+            names the GRANT.
+        SchemaDrift: a published table isn't as its specification says; the message lists how.
+    """
+    for check in (_check_server, _check_privileges, _check_columns):
+        check(connection, schema)
+    with connection.transaction():
+        # CREATE … IF NOT EXISTS is no atomic step: two first runs at once would collide.
+        connection.execute("select pg_advisory_xact_lock(hashtext('efo_assets set-up'))")
+        connection.execute(statement("meta"))
+        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+
+
+def _check_server(connection: Connection, schema: str) -> None:
+    del schema
+    found = _one(
+        connection,
+        "select current_setting('server_version_num')::int, current_setting('server_encoding'),"
+        " pg_is_in_recovery() or current_setting('transaction_read_only')::bool",
+    )
+    version, encoding, read_only = found
+    if version < OLDEST_SERVER:
+        raise DatabaseRefused(f"PostgreSQL 14 or newer is needed; this server is {version}.")
+    if encoding != "UTF8":
+        raise DatabaseRefused(
+            f"The database's encoding is {encoding}, and EFO's text needs UTF8: create one with "
+            "`create database … encoding 'UTF8' template template0`."
+        )
+    if read_only:
+        raise DatabaseRefused(
+            "The server is read-only (a standby, or default_transaction_read_only): "
+            "point EFO_DATABASE_URL at the primary."
+        )
+
+
+def _check_privileges(connection: Connection, schema: str) -> None:
+    missing = [
+        f"{needed} (ask its owner: {remedy})"
+        for needed, remedy, held in _one_set(connection, statement("privileges"), [schema])
+        if not held
+    ]
+    if missing:
+        raise DatabaseRefused(
+            f"The role lacks {'; '.join(missing)}. Nothing was downloaded or changed."
+        )
+
+
+def _check_columns(connection: Connection, schema: str) -> None:
+    differences = [
+        difference for table in TABLES for difference in _drift(connection, schema, table)
+    ]
+    if differences:
+        raise SchemaDrift(
+            f"The published tables are not as this version expects: {'; '.join(differences)}. "
+            "Nothing was downloaded or changed; undo the change, or move the table away."
+        )
+
+
+def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
+    """How a published table differs from its specification; extra nullable columns are fine."""
+    rows = _one_set(connection, statement("columns"), [schema, table.name])
+    found = {name: (kind, required, filled) for name, kind, required, filled in rows}
+    if not found:
+        return
+    for column in table.published_columns:
+        kind, required, _ = found.pop(column.name, (None, None, None))
+        where = f"{table.name}.{column.name}"
+        if kind is None:
+            yield f"{where} is missing"
+        elif kind != column.type:
+            yield f"{where} is {kind} and should be {column.type}"
+        elif required and column.nullable:
+            yield f"{where} is NOT NULL and should not be"
+    for name, (_, required, filled) in found.items():
+        if required and not filled:
+            yield f"{table.name}.{name} is not ours and NOT NULL without a default"
+    held = {
+        tuple(columns)
+        for (columns,) in _one_set(connection, statement("keys"), [schema, table.name])
+    }
+    for name, kind, columns in key_constraints(table):
+        if tuple(sorted(columns)) not in held:
+            yield f"{table.name} lacks its {kind} {name} ({', '.join(columns)})"
+
+
+def _one(connection: Connection, query: str) -> TupleRow:
+    row = connection.execute(query).fetchone()
+    if row is None:  # an aggregate or a SELECT without FROM always gives one
+        raise WarehouseError("PostgreSQL gave no answer.")
+    return row
+
+
+def _one_set(connection: Connection, query: sql.Composed, values: list[Any]) -> list[TupleRow]:
+    return connection.execute(query, values).fetchall()
+
+
+class WriterLock:
+    """One loader per target schema, across processes and machines, for as long as it is open.
+
+    The lock is PostgreSQL's (advisory, of the session), so that it ends with its holder, however
+    that one ends.
+    """
+
+    def __init__(self, connect_again: Callable[[], Connection], schema: str) -> None:
+        self._connect = connect_again
+        self._schema = schema
+        self._holder: Connection | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; holding it already is fine.
+
+        Raises:
+            LoadInProgress: another process holds it; the message names it.
+        """
+        if self._holder is not None and not self._holder.closed:
+            return
+        holder = self._connect()
+        held = holder.execute(statement("writer_lock"), [self._schema]).fetchone()
+        if held is None or not held[0]:
+            with holder:
+                raise LoadInProgress(self._refusal(holder))
+        self._holder = holder
+
+    def _refusal(self, connection: Connection) -> str:
+        row = connection.execute(statement("writer_lock_holder"), [self._schema]).fetchone()
+        who = f"process {row[0]} of PostgreSQL, client {row[1]}, since {row[2]}" if row else "ended"
+        return (
+            f"Another load into schema {self._schema} is under way ({who}): this run ends and "
+            f"changes nothing; run again when that one has ended."
+        )
+
+    def release(self) -> None:
+        """Give the lock up; without one, nothing happens."""
+        if self._holder is not None:
+            with suppress(psycopg.Error):
+                self._holder.close()
+            self._holder = None

@@ -1,0 +1,1 @@
+create table {load}.dangling_edges (like {load}.parent_edges)

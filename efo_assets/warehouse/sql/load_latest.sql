@@ -1,0 +1,10 @@
+select
+    load_id, target_schema, state, counts, findings,
+    ontology, version, version_iri, loaded, fingerprint, source_url, expected_terms, class_limit
+from efo_meta.loads
+where target_schema = %s
+    and format_version = %s
+    and state in ('staged', 'published')
+    and to_regnamespace('efo_load_' || load_id) is not null
+order by staged_at desc
+limit 1

@@ -1,0 +1,3 @@
+create temporary table efo_incoming on commit drop as
+{rows};
+analyze pg_temp.efo_incoming

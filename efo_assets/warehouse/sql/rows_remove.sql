@@ -1,0 +1,2 @@
+delete from {published} as t
+where not exists (select from pg_temp.efo_incoming as s where ({theirs}) = ({ours}))
