@@ -67,15 +67,22 @@ class Settings:
     """Publish although the load is much smaller than what is published."""
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read `EFO_*` from `environment` (default: `os.environ`).
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        overrides: Mapping[str, object] | None = None,
+    ) -> "Settings":
+        """Read `EFO_*` from `environment` (default: `os.environ`), `overrides` before it.
 
-        An empty value counts as unset.
+        An empty value counts as unset, and so does None in `overrides`.
 
         Raises:
             SettingsError: a value cannot be used; the message names the variable.
         """
-        given = os.environ if environment is None else environment
+        given = dict(os.environ if environment is None else environment)
+        given |= {
+            name: str(value) for name, value in (overrides or {}).items() if value is not None
+        }
         read = {name: value.strip() for name, value in given.items() if value.strip()}
         defaults = cls()
         return cls(

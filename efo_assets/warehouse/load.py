@@ -8,10 +8,11 @@ Dagster; what a load is made from reaches it as a `Source` and as files in COPY'
 import logging
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import psycopg
@@ -43,9 +44,8 @@ class Source:
     version_iri: str | None
     loaded: str | None
     fingerprint: str
-    url: str
-    expected_terms: int
-    """Rows that the table of terms must hold."""
+    url: str = field(compare=False)
+    """Where it came from; the same release from elsewhere is the same source."""
     limit: int | None = None
 
     @property
@@ -62,6 +62,8 @@ class Load:
     target_schema: str
     source: Source
     state: str
+    expected_terms: int
+    """Rows that the table of terms must hold."""
     counts: Mapping[str, int] = field(default_factory=dict)
     findings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -90,7 +92,12 @@ class Content:
 
 
 def begin(
-    connection: Connection, target_schema: str, source: Source, run_id: str | None = None
+    connection: Connection,
+    target_schema: str,
+    source: Source,
+    *,
+    expected_terms: int,
+    run_id: str | None = None,
 ) -> Load:
     """Clear leftovers away, register a new load and make its empty tables.
 
@@ -99,7 +106,7 @@ def begin(
     """
     clear_leftovers(connection, target_schema)
     stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%S")
-    load = Load(f"{stamp}_{secrets.token_hex(4)}", target_schema, source, "staging")
+    load = Load(f"{stamp}_{secrets.token_hex(4)}", target_schema, source, "staging", expected_terms)
     with connection.transaction():
         connection.execute(statement("load_insert"), _load_row(load, run_id))
         connection.execute(sql.SQL("create schema {}").format(sql.Identifier(load.schema)))
@@ -123,18 +130,18 @@ def _load_row(load: Load, run_id: str | None) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "is_partial": load.is_partial,
         "class_limit": source.limit,
-        "expected_terms": source.expected_terms,
+        "expected_terms": load.expected_terms,
         "state": load.state,
         "run_id": run_id,
     }
 
 
 class CopyFiles:
-    """One file per table in COPY's binary format, written row by row without a connection."""
+    """One nameless file per table in COPY's binary format, gone with this process at the latest."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open: dict[str, tuple[psycopg.Copy, BinaryIO]] = {}
+        self._files: dict[str, BinaryIO] = {}
 
     @contextmanager
     def writing(self, connection: Connection) -> Iterator[dict[str, psycopg.Copy]]:
@@ -147,40 +154,42 @@ class CopyFiles:
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            yield {table.staged_name: self._writer(connection, table) for table in TABLES}
-            for copy, _ in self._open.values():
+            rows = {table.staged_name: self._writer(connection, table) for table in TABLES}
+            yield rows
+            for copy in rows.values():
                 copy.finish(None)
+            for file in self._files.values():
+                file.flush()
         except OSError as error:
+            self.close()
             raise PageStoreError(
                 f"COPY files cannot be written in {self._folder} ({error.strerror}): the pages are "
                 "kept and nothing was published; free space there, or set EFO_DATA_DIR."
             ) from error
-        finally:
-            for _, file in self._open.values():
-                file.close()
 
     def _writer(self, connection: Connection, table: Table) -> psycopg.Copy:
-        file = self.path(table).open("wb", buffering=1 << 18)
+        file = TemporaryFile(dir=self._folder, buffering=1 << 18)  # noqa: SIM115  # see close
+        self._files[table.staged_name] = file
         copy = psycopg.Copy(connection.cursor(), binary=True, writer=FileWriter(file))
         copy.set_types(table.copy_types)
-        self._open[table.staged_name] = (copy, file)
         return copy
 
-    def path(self, table: Table) -> Path:
-        """Where the rows of `table` are."""
-        return self._folder / f"{table.staged_name}.copy"
+    def file(self, table: Table) -> BinaryIO:
+        """The rows of `table`, from the first on."""
+        found = self._files[table.staged_name]
+        found.seek(0)
+        return found
 
-    def remove(self) -> None:
-        """Delete the files and their folder."""
-        for table in TABLES:
-            self.path(table).unlink(missing_ok=True)
-        if self._folder.is_dir():
-            self._folder.rmdir()
+    def close(self) -> None:
+        """Give the space back."""
+        for file in self._files.values():
+            with suppress(OSError):  # what a full disk didn't take can't be flushed either
+                file.close()
 
 
-def copy_into(connection: Connection, load: Load, table: Table, path: Path) -> int:
+def copy_into(connection: Connection, load: Load, table: Table, file: BinaryIO) -> int:
     """Stream a COPY file into the load's table; return the number of rows."""
-    with path.open("rb") as file, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         with cursor.copy(copy_staged(load.schema, table)) as copy:
             while chunk := file.read(COPY_CHUNK_BYTES):
                 copy.write(chunk)
@@ -204,7 +213,7 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
         connection.execute(
             sql.SQL("analyze {}").format(sql.Identifier(load.schema, table.staged_name))
         )
-    return Load(load.load_id, load.target_schema, load.source, "staged", counts, dict(findings))
+    return replace(load, state="staged", counts=counts, findings=dict(findings))
 
 
 def _count(connection: Connection, load: Load, name: str) -> int:
@@ -241,8 +250,8 @@ def _find(connection: Connection, name: str, values: list[Any]) -> Load | None:
     row = connection.execute(statement(name), [*values, FORMAT_VERSION]).fetchone()
     if row is None:
         return None
-    load_id, target_schema, state, counts, findings, *source = row
-    return Load(load_id, target_schema, Source(*source), state, counts, findings)
+    load_id, target_schema, state, expected_terms, counts, findings, *source = row
+    return Load(load_id, target_schema, Source(*source), state, expected_terms, counts, findings)
 
 
 def content(connection: Connection, load: Load) -> Content:

@@ -6,7 +6,7 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
@@ -67,10 +67,14 @@ class Warehouse:
             session.prepared(connection, self.schema)
         self._writer.acquire()
 
-    def begin(self, source: loading.Source, run_id: str | None = None) -> loading.Load:
+    def begin(
+        self, source: loading.Source, *, expected_terms: int, run_id: str | None = None
+    ) -> loading.Load:
         """Make an empty load."""
         with self._session("making the tables of a load") as connection:
-            return loading.begin(connection, self.schema, source, run_id)
+            return loading.begin(
+                connection, self.schema, source, expected_terms=expected_terms, run_id=run_id
+            )
 
     def reusable(self, source: loading.Source) -> loading.Load | None:
         """The staged load of exactly this source, if its tables are still there."""
@@ -84,10 +88,10 @@ class Warehouse:
         with self._session("writing COPY files") as connection, files.writing(connection) as rows:
             yield files, {name: copy.write_row for name, copy in rows.items()}
 
-    def copy_into(self, into: loading.Load, table: Table, path: Path) -> int:
+    def copy_into(self, into: loading.Load, table: Table, file: BinaryIO) -> int:
         """Fill one staged table from its COPY file; return its number of rows."""
         with self._session(f"copying rows into {table.staged_name}") as connection:
-            return loading.copy_into(connection, into, table, path)
+            return loading.copy_into(connection, into, table, file)
 
     def seal(self, sealed: loading.Load, findings: Mapping[str, Any]) -> loading.Load:
         """Mark a load as staged."""

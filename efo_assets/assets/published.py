@@ -1,0 +1,96 @@
+"""The published assets: the tables that people read.
+
+They change together, in one transaction, whichever of them is selected.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from efo_assets.assets.descriptions import OWNERS, column_schema, published_description
+from efo_assets.failures import in_one_sentence
+from efo_assets.io_managers import StagedTable
+from efo_assets.resources import WarehouseResource
+from efo_assets.warehouse.publish import Publication
+from efo_assets.warehouse.tables import TABLES, Table
+
+GROUP = "efo"
+
+
+def _spec(table: Table) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        deps=[each.staged_name for each in TABLES],
+        group_name=GROUP,
+        description=published_description(table),
+        kinds={"postgres", "sql"},
+        owners=OWNERS,
+        metadata={"dagster/column_schema": column_schema(table.published_columns)},
+    )
+
+
+@dg.multi_asset(
+    specs=[_spec(table) for table in TABLES],
+    ins={
+        table.staged_name: dg.AssetIn(table.staged_name, input_manager_key="postgres_copy")
+        for table in TABLES
+    },
+    can_subset=True,
+)
+def published_tables(
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    terms: StagedTable,
+    synonyms: StagedTable,
+    parent_edges: StagedTable,
+    xrefs: StagedTable,
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Publish the staged release as a whole, if its audit has passed."""
+    del synonyms, parent_edges, xrefs  # references to tables of the same load
+    with in_one_sentence():
+        done = warehouse.get().publish(terms.load, run_id=context.run_id)
+    _log_outcome(context, done)
+    schema = warehouse.get().schema
+    for table in TABLES:
+        key = dg.AssetKey(table.name)
+        metadata = _metadata(done, table, schema)
+        if key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        else:
+            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+
+
+def _log_outcome(context: dg.AssetExecutionContext, done: Publication) -> None:
+    unselected = [
+        table.name for table in TABLES if dg.AssetKey(table.name) not in context.selected_asset_keys
+    ]
+    if unselected:
+        context.log.info(
+            "the release is published as a whole, so %s changed with what was selected",
+            ", ".join(unselected),
+        )
+    if done.written:
+        context.log.info(
+            "%s is published as release %s: %s rows written",
+            done.release,
+            done.release_id,
+            f"{done.written:,}",
+        )
+    else:
+        context.log.info("%s is published already: nothing changed, 0 rows written", done.release)
+
+
+def _metadata(done: Publication, table: Table, schema: str) -> dict[str, Any]:
+    change = done.changes[table.name]
+    return {
+        "dagster/row_count": done.rows[table.name],
+        "dagster/table_name": f"{schema}.{table.name}",
+        "inserted": change.inserted,
+        "changed": change.changed,
+        "removed": change.removed,
+        "unchanged": change.unchanged,
+        "release": dg.MetadataValue.text(done.release),
+        "release_id": done.release_id,
+        "load": dg.MetadataValue.text(done.load_id),
+    }

@@ -1,0 +1,91 @@
+"""The raw asset: every page of the ontology as OLS sent it, in the page store."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from efo_assets.assets.descriptions import OWNERS
+from efo_assets.failures import in_one_sentence
+from efo_assets.ols.client import Download
+from efo_assets.progress import ProgressReport
+from efo_assets.resources import OlsResource, WarehouseResource
+
+CHART_ROWS = 8
+CHART_WIDTH = 40
+
+
+@dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS)
+async def raw_ols_pages(
+    context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
+) -> dg.MaterializeResult[Any]:
+    """All classes of the ontology, obsolete ones included, page by page as OLS sent them.
+
+    Source: `GET /api/v2/ontologies/{id}/classes` of OLS4. Pages of the release that OLS serves
+    now and that are kept already are not asked for again. Whole or not there: every page is
+    validated, IRIs are counted against independent totals, and the release must be the same
+    before and after.
+    """
+    with in_one_sentence():
+        settings = ols.settings
+        # What PostgreSQL would refuse in the end is better known before the download.
+        warehouse.get().prepare()
+        async with ols.client() as client:
+            with ProgressReport(context.log.info) as report:
+                download = await client.download(
+                    settings.ontology,
+                    ols.store,
+                    page_size=settings.page_size,
+                    limit=settings.limit,
+                    on_progress=report,
+                )
+    for note in download.notes:
+        context.log.warning(note)
+    context.log.info(
+        "%s: %d pages, %d fetched, %d kept from before, %d requests",
+        download.page_set.release.name,
+        download.pages,
+        download.fetched,
+        download.reused,
+        download.requests,
+    )
+    return dg.MaterializeResult(metadata=_metadata(download))
+
+
+def _metadata(download: Download) -> dict[str, Any]:
+    release = download.page_set.release
+    return {
+        "release": dg.MetadataValue.text(release.name),
+        "fingerprint": dg.MetadataValue.text(release.fingerprint),
+        "version_iri": dg.MetadataValue.text(release.version_iri or "none given"),
+        "folder": dg.MetadataValue.path(str(download.page_set.folder)),
+        "pages": download.pages,
+        "fetched": download.fetched,
+        "reused": download.reused,
+        "rows": download.rows,
+        "bytes_received": download.bytes_received,
+        "bytes_decoded": download.bytes_decoded,
+        "requests": download.requests,
+        "retries": download.retries,
+        "seconds": round(download.seconds, 2),
+        "most_in_flight": download.max_in_flight_seen,
+        "notes": dg.MetadataValue.json(list(download.notes)),
+        "page_latencies": dg.MetadataValue.md(latency_chart(download.latencies_s)),
+    }
+
+
+def latency_chart(latencies_s: Sequence[float]) -> str:
+    """A small histogram of page latencies, as a Markdown code block of numbers and bars."""
+    if not latencies_s:
+        return "No page was fetched."
+    low, high = min(latencies_s), max(latencies_s)
+    step = (high - low) / CHART_ROWS or 1.0
+    counts = [0] * CHART_ROWS
+    for latency_s in latencies_s:
+        counts[min(int((latency_s - low) / step), CHART_ROWS - 1)] += 1
+    lines = [
+        f"{low + step * row:7.3f} s {'█' * round(CHART_WIDTH * count / max(counts))} {count}"
+        for row, count in enumerate(counts)
+        if high > low or row == 0
+    ]
+    return "\n".join(["```", *lines, "```"])

@@ -1,0 +1,140 @@
+"""From stored pages to a staged load: the one place where `ols` and `warehouse` meet.
+
+Plain Python, without Dagster: assets and benchmarks call the same functions.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from efo_assets.crashpoints import crash_point
+from efo_assets.errors import PageStoreError
+from efo_assets.ols.pages import PageSet
+from efo_assets.ols.payload import PayloadError
+from efo_assets.ols.records import Findings, Sinks, decode_page
+from efo_assets.warehouse.load import CopyFiles, Load, Source
+from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.warehouse import Warehouse
+
+_log = logging.getLogger(__name__)
+
+_NO_TERM = "owl_thing"
+"""OLS lists owl:Thing as a class of a few ontologies; it is no term of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRows:
+    """The rows of one table on their way into a load: a COPY file, or None if they are there."""
+
+    load: Load
+    table: Table
+    file: BinaryIO | None
+
+
+@dataclass(slots=True)
+class Staging:
+    """A load while its tables are being filled."""
+
+    warehouse: Warehouse
+    load: Load
+    findings: dict[str, Any]
+    files: CopyFiles | None
+    """None where an equal load is staged already and is used again."""
+    decode_s: float = 0.0
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether nothing has to be copied."""
+        return self.files is None
+
+    def rows(self, table: Table) -> StagedRows:
+        """What the IO manager takes for one table."""
+        return StagedRows(self.load, table, self.files.file(table) if self.files else None)
+
+    def seal(self) -> Load:
+        """Declare the load staged, once all tables are full."""
+        if not self.is_reused:
+            crash_point("C7")
+            self.load = self.warehouse.seal(self.load, self.findings)
+        return self.load
+
+
+def source_of(pages: PageSet, url: str) -> Source:
+    """What a load made from these pages is made from."""
+    release = pages.release
+    return Source(
+        ontology=release.ontology,
+        version=release.version,
+        version_iri=release.version_iri,
+        loaded=release.loaded,
+        fingerprint=release.fingerprint,
+        url=url,
+        limit=pages.limit,
+    )
+
+
+@contextmanager
+def staging(
+    warehouse: Warehouse, pages: PageSet, *, url: str, work_dir: Path, run_id: str | None = None
+) -> Iterator[Staging]:
+    """Decode pages into COPY files, ready to be copied into a new load; or find an equal load.
+
+    Raises:
+        RecordRejected: a value can't be a key in PostgreSQL.
+        PageStoreError: pages can't be read, or COPY files can't be written.
+    """
+    source = source_of(pages, url)
+    warehouse.prepare()
+    found = warehouse.reusable(source)
+    if found is not None:
+        _log.info("load %s of %s is staged already", found.load_id, source.name)
+        yield Staging(warehouse, found, dict(found.findings), files=None)
+        return
+    crash_point("C5")
+    began = time.monotonic()
+    files, findings = decode(warehouse, pages, work_dir)
+    try:
+        load = warehouse.begin(
+            source, expected_terms=pages.rows - findings.counts[_NO_TERM], run_id=run_id
+        )
+        elapsed_s = time.monotonic() - began
+        yield Staging(warehouse, load, as_facts(findings), files, elapsed_s)
+    finally:
+        files.close()
+
+
+def decode(warehouse: Warehouse, pages: PageSet, work_dir: Path) -> tuple[CopyFiles, Findings]:
+    """One pass over the pages into one COPY file per table, in flat memory."""
+    findings = Findings()
+    with warehouse.copy_files(work_dir) as (files, write):
+        sinks = Sinks(*(write[table.staged_name] for table in TABLES))
+        for page in pages.bodies():
+            try:
+                decode_page(page.body, sinks, findings, most=page.rows)
+            except PayloadError as error:
+                raise PageStoreError(
+                    f"Page {page.number} of the {page.listing} list in {pages.folder} is no page of "
+                    f"classes ({error}): nothing was published; delete that folder, run again."
+                ) from error
+    return files, findings
+
+
+def as_facts(findings: Findings) -> dict[str, Any]:
+    """Counts and samples by kind, as JSON."""
+    return {
+        kind: {"count": count, "samples": findings.samples[kind]}
+        for kind, count in sorted(findings.counts.items())
+    }
+
+
+def copy_all(staged: Staging) -> Load:
+    """Copy every table and seal the load, for callers without an IO manager."""
+    for table in TABLES:
+        rows = staged.rows(table)
+        if rows.file is not None:
+            staged.warehouse.copy_into(rows.load, table, rows.file)
+    return staged.seal()
