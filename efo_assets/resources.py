@@ -5,8 +5,7 @@ fails that run with one sentence and not the code location with a traceback. Sec
 Dagster shows those in its UI.
 """
 
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from contextlib import ExitStack
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -21,13 +20,13 @@ from efo_assets.warehouse.warehouse import Warehouse
 class OlsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no value type of its own
     """The Ontology Lookup Service, asked concurrently with aiohttp."""
 
-    url: str | None = Field(None, description="Base of the OLS4 service (EFO_OLS_URL).")
-    ontology: str | None = Field(None, description="OLS id of the ontology (EFO_ONTOLOGY).")
-    page_size: int | None = Field(None, description="Rows in one page (EFO_PAGE_SIZE).")
+    url: str | None = Field(default=None, description="Base of the OLS4 service (EFO_OLS_URL).")
+    ontology: str | None = Field(default=None, description="OLS id of the ontology (EFO_ONTOLOGY).")
+    page_size: int | None = Field(default=None, description="Rows in one page (EFO_PAGE_SIZE).")
     max_in_flight: int | None = Field(
-        None, description="Requests under way at once, at most (EFO_MAX_IN_FLIGHT)."
+        default=None, description="Requests under way at once, at most (EFO_MAX_IN_FLIGHT)."
     )
-    limit: int | None = Field(None, description="Only the first classes (EFO_LIMIT).")
+    limit: int | None = Field(default=None, description="Only the first classes (EFO_LIMIT).")
 
     @property
     def settings(self) -> Settings:
@@ -46,7 +45,7 @@ class OlsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no valu
             }
         )
 
-    def client(self) -> AbstractContextManager[Any] | OlsClient:
+    def client(self) -> OlsClient:
         """A client to be entered with `async with`."""
         settings = self.settings
         return OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight)
@@ -65,7 +64,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # a
     """
 
     schema_name: str | None = Field(
-        None, description="Schema of the published tables (EFO_SCHEMA)."
+        default=None, description="Schema of the published tables (EFO_SCHEMA)."
     )
     _warehouse: Warehouse | None = PrivateAttr(default=None)
     _open: ExitStack = PrivateAttr(default_factory=ExitStack)

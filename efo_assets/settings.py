@@ -170,3 +170,8 @@ def _switch(name: str, read: Mapping[str, str]) -> bool:
 def crash_point_in_force() -> str | None:
     """Where `EFO_CRASH_POINT` wants the process killed; for tests of faults alone."""
     return os.environ.get("EFO_CRASH_POINT")
+
+
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that we start: ours with `changes`."""
+    return {**os.environ, **changes}

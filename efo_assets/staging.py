@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import PageStoreError
@@ -32,7 +32,7 @@ class StagedRows:
 
     load: Load
     table: Table
-    file: BinaryIO | None
+    file: IO[bytes] | None
 
 
 @dataclass(slots=True)
@@ -117,8 +117,8 @@ def decode(warehouse: Warehouse, pages: PageSet, work_dir: Path) -> tuple[CopyFi
                 decode_page(page.body, sinks, findings, most=page.rows)
             except PayloadError as error:
                 raise PageStoreError(
-                    f"Page {page.number} of the {page.listing} list in {pages.folder} is no page of "
-                    f"classes ({error}): nothing was published; delete that folder, run again."
+                    f"Page {page.number} of the {page.listing} list in {pages.folder} is no page "
+                    f"of classes ({error}): nothing was published; delete the folder, run again."
                 ) from error
     return files, findings
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import psycopg
 from psycopg import sql
@@ -141,7 +141,7 @@ class CopyFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, IO[bytes]] = {}
 
     @contextmanager
     def writing(self, connection: Connection) -> Iterator[dict[str, psycopg.Copy]]:
@@ -174,7 +174,7 @@ class CopyFiles:
         copy.set_types(table.copy_types)
         return copy
 
-    def file(self, table: Table) -> BinaryIO:
+    def file(self, table: Table) -> IO[bytes]:
         """The rows of `table`, from the first on."""
         found = self._files[table.staged_name]
         found.seek(0)
@@ -187,7 +187,7 @@ class CopyFiles:
                 file.close()
 
 
-def copy_into(connection: Connection, load: Load, table: Table, file: BinaryIO) -> int:
+def copy_into(connection: Connection, load: Load, table: Table, file: IO[bytes]) -> int:
     """Stream a COPY file into the load's table; return the number of rows."""
     with connection.cursor() as cursor:
         with cursor.copy(copy_staged(load.schema, table)) as copy:

@@ -185,6 +185,13 @@ def current_release(connection: Connection, schema: str) -> PublishedRelease | N
     return PublishedRelease(*row) if row else None
 
 
+def releases(connection: Connection, schema: str) -> list[tuple[Any, ...]]:
+    """The ledger of `schema`, newest first; empty before the first publication."""
+    if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
+        return []
+    return connection.execute(statement("releases"), [schema]).fetchall()
+
+
 def _create_missing(connection: Connection, schema: str) -> list[Table]:
     made = []
     for table in TABLES:

@@ -6,7 +6,7 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
@@ -14,6 +14,7 @@ from efo_assets.warehouse import load as loading
 from efo_assets.warehouse import publish as publishing
 from efo_assets.warehouse import session
 from efo_assets.warehouse.embedded import embedded_server
+from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import Table
 
 
@@ -88,7 +89,7 @@ class Warehouse:
         with self._session("writing COPY files") as connection, files.writing(connection) as rows:
             yield files, {name: copy.write_row for name, copy in rows.items()}
 
-    def copy_into(self, into: loading.Load, table: Table, file: BinaryIO) -> int:
+    def copy_into(self, into: loading.Load, table: Table, file: IO[bytes]) -> int:
         """Fill one staged table from its COPY file; return its number of rows."""
         with self._session(f"copying rows into {table.staged_name}") as connection:
             return loading.copy_into(connection, into, table, file)
@@ -123,3 +124,14 @@ class Warehouse:
         """The newest row of the ledger for this schema."""
         with self._session("asking the ledger") as connection:
             return publishing.current_release(connection, self.schema)
+
+    def releases(self) -> list[tuple[Any, ...]]:
+        """The ledger for this schema, newest first; see `sql/releases.sql` for the columns."""
+        with self._session("reading the ledger") as connection:
+            return publishing.releases(connection, self.schema)
+
+    def ask(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The answer to `sql/<question>.sql` over the published tables."""
+        with self._session("asking the published tables") as connection:
+            query = statement(question, schema=self.schema)
+            return connection.execute(query, dict(values)).fetchall()

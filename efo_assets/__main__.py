@@ -1,0 +1,73 @@
+"""The command line beside Dagster's: look at what is published, with or without a set-up.
+
+`python -m efo_assets psql` opens PostgreSQL's own shell on the configured database, or on the
+embedded one, which it starts if need be. `python -m efo_assets status` prints the ledger.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
+
+from efo_assets.errors import EfoError
+from efo_assets.settings import DatabaseTarget, Settings, child_environment
+from efo_assets.warehouse.embedded import program
+from efo_assets.warehouse.warehouse import Warehouse
+
+PSQL_VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+}
+"""libpq keyword to the variable that psql reads; a command line would show a password."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m efo_assets", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    shell = commands.add_parser("psql", help="open psql, or pass it arguments such as -c")
+    shell.add_argument("arguments", nargs=argparse.REMAINDER)
+    commands.add_parser("status", help="print the published releases, newest first")
+    given = parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environment()
+        with Warehouse.opened(settings) as warehouse:
+            if given.command == "psql":
+                return _psql(warehouse.target, given.arguments, settings.schema)
+            return _status(warehouse)
+    except EfoError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _psql(target: DatabaseTarget, arguments: Sequence[str], schema: str) -> int:
+    variables = _psql_environment(target.parameters, schema)
+    command = [str(program("psql")), "--no-psqlrc", *arguments]
+    return subprocess.run(command, env=child_environment(variables), check=False).returncode  # noqa: S603
+
+
+def _psql_environment(parameters: Mapping[str, str], schema: str) -> dict[str, str]:
+    known = {PSQL_VARIABLES[key]: value for key, value in parameters.items() if key in PSQL_VARIABLES}
+    return {"PAGER": "", **known, "PGOPTIONS": f"-c search_path={schema},efo_meta,public"}
+
+
+def _status(warehouse: Warehouse) -> int:
+    releases = warehouse.releases()
+    if not releases:
+        sys.stdout.write("Nothing is published yet: run `make run`.\n")
+        return 0
+    headers = ["release", "version", "published at (UTC)", "terms", "rows written", "load"]
+    sys.stdout.write(tabulate(releases, headers=headers, intfmt=",") + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""The decoding pass: every value shape of OLS v2 becomes the rows that the contract says."""
+
+import json
+from typing import Any
+
+import pytest
+
+from efo_assets.errors import RecordRejected
+from efo_assets.ols.payload import PayloadError
+from efo_assets.ols.records import KEY_LIMIT_BYTES, OWL_THING, Findings, Sinks, decode_page
+
+OIO = "http://www.geneontology.org/formats/oboInOwl#"
+IRI = "http://www.ebi.ac.uk/efo/EFO_0000001"
+PART_OF = "http://purl.obolibrary.org/obo/BFO_0000050"
+DEVELOPS_FROM = "http://purl.obolibrary.org/obo/RO_0002202"
+SUBCLASS_OF = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
+DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
+
+
+class Decoded:
+    """The rows of one page, and what was found."""
+
+    def __init__(self, *classes: dict[str, Any], body: bytes | None = None) -> None:
+        self.terms: list[Any] = []
+        self.synonyms: list[Any] = []
+        self.parent_edges: list[Any] = []
+        self.xrefs: list[Any] = []
+        self.findings = Findings()
+        sinks = Sinks(
+            self.terms.append, self.synonyms.append, self.parent_edges.append, self.xrefs.append
+        )
+        page = body or json.dumps({"elements": classes}).encode()
+        self.count = decode_page(page, sinks, self.findings)
+
+
+def a_class(**fields: Any) -> dict[str, Any]:
+    return {"iri": IRI, "label": "a label", **fields}
+
+
+def reified(value: Any, *axioms: dict[str, Any]) -> dict[str, Any]:
+    return {"type": ["reification"], "value": value, "axioms": list(axioms)}
+
+
+def test_a_plain_class_is_one_term() -> None:
+    found = Decoded(
+        a_class(
+            curie="EFO:0000001",
+            isObsolete=False,
+            isDefiningOntology=True,
+            **{DEFINITION: "What it is."},
+        )
+    )
+    assert found.terms == [
+        (IRI, "EFO:0000001", "a label", [], "What it is.", [], False, True, True)
+    ]
+    assert found.count == 1
+    assert not found.findings.counts
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x", ["x"], [["x"]], reified("x"), [reified("x", {"p": "q"})], reified(["x"]), ["x", "x"]],
+    ids=["scalar", "list", "nested", "reified", "reified in list", "list in reified", "twice"],
+)
+def test_every_shape_of_a_value_is_the_same_text(value: Any) -> None:
+    assert Decoded(a_class(label=value)).terms[0][2:4] == ("x", [])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (False, "false"), (1.0, "1"), (1.5, "1.5"), (7, "7")]
+)
+@pytest.mark.fault("P10")
+def test_a_literal_that_is_no_text_becomes_one(value: Any, text: str) -> None:
+    assert Decoded(a_class(label=value)).terms[0][2] == text
+
+
+def test_of_several_labels_the_shortest_is_chosen_and_the_others_kept() -> None:
+    assert Decoded(a_class(label=["longer", "bb", "aa"])).terms[0][2:4] == ("aa", ["bb", "longer"])
+
+
+def test_of_several_definitions_the_longest_is_chosen_and_the_others_kept() -> None:
+    found = Decoded(a_class(**{DEFINITION: ["bb", "long one", "aa"]}))
+    assert found.terms[0][4:6] == ("long one", ["aa", "bb"])
+
+
+@pytest.mark.fault("P11")
+def test_a_missing_label_stays_missing() -> None:
+    assert Decoded({"iri": IRI}).terms[0][2] is None
+
+
+def test_an_obsolete_class_is_no_root() -> None:
+    assert Decoded(a_class(isObsolete=True, directParent=OWL_THING)).terms[0][6:8] == (True, False)
+
+
+def test_owl_thing_is_neither_parent_nor_term() -> None:
+    found = Decoded(a_class(directParent=[OWL_THING]), {"iri": OWL_THING, "label": "Thing"})
+    assert found.parent_edges == []
+    assert [row[0] for row in found.terms] == [IRI]
+    assert found.count == 1
+    assert found.findings.counts == {"owl_thing": 1}
+
+
+def test_each_synonym_predicate_has_its_scope() -> None:
+    found = Decoded(
+        a_class(
+            **{
+                f"{OIO}hasExactSynonym": "e",
+                f"{OIO}hasRelatedSynonym": ["r"],
+                f"{OIO}hasNarrowSynonym": [reified("n")],
+                f"{OIO}hasBroadSynonym": "b",
+                "http://www.ebi.ac.uk/efo/alternative_term": ["a", "e"],
+                "synonym": ["never read, it has no scope"],
+            }
+        )
+    )
+    assert {(row[1], row[2]) for row in found.synonyms} == {
+        ("e", "exact"),
+        ("a", "exact"),
+        ("r", "related"),
+        ("n", "narrow"),
+        ("b", "broad"),
+    }
+    assert len(found.synonyms) == 5
+
+
+def test_axioms_of_one_synonym_are_merged_over_all_mentions() -> None:
+    kind = f"{OIO}hasSynonymType"
+    source = f"{OIO}hasDbXref"
+    found = Decoded(
+        a_class(
+            **{
+                f"{OIO}hasExactSynonym": [
+                    reified("s", {source: ["MONDO:2", "DOID:1"]}, {kind: "http://t/b"}),
+                    reified("s", {kind: ["http://t/a"], source: "DOID:1"}),
+                ]
+            }
+        )
+    )
+    assert found.synonyms == [
+        (IRI, "s", "exact", "http://t/a", ["http://t/b"], ["DOID:1", "MONDO:2"])
+    ]
+
+
+def test_provenance_on_a_direct_parent_is_no_other_relation() -> None:
+    found = Decoded(
+        a_class(
+            directParent=[reified("http://p/1", {f"{OIO}source": "DOID:1"}), "http://p/2"],
+            hierarchicalParent=[reified("http://p/1", {f"{OIO}source": "DOID:1"}), "http://p/2"],
+        )
+    )
+    assert found.parent_edges == [(IRI, "http://p/1", "is_a"), (IRI, "http://p/2", "is_a")]
+
+
+def test_the_axiom_names_the_relation_of_a_hierarchical_parent() -> None:
+    found = Decoded(
+        a_class(
+            directParent="http://p/1",
+            hierarchicalParent=[
+                "http://p/1",
+                reified("http://p/2", {"childRelationToParent": PART_OF}),
+                reified("http://p/3", {"childRelationToParent": DEVELOPS_FROM}),
+                reified("http://p/4", {"childRelationToParent": SUBCLASS_OF}),
+                reified("http://p/1", {"childRelationToParent": SUBCLASS_OF}),
+                reified("http://p/5", {"childRelationToParent": "http://r/other"}),
+                reified("http://p/2", {"childRelationToParent": [PART_OF, DEVELOPS_FROM]}),
+            ],
+        )
+    )
+    assert set(found.parent_edges) == {
+        (IRI, "http://p/1", "is_a"),
+        (IRI, "http://p/2", "part_of"),
+        (IRI, "http://p/2", "develops_from"),
+        (IRI, "http://p/3", "develops_from"),
+        (IRI, "http://p/4", "is_a_implied"),
+        (IRI, "http://p/5", "http://r/other"),
+    }
+    assert len(found.parent_edges) == 6
+
+
+@pytest.mark.parametrize(
+    ("value", "prefix", "accession"),
+    [
+        ("ICD10:E73", "ICD10", "E73"),
+        ("MSH:D001", "MESH", "D001"),
+        ("MeSH: D001 ", "MESH", "D001"),
+        ("UMLS:CUI:C01", "UMLS", "CUI:C01"),
+        ("https://example.org/a:b", "URL", "https://example.org/a:b"),
+    ],
+)
+def test_a_cross_reference_is_split_at_its_first_colon(
+    value: str, prefix: str, accession: str
+) -> None:
+    found = Decoded(a_class(**{f"{OIO}hasDbXref": value}))
+    assert found.xrefs[0][1:3] == (prefix, accession)
+
+
+def test_spellings_of_one_database_are_one_cross_reference() -> None:
+    found = Decoded(
+        a_class(
+            linkedEntities={"MSH:D1": {"url": "http://b"}, "MESH:D1": {"url": "http://a"}},
+            **{
+                f"{OIO}hasDbXref": [
+                    reified("MSH:D1", {f"{OIO}source": "MONDO:equivalentTo"}),
+                    reified("MESH:D1", {f"{OIO}source": ["DOID:1"]}),
+                ]
+            },
+        )
+    )
+    sources = ["DOID:1", "MONDO:equivalentTo"]
+    assert found.xrefs == [(IRI, "MESH", "D1", "exact", sources, "http://a")]
+
+
+def test_a_malformed_cross_reference_is_kept_and_counted() -> None:
+    found = Decoded(a_class(**{f"{OIO}hasDbXref": ["no colon", "X:", ":7"]}))
+    assert [row[1:3] for row in found.xrefs] == [("", "no colon"), ("", "X:"), ("", ":7")]
+    assert found.findings.counts == {"malformed_xref": 3}
+    assert found.findings.samples["malformed_xref"][0] == f"{IRI}: no colon"
+
+
+def test_an_anonymous_node_is_dropped_and_counted() -> None:
+    found = Decoded(a_class(directParent=[{"type": ["class"], "intersectionOf": []}, "http://p"]))
+    assert found.parent_edges == [(IRI, "http://p", "is_a")]
+    assert found.findings.counts == {"anonymous_node": 1}
+
+
+@pytest.mark.fault("P03")
+def test_a_nul_becomes_the_replacement_character_everywhere_and_is_counted() -> None:
+    found = Decoded(a_class(label="a\0b", **{f"{OIO}hasExactSynonym": "c\0"}))
+    assert found.terms[0][2] == "a\ufffdb"
+    assert found.synonyms[0][1] == "c\ufffd"
+    assert found.findings.counts == {"text_replaced": 2}
+
+
+@pytest.mark.fault("P04")
+def test_a_lone_surrogate_becomes_the_replacement_character_and_is_counted() -> None:
+    body = b'{"elements": [{"iri": "http://x", "label": "a\\ud800b"}]}'
+    found = Decoded(body=body)
+    assert found.terms[0][2] == "a\ufffdb"
+    assert found.findings.counts == {"text_replaced": 1}
+
+
+@pytest.mark.fault("P05")
+def test_a_text_too_long_for_an_index_is_refused_by_name() -> None:
+    with pytest.raises(RecordRejected, match=r"EFO_0000001 has a synonym of 2,602 bytes"):
+        Decoded(a_class(**{f"{OIO}hasExactSynonym": "é" * (KEY_LIMIT_BYTES // 2 + 1)}))
+
+
+def test_a_long_definition_is_no_key_and_passes() -> None:
+    assert len(Decoded(a_class(**{DEFINITION: "x" * 1_000_000})).terms[0][4]) == 1_000_000
+
+
+@pytest.mark.fault("P12")
+def test_unknown_fields_are_skipped() -> None:
+    assert Decoded(a_class(somethingNew={"a": [1]}, linkedEntities=None)).count == 1
+
+
+def test_a_body_that_is_no_page_is_an_error_of_the_payload() -> None:
+    with pytest.raises(PayloadError):
+        Decoded(body=b'{"elements": [{"label": "no iri"}]}')
+
+
+def test_most_cuts_the_page() -> None:
+    findings = Findings()
+    terms: list[Any] = []
+    page = json.dumps({"elements": [{"iri": f"http://x/{n}"} for n in range(5)]}).encode()
+    sinks = Sinks(terms.append, terms.append, terms.append, terms.append)
+    assert decode_page(page, sinks, findings, most=2) == 2
+    assert [row[0] for row in terms] == ["http://x/0", "http://x/1"]
