@@ -55,7 +55,9 @@ def _psql(target: DatabaseTarget, arguments: Sequence[str], schema: str) -> int:
 
 
 def _psql_environment(parameters: Mapping[str, str], schema: str) -> dict[str, str]:
-    known = {PSQL_VARIABLES[key]: value for key, value in parameters.items() if key in PSQL_VARIABLES}
+    known = {
+        PSQL_VARIABLES[key]: value for key, value in parameters.items() if key in PSQL_VARIABLES
+    }
     return {"PAGER": "", **known, "PGOPTIONS": f"-c search_path={schema},efo_meta,public"}
 
 

@@ -123,7 +123,10 @@ def _requests(url: str) -> dict[str, Any]:
 
 
 def _report(
-    warehouse: Warehouse, again: bool, seconds: float, requests: dict[str, Any]  # noqa: FBT001
+    warehouse: Warehouse,
+    again: bool,
+    seconds: float,
+    requests: dict[str, Any],  # noqa: FBT001
 ) -> None:
     release = warehouse.current_release()
     rows = warehouse.ask("row_counts", {})

@@ -76,7 +76,8 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(name: str, value:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://www.ebi.ac.uk/ols4/", "https://www.ebi.ac.uk/ols4/api", "https://www.ebi.ac.uk/ols4"]
+    "url",
+    ["https://www.ebi.ac.uk/ols4/", "https://www.ebi.ac.uk/ols4/api", "https://www.ebi.ac.uk/ols4"],
 )
 def test_the_base_of_ols_is_the_same_however_it_ends(url: str) -> None:
     assert Settings.from_environment({"EFO_OLS_URL": url}).ols_url == "https://www.ebi.ac.uk/ols4"

@@ -40,6 +40,9 @@ NOTHING_LOST = "nothing was lost: downloaded pages and the published release sta
 
 _log = logging.getLogger(__name__)
 
+# The default hook prints what libpq said on every attempt; the last attempt's text is enough.
+stamina.instrumentation.set_on_retry_hooks([])
+
 _SESSION_OPTIONS = {
     "application_name": "efo_assets",
     "client_encoding": "UTF8",
@@ -78,6 +81,8 @@ def connect(target: DatabaseTarget, *, patience_s: float = CONNECT_PATIENCE_S) -
             on=_is_passing, attempts=None, timeout=patience_s, wait_initial=0.1, wait_max=2.0
         ):
             with attempt:
+                if attempt.num > 1:
+                    _log.info("waiting for PostgreSQL at %s", target.place)
                 connection = psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
     _set_up(connection)
     return connection
@@ -108,7 +113,7 @@ def _connection_failures(target: DatabaseTarget) -> Iterator[None]:
 def _first_line(error: psycopg.Error, parameters: Mapping[str, str]) -> str:
     """The gist of libpq's message, without the password should it ever hold one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    gist = lines[-1].split("FATAL:")[-1].strip() if lines else type(error).__name__
+    gist = re.split(r"FATAL:|failed:", lines[0])[-1].strip() if lines else type(error).__name__
     return gist.replace(parameters.get("password") or "\0", "***")[:300]
 
 

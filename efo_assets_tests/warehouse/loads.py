@@ -1,0 +1,85 @@
+"""Small loads made row by row, for tests of staging, audit and publication."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from efo_assets.warehouse.load import Load, Source
+from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.warehouse import Warehouse
+
+Row = tuple[Any, ...]
+
+
+def iri(name: str) -> str:
+    return f"http://example.org/{name}"
+
+
+def term(name: str, label: str | None = None, *, is_obsolete: bool = False) -> Row:
+    return (
+        iri(name),
+        f"EX:{name}",
+        label or f"label of {name}",
+        [],
+        f"Definition of {name}.",
+        [],
+        is_obsolete,
+        False,
+        True,
+    )
+
+
+def synonym(name: str, text: str, scope: str = "exact", *sources: str) -> Row:
+    return (iri(name), text, scope, None, [], list(sources))
+
+
+def edge(child: str, parent: str, predicate: str = "is_a") -> Row:
+    return (iri(child), iri(parent), predicate)
+
+
+def xref(name: str, prefix: str, accession: str) -> Row:
+    return (iri(name), prefix, accession, "xref", [], None)
+
+
+def stage(
+    warehouse: Warehouse,
+    version: str = "1",
+    *,
+    terms: Sequence[Row] = (),
+    synonyms: Sequence[Row] = (),
+    edges: Sequence[Row] = (),
+    xrefs: Sequence[Row] = (),
+    expected_terms: int | None = None,
+    limit: int | None = None,
+    ontology: str = "efo",
+) -> Load:
+    """A staged load of these rows."""
+    warehouse.prepare()
+    source = Source(ontology, version, f"http://v/{version}", None, version, "http://ols", limit)
+    load = warehouse.begin(
+        source, expected_terms=len(terms) if expected_terms is None else expected_terms
+    )
+    rows = {"terms": terms, "synonyms": synonyms, "parent_edges": edges, "xrefs": xrefs}
+    with warehouse.copy_files(Path(gettempdir())) as (files, write):
+        for name, each in rows.items():
+            for row in each:
+                write[name](row)
+    for table in TABLES:
+        warehouse.copy_into(load, table, files.file(table))
+    files.close()
+    return warehouse.seal(load, {})
+
+
+def publish(warehouse: Warehouse, version: str = "1", **rows: Any) -> Any:
+    """Stage, audit and publish these rows."""
+    load = stage(warehouse, version, **rows)
+    warehouse.audit(load)
+    return warehouse.publish(load)
+
+
+def ask(warehouse: Warehouse, query: str) -> list[Any]:
+    """All rows of a query over the published tables in schema public."""
+    with warehouse.connect() as connection:
+        connection.execute("set search_path = public, efo_meta")
+        return connection.execute(query).fetchall()  # type: ignore[arg-type]

@@ -1,0 +1,172 @@
+"""The audit: each check passes on a sound load and finds its own offenders."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.audit import BLOCKING, CHECKS, Verdict
+from efo_assets.warehouse.load import Load
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, stage, synonym, term, xref
+
+MANY = [term(f"t{number:03}") for number in range(200)]
+
+
+@pytest.fixture
+def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
+    with Warehouse(database) as made:
+        yield made
+
+
+def failed(warehouse: Warehouse, load: Load) -> dict[str, Verdict]:
+    return {verdict.check.name: verdict for verdict in warehouse.audit(load) if not verdict.passed}
+
+
+def test_a_sound_load_passes_every_check(warehouse: Warehouse) -> None:
+    load = stage(
+        warehouse,
+        terms=[term("a"), term("b")],
+        synonyms=[synonym("a", "s")],
+        edges=[edge("b", "a")],
+        xrefs=[xref("a", "MESH", "D1")],
+    )
+    assert failed(warehouse, load) == {}
+    stored = ask(warehouse, "select check_name, blocking, passed from verdicts")
+    assert {name for name, _, _ in stored} == {check.name for check in CHECKS}
+    assert {name for name, blocking, _ in stored if blocking} == set(BLOCKING)
+    assert all(passed for _, _, passed in stored)
+
+
+@pytest.mark.parametrize(
+    ("check", "rows", "offenders"),
+    [
+        ("terms_are_complete", {"terms": [term("a")], "expected_terms": 3}, 2),
+        ("terms_are_unique", {"terms": [term("a"), term("a", "other")]}, 1),
+        ("terms_have_labels", {"terms": [(*term("a")[:2], None, *term("a")[3:])]}, 1),
+        ("synonyms_have_terms", {"terms": [term("a")], "synonyms": [synonym("z", "s")]}, 1),
+        (
+            "synonyms_are_unique",
+            {"terms": [term("a")], "synonyms": [synonym("a", "s"), synonym("a", "s")]},
+            1,
+        ),
+        ("edges_have_terms", {"terms": [term("a")], "edges": [edge("z", "a")]}, 1),
+        (
+            "edges_are_unique",
+            {"terms": [term("a"), term("b")], "edges": [edge("b", "a"), edge("b", "a")]},
+            1,
+        ),
+        ("xrefs_have_terms", {"terms": [term("a")], "xrefs": [xref("z", "MESH", "D1")]}, 1),
+        (
+            "xrefs_are_unique",
+            {"terms": [term("a")], "xrefs": [xref("a", "M", "1"), xref("a", "M", "1")]},
+            1,
+        ),
+        ("edges_are_not_dangling", {"terms": [term("a")], "edges": [edge("a", "z")]}, 1),
+        ("labels_are_unique", {"terms": [term("a", "same"), term("b", "same")]}, 1),
+    ],
+)
+def test_a_check_finds_its_offenders(
+    warehouse: Warehouse, check: str, rows: dict[str, Any], offenders: int
+) -> None:
+    found = failed(warehouse, stage(warehouse, **rows))
+    assert set(found) == {check}
+    assert found[check].offenders == offenders
+    assert found[check].samples, "offenders are listed"
+
+
+@pytest.mark.fault("P15")
+def test_a_dangling_edge_is_kept_aside_and_does_not_block(warehouse: Warehouse) -> None:
+    load = stage(warehouse, terms=[term("a"), term("b")], edges=[edge("b", "a"), edge("a", "gone")])
+    found = failed(warehouse, load)
+    assert found["edges_are_not_dangling"].samples == [
+        {"child_iri": iri("a"), "parent_iri": iri("gone")}
+    ]
+    assert warehouse.publish(load).rows["efo_parent_edges"] == 1
+
+
+def test_what_was_left_out_is_reported_and_does_not_block(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    load = stage(warehouse, terms=[term("a")])
+    with warehouse.connect() as connection:
+        connection.execute(
+            """update efo_meta.loads
+            set findings = '{"malformed_xref": {"count": 2, "samples": ["x"]}}'"""
+        )
+    found = failed(warehouse, load)["values_are_well_formed"]
+    assert (found.offenders, found.check.blocking) == (2, False)
+
+
+@pytest.mark.fault("P14")
+@pytest.mark.parametrize(
+    ("edges", "on_cycle"),
+    [
+        ([("a", "b"), ("b", "a"), ("c", "a"), ("a", "d")], {"a", "b"}),
+        ([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")], {"a", "b", "c"}),
+    ],
+)
+def test_a_cycle_over_is_a_is_found_without_what_hangs_on_it(
+    warehouse: Warehouse, edges: list[tuple[str, str]], on_cycle: set[str]
+) -> None:
+    terms = [term(name) for name in "abcd"]
+    found = failed(warehouse, stage(warehouse, terms=terms, edges=[edge(*each) for each in edges]))
+    assert set(found) == {"edges_have_no_cycle"}
+    named = {sample["child_iri"] for sample in found["edges_have_no_cycle"].samples}
+    assert named == {iri(name) for name in on_cycle}
+
+
+@pytest.mark.fault("P16")
+def test_a_term_that_is_its_own_parent_is_a_cycle(warehouse: Warehouse) -> None:
+    load = stage(warehouse, terms=[term("a")], edges=[edge("a", "a")])
+    assert failed(warehouse, load)["edges_have_no_cycle"].offenders == 1
+
+
+def test_a_cycle_over_part_of_is_none_over_is_a(warehouse: Warehouse) -> None:
+    load = stage(
+        warehouse,
+        terms=[term("a"), term("b")],
+        edges=[edge("a", "b", "part_of"), edge("b", "a", "part_of")],
+    )
+    assert failed(warehouse, load) == {}
+
+
+@pytest.mark.fault("H27")
+@pytest.mark.parametrize(("kept", "passes"), [(196, True), (195, False)])
+def test_a_shrink_of_more_than_two_per_cent_of_terms_is_refused(
+    warehouse: Warehouse, kept: int, passes: bool
+) -> None:
+    publish(warehouse, terms=MANY)
+    found = failed(warehouse, stage(warehouse, "2", terms=MANY[:kept]))
+    assert set(found) == (set() if passes else {"terms_did_not_shrink"})
+
+
+@pytest.mark.fault("P13")
+@pytest.mark.parametrize(("kept", "passes"), [(90, True), (89, False), (0, False)])
+def test_a_shrink_of_more_than_ten_per_cent_of_synonyms_is_refused(
+    warehouse: Warehouse, kept: int, passes: bool
+) -> None:
+    synonyms = [synonym("t000", f"s{number}") for number in range(100)]
+    publish(warehouse, terms=MANY, synonyms=synonyms)
+    found = failed(warehouse, stage(warehouse, "2", terms=MANY, synonyms=synonyms[:kept]))
+    assert set(found) == (set() if passes else {"synonyms_did_not_shrink"})
+
+
+def test_an_allowed_shrink_passes_and_says_so(database: DatabaseTarget) -> None:
+    with Warehouse(database, allow_shrink=True) as warehouse:
+        publish(warehouse, terms=MANY)
+        load = stage(warehouse, "2", terms=MANY[:10])
+        verdicts = {verdict.check.name: verdict for verdict in warehouse.audit(load)}
+        assert verdicts["terms_did_not_shrink"].passed
+        assert verdicts["terms_did_not_shrink"].overridden
+        assert warehouse.publish(load).rows["efo_terms"] == 10
+        assert ask(warehouse, "select allowed_shrink from releases order by release_id") == [
+            (True,),
+            (True,),
+        ]
+
+
+def test_a_partial_release_is_no_measure_of_a_whole_one(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=MANY, limit=200)
+    load = stage(warehouse, "2", terms=MANY[:10], limit=10)
+    assert failed(warehouse, load) == {}

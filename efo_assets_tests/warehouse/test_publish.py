@@ -1,0 +1,334 @@
+"""Publication: whole, proven, incremental, and the same again changes nothing."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from efo_assets.errors import AuditNotPassed, NothingStaged, PublicationRefused, WarehouseError
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.publish import Changes
+from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.warehouse.loads import ask, edge, publish, stage, synonym, term, xref
+
+NAMES = ("a", "b", "c")
+FIRST = {
+    "terms": [term(name) for name in NAMES],
+    "synonyms": [synonym("a", "first", "exact", "X:1"), synonym("a", "second"), synonym("b", "b")],
+    "edges": [edge("b", "a"), edge("c", "a"), edge("c", "b", "part_of")],
+    "xrefs": [xref("a", "MESH", "D1"), xref("b", "MESH", "D1"), xref("c", "UMLS", "C1")],
+}
+
+
+@pytest.fixture
+def warehouse(any_major_database: DatabaseTarget) -> Iterator[Warehouse]:
+    with Warehouse(any_major_database, allow_shrink=True) as made:
+        yield made
+
+
+def published(warehouse: Warehouse) -> dict[str, set[object]]:
+    return {
+        "terms": set(ask(warehouse, "select curie, label, removed_in is null from efo_terms")),
+        "synonyms": set(
+            ask(
+                warehouse,
+                "select curie, synonym, scope, array_to_string(sources, ' ') from efo_synonyms"
+                " join efo_terms on id = term_id",
+            )
+        ),
+        "edges": set(
+            ask(
+                warehouse,
+                "select c.curie, p.curie, predicate from efo_parent_edges"
+                " join efo_terms as c on c.id = child_id join efo_terms as p on p.id = parent_id",
+            )
+        ),
+        "xrefs": set(
+            ask(
+                warehouse,
+                "select curie, prefix, accession from efo_xrefs join efo_terms on id = term_id",
+            )
+        ),
+    }
+
+
+def test_the_first_release_is_published_as_staged(warehouse: Warehouse) -> None:
+    done = publish(warehouse, **FIRST)
+    assert done.is_new
+    assert done.rows == {
+        "efo_terms": 3,
+        "efo_synonyms": 3,
+        "efo_parent_edges": 3,
+        "efo_xrefs": 3,
+    }
+    assert all(change == Changes(inserted=3) for change in done.changes.values())
+    assert published(warehouse) == {
+        "terms": {(f"EX:{name}", f"label of {name}", True) for name in NAMES},
+        "synonyms": {
+            ("EX:a", "first", "exact", "X:1"),
+            ("EX:a", "second", "exact", ""),
+            ("EX:b", "b", "exact", ""),
+        },
+        "edges": {
+            ("EX:b", "EX:a", "is_a"),
+            ("EX:c", "EX:a", "is_a"),
+            ("EX:c", "EX:b", "part_of"),
+        },
+        "xrefs": {("EX:a", "MESH", "D1"), ("EX:b", "MESH", "D1"), ("EX:c", "UMLS", "C1")},
+    }
+
+
+def test_the_next_release_writes_the_rows_that_differ_and_no_others(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    ids = dict(ask(warehouse, "select curie, id from efo_terms"))
+    done = publish(
+        warehouse,
+        "2",
+        terms=[term("a"), term("b", "relabelled"), term("d")],
+        synonyms=[synonym("a", "first", "exact", "X:2"), synonym("a", "second", "related")],
+        edges=[edge("b", "a"), edge("d", "b")],
+        xrefs=[xref("a", "MESH", "D1"), xref("b", "MESH", "D2")],
+    )
+    assert done.changes == {
+        "efo_terms": Changes(inserted=1, changed=1, removed=1, unchanged=1),
+        "efo_synonyms": Changes(inserted=1, changed=1, removed=2, unchanged=0),
+        "efo_parent_edges": Changes(inserted=1, changed=0, removed=2, unchanged=1),
+        "efo_xrefs": Changes(inserted=1, changed=0, removed=2, unchanged=1),
+    }
+    assert published(warehouse)["terms"] == {
+        ("EX:a", "label of a", True),
+        ("EX:b", "relabelled", True),
+        ("EX:c", "label of c", False),
+        ("EX:d", "label of d", True),
+    }
+    assert {("EX:a", "first", "exact", "X:2"), ("EX:a", "second", "related", "")} == published(
+        warehouse
+    )["synonyms"]
+    now = dict(ask(warehouse, "select curie, id from efo_terms"))
+    assert {name: now[name] for name in ids} == ids, "surrogate keys survive"
+    assert ask(
+        warehouse,
+        "select curie, first_release, changed_release, removed_in from efo_terms order by curie",
+    ) == [
+        ("EX:a", 1, 1, None),
+        ("EX:b", 1, 2, None),
+        ("EX:c", 1, 2, 2),
+        ("EX:d", 2, 2, None),
+    ]
+
+
+def test_a_class_that_comes_back_is_the_same_row(warehouse: Warehouse) -> None:
+    publish(warehouse, "1", terms=[term("a"), term("b")])
+    before = ask(warehouse, "select id from efo_terms where curie = 'EX:b'")
+    publish(warehouse, "2", terms=[term("a")])
+    done = publish(warehouse, "3", terms=[term("a"), term("b")])
+    assert done.changes["efo_terms"] == Changes(changed=1, unchanged=1)
+    assert (
+        ask(warehouse, "select id from efo_terms where curie = 'EX:b' and removed_in is null")
+        == before
+    )
+
+
+@pytest.mark.fault("D27")
+@pytest.mark.fault("H24")
+def test_the_same_release_again_writes_no_row(warehouse: Warehouse) -> None:
+    first = publish(warehouse, **FIRST)
+    written = "select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables where relname like 'efo_%'"
+    before = ask(warehouse, written)
+    again = publish(warehouse, **FIRST)
+    assert (again.is_new, again.written, again.release_id) == (False, 0, first.release_id)
+    assert ask(warehouse, written) == before
+    assert ask(warehouse, "select count(*) from releases") == [(1,)]
+
+
+def test_the_same_load_again_is_one_publication(warehouse: Warehouse) -> None:
+    load = stage(warehouse, **FIRST)
+    warehouse.audit(load)
+    assert warehouse.publish(load).is_new
+    assert not warehouse.publish(load).is_new
+    assert ask(warehouse, "select count(*) from releases") == [(1,)]
+
+
+def test_rows_that_someone_changed_are_put_right_by_the_same_release(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    ask(warehouse, "delete from efo_xrefs where prefix = 'UMLS' returning 1")
+    ask(warehouse, "update efo_terms set label = 'vandalised' where curie = 'EX:a' returning 1")
+    again = publish(warehouse, **FIRST)
+    assert not again.is_new
+    assert again.written == 2
+    assert ("EX:a", "label of a", True) in published(warehouse)["terms"]
+
+
+@pytest.mark.fault("O13")
+@pytest.mark.fault("O14")
+def test_a_load_that_was_never_audited_is_refused(warehouse: Warehouse) -> None:
+    load = stage(warehouse, **FIRST)
+    with pytest.raises(AuditNotPassed, match="no passed verdict .* terms_are_complete"):
+        warehouse.publish(load)
+    assert ask(warehouse, "select to_regclass('public.efo_terms')") == [(None,)]
+
+
+def test_a_load_that_failed_its_audit_is_refused_and_the_old_release_stays(
+    warehouse: Warehouse,
+) -> None:
+    publish(warehouse, **FIRST)
+    before = published(warehouse)
+    load = stage(warehouse, "2", terms=[term("a"), term("a")], expected_terms=2)
+    assert not all(verdict.passed for verdict in warehouse.audit(load))
+    with pytest.raises(AuditNotPassed, match="terms_are_unique"):
+        warehouse.publish(load)
+    assert published(warehouse) == before
+
+
+@pytest.mark.fault("O12")
+def test_rows_changed_after_the_audit_are_refused(warehouse: Warehouse) -> None:
+    load = stage(warehouse, **FIRST)
+    warehouse.audit(load)
+    ask(
+        warehouse,
+        f"update {load.schema}.synonyms set synonym = 'else' where synonym = 'b' returning 1",
+    )
+    with pytest.raises(AuditNotPassed, match="present content"):
+        warehouse.publish(load)
+
+
+def test_a_part_of_an_ontology_does_not_replace_the_whole(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    load = stage(warehouse, "2", terms=[term("a")], limit=1)
+    warehouse.audit(load)
+    with pytest.raises(PublicationRefused, match="first 1 classes only"):
+        warehouse.publish(load)
+    assert len(published(warehouse)["terms"]) == 3
+
+
+def test_the_whole_replaces_a_part(warehouse: Warehouse) -> None:
+    part = publish(warehouse, terms=[term("a")], limit=1)
+    whole = publish(warehouse, **FIRST)
+    assert (part.release_id, whole.release_id) == (1, 2)
+    assert ask(warehouse, "select is_partial from releases order by release_id") == [
+        (True,),
+        (False,),
+    ]
+
+
+def test_another_ontology_does_not_replace_this_one(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    load = stage(warehouse, "9", terms=[term("m")], ontology="mondo")
+    warehouse.audit(load)
+    with pytest.raises(PublicationRefused, match="holds efo, and the load is mondo"):
+        warehouse.publish(load)
+
+
+def test_with_nothing_staged_the_error_names_the_command(warehouse: Warehouse) -> None:
+    with pytest.raises(NothingStaged, match=r"dagster asset materialize .*'\*efo_terms'"):
+        warehouse.latest()
+
+
+def test_a_trigger_that_alters_rows_is_found_out(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    with warehouse.connect() as connection:
+        connection.execute(
+            "create function public.spoil() returns trigger language plpgsql as"
+            " $$begin new.synonym := 'spoilt'; return new; end$$"
+        )
+        connection.execute(
+            "create trigger spoil before insert on public.efo_synonyms"
+            " for each row execute function public.spoil()"
+        )
+    before = published(warehouse)
+    load = stage(warehouse, "2", **{**FIRST, "synonyms": [synonym("c", "new")]})
+    warehouse.audit(load)
+    with pytest.raises(WarehouseError, match="trigger or rule"):
+        warehouse.publish(load)
+    assert published(warehouse) == before
+
+
+def test_the_tables_have_their_keys_comments_and_view(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    for table in TABLES:
+        found = ask(
+            warehouse,
+            f"select a.attname, col_description(a.attrelid, a.attnum) from pg_attribute as a"
+            f" where a.attrelid = 'public.{table.name}'::regclass and a.attnum > 0",
+        )
+        assert found == [(column.name, column.comment) for column in table.published_columns]
+    assert ask(warehouse, "select mesh_id, curie from efo_mesh_xrefs order by curie") == [
+        ("D1", "EX:a"),
+        ("D1", "EX:b"),
+    ]
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        ask(warehouse, "insert into efo_synonyms values (99, 'x', 'exact') returning 1")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        ask(
+            warehouse,
+            "insert into efo_synonyms select * from efo_synonyms returning 1",
+        )
+
+
+@pytest.mark.fault("D17")
+@pytest.mark.fault("D18")
+@pytest.mark.fault("D19")
+def test_what_users_built_on_the_tables_goes_on_working(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    with warehouse.connect() as connection:
+        for made in (
+            "create table public.studies (trait bigint references public.efo_terms)",
+            "insert into public.studies select id from public.efo_terms where curie = 'EX:c'",
+            "create view public.labels as select curie, label from public.efo_terms",
+            "create materialized view public.counted as select count(*) from public.efo_synonyms",
+            "grant select on public.efo_terms to public",
+        ):
+            connection.execute(made)
+    facts = (
+        "select c.oid, relname, relacl::text, relpersistence from pg_class as c"
+        " where relnamespace = 'public'::regnamespace order by 1"
+    )
+    before = ask(warehouse, facts)
+    publish(warehouse, "2", terms=[term("a"), term("b", "new label")])
+    assert ask(warehouse, facts) == before
+    assert ("EX:b", "new label") in ask(warehouse, "select * from public.labels")
+    assert ask(warehouse, "select curie from studies join efo_terms on id = trait") == [("EX:c",)]
+
+
+@pytest.mark.fault("D22")
+def test_every_table_of_ours_survives_a_crash(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    assert ask(
+        warehouse,
+        "select distinct relpersistence from pg_class as c"
+        " join pg_namespace as n on n.oid = relnamespace"
+        " where relkind = 'r' and (nspname like 'efo%' or relname like 'efo%')",
+    ) == [("p",)]
+
+
+@pytest.mark.fault("D29")
+def test_leftovers_are_bounded(warehouse: Warehouse) -> None:
+    publish(warehouse, "0", **FIRST)
+    for version in range(1, 8):
+        stage(warehouse, str(version), terms=[term("a")])
+    schemas = ask(warehouse, "select nspname from pg_namespace where nspname like 'efo_load_%'")
+    assert len(schemas) <= 4, "the published load, the newest, and two kept for diagnosis"
+    publish(warehouse, "9", **FIRST)
+    assert warehouse.latest().source.version == "9"
+
+
+@pytest.mark.fault("D25")
+def test_a_reader_with_a_snapshot_sees_the_old_release_whole(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    before = published(warehouse)
+    with warehouse.connect() as reader, reader.transaction():
+        reader.execute("set transaction isolation level repeatable read")
+        count = "select count(*) from public.efo_terms where removed_in is null"
+        assert reader.execute(count).fetchone() == (3,)
+        publish(warehouse, "2", terms=[term("a")])
+        assert reader.execute(count).fetchone() == (3,)
+    assert published(warehouse) != before
+
+
+@pytest.mark.fault("D07")
+def test_a_reader_that_stays_does_not_delay_a_publication(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    with warehouse.connect() as reader, reader.transaction():
+        reader.execute("select count(*) from public.efo_synonyms")
+        assert publish(warehouse, "2", **{**FIRST, "synonyms": []}).is_new

@@ -1,0 +1,213 @@
+"""Connecting and preparing: what PostgreSQL refuses is one sentence before anything is done."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from efo_assets.errors import DatabaseRefused, DatabaseUnavailable, LoadInProgress, SchemaDrift
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import session
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.warehouse.loads import publish, stage, term
+
+
+def changed(target: DatabaseTarget, **parameters: str) -> DatabaseTarget:
+    return DatabaseTarget({**target.parameters, **parameters})
+
+
+@pytest.fixture
+def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
+    with Warehouse(database) as made:
+        yield made
+
+
+def run(target: DatabaseTarget, *statements: str) -> None:
+    with session.connect(target) as connection:
+        for statement in statements:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+
+@pytest.mark.fault("D01")
+def test_a_server_that_is_down_is_named_with_its_place() -> None:
+    target = DatabaseTarget({"host": "127.0.0.1", "port": "1", "dbname": "efo", "user": "me"})
+    with pytest.raises(
+        DatabaseUnavailable, match=r"127\.0\.0\.1:1/efo cannot be reached .*refused"
+    ):
+        session.connect(target, patience_s=0.2)
+
+
+@pytest.mark.fault("D13")
+def test_a_database_that_does_not_exist_is_refused_at_once(database: DatabaseTarget) -> None:
+    with pytest.raises(DatabaseRefused, match="does not accept the database name"):
+        session.connect(changed(database, dbname="no_such_database"))
+
+
+@pytest.mark.fault("D13")
+def test_a_role_that_does_not_exist_is_refused_at_once(database: DatabaseTarget) -> None:
+    with pytest.raises(DatabaseRefused, match="does not accept the role"):
+        session.connect(changed(database, user="no_such_role"))
+
+
+@pytest.mark.fault("D14")
+def test_a_missing_privilege_names_its_grant(
+    database: DatabaseTarget, server: DatabaseTarget
+) -> None:
+    name = database.parameters["dbname"]
+    run(
+        changed(server, dbname=name),
+        "do $$begin create role efo_stranger login; exception when duplicate_object then null;"
+        " end$$",
+        f'revoke create on database "{name}" from efo_stranger',
+        "revoke create on schema public from public, efo_stranger",
+    )
+    stranger = Warehouse(changed(database, user="efo_stranger"))
+    with pytest.raises(DatabaseRefused) as caught:
+        stranger.prepare()
+    message = str(caught.value)
+    assert f"grant create on database {name} to efo_stranger" in message
+    assert "grant create, usage on schema public to efo_stranger" in message
+    assert "Nothing was downloaded or changed." in message
+
+
+@pytest.mark.fault("D11")
+def test_a_read_only_server_is_refused(database: DatabaseTarget) -> None:
+    target = changed(database, options="-c default_transaction_read_only=on")
+    with pytest.raises(DatabaseRefused, match="read-only"):
+        Warehouse(target).prepare()
+
+
+@pytest.mark.fault("D28")
+def test_another_encoding_than_utf8_is_refused(
+    database: DatabaseTarget, server: DatabaseTarget
+) -> None:
+    name = f"{database.parameters['dbname']}_latin1"
+    owner = database.parameters["user"]
+    run(
+        server,
+        f"create database \"{name}\" owner \"{owner}\" encoding 'SQL_ASCII' locale 'C'"
+        " template template0",
+    )
+    with pytest.raises(DatabaseRefused, match="encoding is SQL_ASCII"):
+        Warehouse(changed(database, dbname=name)).prepare()
+    run(server, f'drop database "{name}"')
+
+
+@pytest.mark.fault("D15")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("alter table public.efo_terms rename column label to name", "efo_terms.label is missing"),
+        (
+            "alter table public.efo_synonyms alter column type type varchar(20)",
+            "efo_synonyms.type is character varying(20) and should be text",
+        ),
+        (
+            "alter table public.efo_terms alter column definition set not null",
+            "efo_terms.definition is NOT NULL and should not be",
+        ),
+        (
+            "alter table public.efo_xrefs add column mine text not null",
+            "efo_xrefs.mine is not ours and NOT NULL without a default",
+        ),
+        (
+            "alter table public.efo_synonyms drop constraint efo_synonyms_pkey",
+            "efo_synonyms lacks its primary key efo_synonyms_pkey (term_id, scope, synonym)",
+        ),
+    ],
+)
+def test_a_changed_table_is_refused_with_the_difference(
+    warehouse: Warehouse, change: str, said: str
+) -> None:
+    publish(warehouse, terms=[term("a")])
+    run(warehouse.target, change)
+    with pytest.raises(SchemaDrift) as caught:
+        warehouse.prepare()
+    assert said in str(caught.value)
+
+
+def test_a_column_that_someone_added_is_no_drift(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a")])
+    run(warehouse.target, "alter table public.efo_terms add column note text")
+    assert publish(warehouse, "2", terms=[term("a"), term("b")]).is_new
+
+
+@pytest.mark.fault("X14")
+def test_a_second_loader_ends_and_names_the_first(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    with Warehouse(warehouse.target) as second:
+        with pytest.raises(LoadInProgress, match=r"process \d+ of PostgreSQL.* run again when"):
+            second.prepare()
+        warehouse.__exit__()
+        second.prepare()
+
+
+def test_another_schema_is_another_lock(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    with Warehouse(warehouse.target, "elsewhere") as second:
+        second.prepare()
+
+
+@pytest.mark.fault("X15")
+def test_the_lock_ends_with_its_holder(warehouse: Warehouse, server: DatabaseTarget) -> None:
+    warehouse.prepare()
+    holder = warehouse._writer._holder
+    assert holder is not None
+    run(server, f"select pg_terminate_backend({holder.info.backend_pid}, 5000)")
+    with Warehouse(warehouse.target) as second:
+        second.prepare()
+
+
+@pytest.mark.fault("D08")
+def test_a_lock_on_our_table_is_waited_for_and_named(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(warehouse, terms=[term("a")])
+    monkeypatch.setattr(session, "LOCK_TIMEOUT_MS", 100)
+    load = stage(warehouse, "2", terms=[term("a"), term("b")])
+    warehouse.audit(load)
+    with session.connect(warehouse.target) as other, other.transaction():
+        other.execute("lock table public.efo_terms in access exclusive mode")
+        with pytest.raises(LoadInProgress, match="holds a lock"):
+            warehouse.publish(load)
+    assert warehouse.publish(load).is_new
+
+
+@pytest.mark.fault("S19")
+def test_a_function_planted_in_public_is_not_called(warehouse: Warehouse) -> None:
+    run(
+        warehouse.target,
+        "create function public.hashtext(text) returns int language plpgsql as"
+        " $$begin raise exception 'hijacked'; end$$",
+        "create function public.format_type(oid, int) returns text language plpgsql as"
+        " $$begin raise exception 'hijacked'; end$$",
+    )
+    assert publish(warehouse, terms=[term("a")]).is_new
+
+
+@pytest.mark.fault("S21")
+def test_libpq_has_the_quoting_fix() -> None:
+    assert psycopg.pq.version() >= 170003
+
+
+@pytest.mark.fault("D24")
+def test_the_time_limits_of_a_role_do_not_end_a_load(
+    database: DatabaseTarget, server: DatabaseTarget
+) -> None:
+    name = database.parameters["dbname"]
+    run(
+        server,
+        f'alter role {database.parameters["user"]} in database "{name}" set statement_timeout = 1',
+    )
+    with Warehouse(database) as warehouse:
+        assert publish(warehouse, terms=[term("a")]).is_new
+
+
+@pytest.mark.fault("S18")
+def test_the_loader_needs_no_superuser(warehouse: Warehouse) -> None:
+    with warehouse.connect() as connection:
+        found = connection.execute(
+            "select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = current_user"
+        ).fetchone()
+    assert found == (False, False, False)
+    assert publish(warehouse, terms=[term("a")]).is_new
