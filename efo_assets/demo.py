@@ -54,11 +54,12 @@ def _demo(folder: Path, classes: int, release: int) -> int:
         _say(f"Serving a generated ontology of {classes:,} classes (sample data, not EFO)")
         with _sample_server(folder, classes, release) as url:
             _say(f"Materializing the asset graph from {url} into the embedded PostgreSQL")
-            before = warehouse.current_release()
+            before = _rows_written(warehouse)
             began = time.monotonic()
             if not _materialize(folder, url):
                 return 1
-            _report(warehouse, before is not None, time.monotonic() - began, _requests(url))
+            seconds = time.monotonic() - began
+            _report(warehouse, seconds, _requests(url), _rows_written(warehouse) - before)
         _questions(warehouse)
     return 0
 
@@ -123,20 +124,23 @@ def _requests(url: str) -> dict[str, Any]:
 
 
 def _report(
-    warehouse: Warehouse,
-    again: bool,
-    seconds: float,
-    requests: dict[str, Any],  # noqa: FBT001
+    warehouse: Warehouse, seconds: float, requests: dict[str, Any], rows_written: int
 ) -> None:
-    release = warehouse.current_release()
-    rows = warehouse.ask("row_counts", {})
     _say(
-        f"{'Done' if not again else 'Done again'} in {seconds:.1f} s, "
-        f"{requests['total']:,} requests, {requests['max_in_flight']} at most in flight"
+        f"Done in {seconds:.1f} s: {requests['total']:,} requests, "
+        f"{requests['max_in_flight']} at most in flight"
     )
+    release = warehouse.current_release()
     if release is not None:
-        _say(f"Release published: {release.ontology} {release.version} (#{release.release_id})")
+        _say(f"Published: {release.ontology} {release.version} (release {release.release_id})")
+    _say(f"{rows_written:,} rows written" if rows_written else "Nothing changed: 0 rows written")
+    rows = warehouse.ask("row_counts", {})
     sys.stdout.write(tabulate(rows, headers=["table", "rows"], intfmt=",") + "\n")
+
+
+def _rows_written(warehouse: Warehouse) -> int:
+    """Rows written to the published tables so far, as PostgreSQL itself counts them."""
+    return int(warehouse.ask("rows_written", {"schema": warehouse.schema})[0][0])
 
 
 def _questions(warehouse: Warehouse) -> None:

@@ -28,7 +28,7 @@ class ProgressReport:
         self._clock = clock
         self._logged_at = clock()
         self._terminal = terminal
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None  # tqdm is generic over what it iterates over, here nothing
 
     def __enter__(self) -> Self:
         if self._terminal is None:

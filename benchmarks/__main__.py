@@ -1,0 +1,237 @@
+"""`make bench`: everything the README claims about speed, memory and requests, in one run.
+
+Against the sample server, in one table: first load, the same release again, the next release, each
+through the real `dagster asset materialize`; the engine alone; the method of earlier pipelines,
+scaled up; once without latency and once with the latency model. Then the peak memory of a first
+load at two sizes. Writes Markdown with the machine's data to `benchmarks/results.md`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import MEGABYTE, Run, timed
+from benchmarks.server import Sample, sample_server
+
+LATENCY_BASE_MS = 250.0
+LATENCY_ROW_MS = 3.0
+"""Reproduces the 2-3 s per 100 terms that earlier pipelines report of OLS."""
+RESULTS = Path(__file__).with_name("results.md")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table."""
+
+    what: str
+    run: Run
+    requests: int
+    in_flight: int
+    megabytes: float
+    rows: int
+    written: int | None
+
+
+def main() -> None:
+    """Measure all of it and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--classes", type=int, default=94_000)
+    parser.add_argument("--earlier-classes", type=int, default=2_000)
+    parser.add_argument("--memory-classes", type=int, nargs=2, default=(20_000, 200_000))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    sections = [_heading(given.classes)]
+    with sample_server(given.classes) as sample:
+        for base_ms, row_ms in ((0.0, 0.0), (LATENCY_BASE_MS, LATENCY_ROW_MS)):
+            sample.configure(release=1, base_latency_ms=base_ms, row_latency_ms=row_ms)
+            sections.append(
+                _measured(sample, given.classes, given.earlier_classes, base_ms, row_ms)
+            )
+    sections.append(_memory(given.memory_classes))
+    given.output.write_text("\n\n".join(sections) + "\n")
+    sys.stdout.write(given.output.read_text())
+
+
+def _measured(sample: Sample, classes: int, few: int, base_ms: float, row_ms: float) -> str:
+    with tempfile.TemporaryDirectory(prefix="efo-bench-") as folder:
+        home = Path(folder)
+        first = _materialized(sample, home, "first load", classes)
+        again = _materialized(sample, home, "the same release again", classes)
+        sample.configure(release=2)
+        following = _materialized(sample, home, "the next release", classes)
+        sample.configure(release=1)
+        engine, parts = _engine(sample, home / "engine", classes)
+        _drop(home)
+    earlier = _earlier(sample, few, classes)
+    title = (
+        "### No latency"
+        if not base_ms
+        else f"### {base_ms:.0f} ms + {row_ms:.0f} ms per row of latency"
+    )
+    return "\n".join(
+        [
+            title,
+            "",
+            _table([first, again, following, engine]),
+            "",
+            f"Parts of the engine's first load, in seconds: {_listed(parts)}. "
+            f"Dagster's share of the first load: {first.run.seconds - engine.run.seconds:.1f} s.",
+            "",
+            _compared(first, earlier, few, classes),
+        ]
+    )
+
+
+def _environment(sample: Sample, home: Path) -> dict[str, str]:
+    dagster_home = home / "dagster"
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    shutil.copy("dagster.yaml", dagster_home)
+    return {
+        "EFO_OLS_URL": sample.url,
+        "EFO_DATA_DIR": str(home / "data"),
+        "DAGSTER_HOME": str(dagster_home),
+    }
+
+
+def _materialized(sample: Sample, home: Path, what: str, classes: int) -> Line:
+    """One run of Dagster's own command."""
+    sys.stderr.write(f"{what} …\n")
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    command = [dagster, "asset", "materialize", "-m", "efo_assets.definitions", "--select", "*"]
+    environment = _environment(sample, home)
+    sample.reset()
+    run = timed(command, environment, home / "log")
+    return _line(sample, what, run, classes, _ledger(environment))
+
+
+def _line(sample: Sample, what: str, run: Run, classes: int, written: int | None) -> Line:
+    counted = sample.counters()
+    return Line(
+        what,
+        run,
+        counted["total"],
+        counted["max_in_flight"],
+        counted["bytes"] / MEGABYTE,
+        classes,
+        written,
+    )
+
+
+def _ledger(environment: dict[str, str]) -> int:
+    """Rows written by this run, as PostgreSQL counts them over all published tables."""
+    query = (
+        "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) from pg_stat_user_tables"
+        " where schemaname = 'public' and relname like 'efo%'"
+    )
+    reset = "select pg_stat_reset()"
+    command = [sys.executable, "-m", "efo_assets", "psql", "-XAtqc", query, "-c", reset]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout.split()[0])
+
+
+def _engine(sample: Sample, home: Path, classes: int) -> tuple[Line, dict[str, float]]:
+    sys.stderr.write("the engine without Dagster …\n")
+    home.mkdir()
+    sample.reset()
+    log = home / "log"
+    run = timed([sys.executable, "-m", "benchmarks.engine"], _environment(sample, home), log)
+    parts: dict[str, float] = json.loads(log.read_text().splitlines()[-1])
+    return _line(sample, "first load, engine without Dagster", run, classes, None), parts
+
+
+def _earlier(sample: Sample, few: int, classes: int) -> dict[str, Any]:
+    sys.stderr.write("the method of earlier pipelines …\n")
+    command = [sys.executable, "-m", "benchmarks.earlier", sample.url, str(few)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    scale = classes / found["terms"]
+    return found | {"scaled_s": found["seconds"] * scale, "scaled_n": found["requests"] * scale}
+
+
+def _memory(sizes: tuple[int, int]) -> str:
+    """Peak memory of a first load at two sizes."""
+    peaks = []
+    for classes in sizes:
+        with (
+            sample_server(classes) as sample,
+            tempfile.TemporaryDirectory(prefix="efo-bench-") as folder,
+        ):
+            line = _materialized(sample, Path(folder), f"first load of {classes:,}", classes)
+            _drop(Path(folder))
+        peaks.append(line.run.peak_rss_mb)
+    rows = [f"| {size:,} | {peak:.0f} |" for size, peak in zip(sizes, peaks, strict=True)]
+    return "\n".join(
+        [
+            "### Memory of a first load through Dagster",
+            "",
+            "| classes | peak RSS, MB |",
+            "| ---: | ---: |",
+            *rows,
+            "",
+            f"{sizes[1] / sizes[0]:.0f} times the classes take {peaks[1] / peaks[0]:.2f} times "
+            "the memory.",
+        ]
+    )
+
+
+def _drop(home: Path) -> None:
+    from efo_assets.warehouse.embedded import remove  # noqa: PLC0415  # only where one was made
+
+    for data_dir in (home / "data", home / "engine" / "data"):
+        if data_dir.exists():
+            remove(data_dir)
+
+
+def _table(lines: list[Line]) -> str:
+    head = [
+        "| | wall s | requests | in flight | MB received | classes/s | rows written | peak RSS, MB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    rows = [
+        f"| {line.what} | {line.run.seconds:.1f} | {line.requests} | {line.in_flight} "
+        f"| {line.megabytes:.1f} | {line.rows / line.run.seconds:,.0f} "
+        f"| {'-' if line.written is None else f'{line.written:,}'} | {line.run.peak_rss_mb:.0f} |"
+        for line in lines
+    ]
+    return "\n".join([*head, *rows])
+
+
+def _compared(first: Line, earlier: dict[str, Any], few: int, classes: int) -> str:
+    return (
+        f"Earlier method, first {few:,} classes: {earlier['seconds']:.1f} s and "
+        f"{earlier['requests']:,} requests; scaled to {classes:,}: {earlier['scaled_s']:,.0f} s "
+        f"and {earlier['scaled_n']:,.0f} requests. Ratio of time: "
+        f"**{earlier['scaled_s'] / first.run.seconds:.0f}x**; of requests: "
+        f"**{earlier['scaled_n'] / first.requests:.0f}x**."
+    )
+
+
+def _listed(parts: dict[str, float]) -> str:
+    return ", ".join(f"{name} {seconds:.1f}" for name, seconds in parts.items())
+
+
+def _heading(classes: int) -> str:
+    return (
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {os.cpu_count()} cores "
+        f"({platform.machine()}, {_memory_gb():.0f} GB), Python {platform.python_version()}, "
+        f"generated data, {classes:,} classes; server and client share the cores."
+    )
+
+
+def _memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""Generated classes as OLS answers: the v2 JSON of three server generations, and v1's HAL.
+
+Shapes follow the recorded answers: reified values, values that may be scalar or list, entities that
+a class mentions with their labels and links (about 40 % of the bytes).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote
+
+from efo_assets.sample.ontology import ONTOLOGY_IRI, GeneratedClass, GeneratedRelease, Synonym
+
+Generation: TypeAlias = Literal["A", "B", "C"]
+Json: TypeAlias = dict[str, Any]
+
+OIO = "http://www.geneontology.org/formats/oboInOwl#"
+OBO = "http://purl.obolibrary.org/obo/"
+EFO = "http://www.ebi.ac.uk/efo/"
+OWL = "http://www.w3.org/2002/07/owl#"
+RDFS = "http://www.w3.org/2000/01/rdf-schema#"
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+THING = f"{OWL}Thing"
+LINKED_ANCESTORS = 6
+"""Keeps a class at 8 to 10 KB, as EFO's are."""
+SYNONYM_PREDICATES = {
+    "exact": f"{OIO}hasExactSynonym",
+    "related": f"{OIO}hasRelatedSynonym",
+    "narrow": f"{OIO}hasNarrowSynonym",
+    "broad": f"{OIO}hasBroadSynonym",
+}
+RELATIONS = {
+    "part_of": f"{OBO}BFO_0000050",
+    "develops_from": f"{OBO}RO_0002202",
+    "is_a_implied": f"{RDFS}subClassOf",
+}
+ANNOTATIONS = {
+    "subset": f"{OIO}inSubset",
+    "gwas_trait": f"{EFO}gwas_trait",
+    "exact_match": f"{SKOS}exactMatch",
+    "replaced_by": f"{OBO}IAO_0100001",
+    "consider": f"{OIO}consider",
+    "obsoleted_in_version": f"{EFO}obsoleted_in_version",
+    "reason": f"{EFO}reason_for_obsolescence",
+}
+PROPERTIES = (
+    (f"{OBO}IAO_0000115", "definition"),
+    (f"{OBO}IAO_0000117", "term editor"),
+    (f"{OBO}IAO_0000136", "is about"),
+    (f"{OIO}hasDbXref", "database_cross_reference"),
+    (f"{OIO}hasExactSynonym", "has_exact_synonym"),
+    (f"{OIO}id", "id"),
+    (f"{OIO}inSubset", "in_subset"),
+    (f"{EFO}definition_citation", "definition_citation"),
+)
+
+
+class Documents:
+    """Makes the documents of one release; ancestors are worked out once."""
+
+    def __init__(self, release: GeneratedRelease, generation: Generation) -> None:
+        self.release = release
+        self.by_iri = {each.iri: each for each in release.classes}
+        self._as_list = generation != "A"
+        self._ancestors: dict[str, tuple[str, ...]] = {}
+        self._parents = {parent.iri for each in release.classes for parent in each.parents}
+
+    def ontology(self) -> Json:
+        """The v2 ontology document."""
+        count = len(self.release.classes)
+        return {
+            "ontologyId": "efo",
+            "iri": ONTOLOGY_IRI,
+            "title": "Generated sample data in the shape of EFO",
+            "description": "Made by efo_assets.sample; not the Experimental Factor Ontology.",
+            "type": ["ontology"],
+            f"{OWL}versionIRI": self.release.version_iri,
+            f"{OWL}versionInfo": self.release.version,
+            "loaded": self.release.timestamp,
+            "sourceFileTimestamp": self.release.timestamp,
+            "numberOfClasses": str(count + 14),
+            "numberOfProperties": "134",
+            "is_fallback": False,
+            "language": "en",
+        }
+
+    def v2_class(self, each: GeneratedClass) -> Json:
+        """One class of the v2 list."""
+        label = [*each.labels]
+        ancestors = self.ancestors(each)
+        document: Json = {
+            "appearsIn": ["efo"],
+            "curie": each.curie,
+            "definedBy": ["efo" if each.is_defining else "imported"],
+            "directAncestor": self._several([*ancestors, THING]),
+            "hasDirectChildren": each.iri in self._parents,
+            "hasDirectParents": bool(each.parents),
+            "hasHierarchicalChildren": each.iri in self._parents,
+            "hasHierarchicalParents": bool(each.parents),
+            "hierarchicalAncestor": self._several([*ancestors, THING]),
+            "hierarchicalProperty": f"{RDFS}subClassOf",
+            f"{RDFS}label": self._several(label),
+            "imported": not each.is_defining,
+            "iri": each.iri,
+            "isDefiningOntology": each.is_defining,
+            "isObsolete": each.is_obsolete,
+            "isPreferredRoot": False,
+            "label": self._several(label),
+            "linkedEntities": self._linked(each, ancestors),
+            "numDescendants": 0.0,
+            "numHierarchicalDescendants": 0.0,
+            "ontologyId": "efo",
+            "ontologyIri": ONTOLOGY_IRI,
+            "ontologyPreferredPrefix": "EFO",
+            "searchableAnnotationValues": self._several([*each.definitions, *label, False]),
+            "shortForm": each.short_form,
+            "type": ["class", "entity"],
+        }
+        document |= self._parent_fields(each)
+        document |= self._text_fields(each)
+        return document
+
+    def ancestors(self, each: GeneratedClass) -> tuple[str, ...]:
+        """All listed ancestors over every relation, without owl:Thing."""
+        known = self._ancestors.get(each.iri)
+        if known is None:
+            found: dict[str, None] = {}
+            for parent in each.parents:
+                if parent.iri in self.by_iri:
+                    found[parent.iri] = None
+                    found.update(dict.fromkeys(self.ancestors(self.by_iri[parent.iri])))
+            known = self._ancestors[each.iri] = tuple(found)
+        return known
+
+    def _several(self, values: Sequence[Any]) -> Any:
+        """A list; the first generation wrote one value as a scalar."""
+        return values[0] if len(values) == 1 and not self._as_list else list(values)
+
+    def _parent_fields(self, each: GeneratedClass) -> Json:
+        direct: list[Any] = [
+            _reified(parent.iri, [{f"{OIO}source": f"DOID:{len(parent.iri)}"}])
+            if number % 2
+            else parent.iri
+            for number, parent in enumerate(each.parents)
+            if parent.predicate == "is_a"
+        ]
+        if each.has_anonymous_parent:
+            direct.append({"type": ["class"], f"{OWL}intersectionOf": [f"{OBO}BFO_0000001"]})
+        others = [
+            _reified(parent.iri, [{"childRelationToParent": RELATIONS[parent.predicate]}])
+            for parent in each.parents
+            if parent.predicate != "is_a"
+        ]
+        return {
+            "directParent": self._several(direct or [THING]),
+            "hierarchicalParent": self._several([*direct, *others] or [THING]),
+        }
+
+    def _text_fields(self, each: GeneratedClass) -> Json:
+        fields: Json = {}
+        if each.definitions:
+            definition = f"{OBO}IAO_0000115"
+            fields[definition] = self._several(each.definitions)
+            fields["definition"] = self._several(
+                [*each.definitions, "A comment, not a definition."]
+            )
+            fields["definitionProperty"] = definition
+        for synonym in each.synonyms:
+            predicate = (
+                f"{EFO}alternative_term"
+                if synonym.is_alternative_term
+                else SYNONYM_PREDICATES[synonym.scope]
+            )
+            fields.setdefault(predicate, []).append(_synonym(synonym))
+        if each.synonyms:
+            # A list within the list, as OLS writes where an annotation is stated twice.
+            fields["synonym"] = [[synonym.text for synonym in each.synonyms]]
+        if each.xrefs:
+            fields[f"{OIO}hasDbXref"] = [
+                _reified(xref.value, [{f"{OIO}source": _one_or_more(xref.sources)}])
+                if xref.sources
+                else xref.value
+                for xref in each.xrefs
+            ]
+        fields |= {ANNOTATIONS[name]: list(values) for name, values in each.annotations.items()}
+        return {
+            name: self._several(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+
+    def _linked(self, each: GeneratedClass, ancestors: Sequence[str]) -> Json:
+        linked: Json = {
+            xref.value: {
+                "url": xref.url,
+                "source": "https://example.org/registry/registry.json",
+                "curie": xref.value,
+            }
+            for xref in each.xrefs
+            if xref.url
+        }
+        for iri in ancestors[:LINKED_ANCESTORS]:
+            linked[iri] = _entity(self.by_iri[iri].curie, self.by_iri[iri].labels[0], "class")
+        for iri, label in PROPERTIES:
+            linked[iri] = _entity(iri.rsplit("/", 1)[-1], label, "annotationProperty")
+        return linked
+
+    def v1_term(self, each: GeneratedClass, base: str) -> Json:
+        """One term of v1's HAL list: lossy, as v1 is."""
+        itself = f"{base}/api/ontologies/efo/terms/{quote(quote(each.iri, safe=''), safe='')}"
+        return {
+            "iri": each.iri,
+            "lang": "en",
+            "label": str(each.labels[0]),
+            "description": list(each.definitions),
+            "synonyms": [synonym.text for synonym in each.synonyms],
+            "annotation": {"database_cross_reference": [xref.value for xref in each.xrefs]},
+            "ontology_name": "efo",
+            "ontology_iri": ONTOLOGY_IRI,
+            "is_obsolete": each.is_obsolete,
+            "is_defining_ontology": each.is_defining,
+            "is_root": not each.parents,
+            "has_children": each.iri in self._parents,
+            "short_form": each.short_form,
+            "obo_id": each.curie,
+            "_links": {"self": {"href": itself}, "parents": {"href": f"{itself}/parents"}},
+        }
+
+    def v1_parents(self, iri: str) -> list[GeneratedClass]:
+        """The listed is_a parents of a class."""
+        each = self.by_iri[iri]
+        return [
+            self.by_iri[parent.iri]
+            for parent in each.parents
+            if parent.predicate == "is_a" and parent.iri in self.by_iri
+        ]
+
+
+def _reified(value: Any, axioms: list[Json]) -> Json:
+    return {"type": ["reification"], "value": value, "axioms": axioms}
+
+
+def _synonym(synonym: Synonym) -> Any:
+    if not synonym.axioms:
+        return synonym.text
+    axioms = [
+        {
+            **({f"{OIO}hasSynonymType": _one_or_more(types)} if types else {}),
+            **({f"{OIO}hasDbXref": _one_or_more(sources)} if sources else {}),
+        }
+        for types, sources in synonym.axioms
+    ]
+    return _reified(synonym.text, axioms)
+
+
+def _one_or_more(values: Sequence[str]) -> Any:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _entity(curie: str, label: Any, kind: str) -> Mapping[str, Any]:
+    return {
+        "definedBy": ["efo"],
+        "numAppearsIn": 4.0,
+        "hasLocalDefinition": True,
+        "label": [label],
+        "curie": curie,
+        "type": [kind, "entity"],
+    }

@@ -1,0 +1,430 @@
+"""The generated ontology: EFO's shape and size, none of its content, release after release.
+
+`release(classes, seed, number)` is a pure function: the same arguments give the same classes on
+every machine. Each release changes about 0.25 % of the classes of the one before, with every kind
+of change at least once. Nothing here knows JSON, HTTP, PostgreSQL or the loader.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from efo_assets.sample.words import KINDS, PLACES, QUALITIES, VERBS
+
+EFO = "http://www.ebi.ac.uk/efo/EFO_"
+OBO = "http://purl.obolibrary.org/obo/"
+ONTOLOGY_IRI = "http://www.ebi.ac.uk/efo/efo.owl"
+FIRST_VERSION = 900
+"""Versions of the generated ontology begin far beyond those of EFO."""
+OBSOLETE_SHARE = 0.105
+CHANGED_SHARE = 0.0025
+CHANGE_KINDS = (
+    "new",
+    "gone",
+    "relabelled",
+    "redefined",
+    "obsoleted",
+    "re-parented",
+    "synonym added",
+    "synonym removed",
+    "xref added",
+    "xref removed",
+)
+ID_SPACES = (
+    ("OBA", 30),
+    ("MONDO", 24),
+    ("EFO", 16),
+    ("PR", 10),
+    ("HP", 6),
+    ("CHEBI", 6),
+    ("CL", 4),
+    ("UBERON", 4),
+)
+XREF_PREFIXES = ("UMLS", "DOID", "SCTID", "NCIT", "ICD10", "Orphanet", "MEDGEN", "OMIM", "MedDRA")
+MESH_SPELLINGS = ("MESH", "MeSH", "MSH")
+SCOPES = ("exact", "exact", "exact", "related", "narrow", "broad")
+TYPES = (
+    "http://purl.obolibrary.org/obo/OMO_0003000",
+    "http://purl.obolibrary.org/obo/mondo#ABBREVIATION",
+)
+AWKWARD = (
+    "tab\there",
+    "line\nbreak",
+    "back\\slash \\N \\.",
+    "emoji 🧬",
+    "e\u0301 combining",
+    "\u202eright to left",
+    "nul \0 inside",
+    "carriage\rreturn",
+    " spaces ",
+    "a|b`c`[d](e)",
+)
+
+
+class Synonym(NamedTuple):
+    """A synonym as an editor states it."""
+
+    text: str
+    scope: str
+    is_alternative_term: bool
+    axioms: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    """Types and sources of each axiom about it."""
+
+
+class Xref(NamedTuple):
+    """A cross reference as found, with who states it and where it links."""
+
+    value: str
+    sources: tuple[str, ...]
+    url: str | None
+
+
+class Parent(NamedTuple):
+    """A parent and its relation: is_a, part_of, develops_from or is_a_implied."""
+
+    iri: str
+    predicate: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedClass:
+    """One class, as an ontology editor would see it."""
+
+    iri: str
+    curie: str
+    labels: tuple[str | bool | float, ...]
+    definitions: tuple[str, ...]
+    is_obsolete: bool
+    is_defining: bool
+    parents: tuple[Parent, ...]
+    synonyms: tuple[Synonym, ...]
+    xrefs: tuple[Xref, ...]
+    annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    has_anonymous_parent: bool = False
+
+    @property
+    def short_form(self) -> str:
+        """The last part of the IRI."""
+        return self.iri.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class GeneratedRelease:
+    """All classes of one release, in OLS's order, and what was changed to get there."""
+
+    number: int
+    classes: tuple[GeneratedClass, ...]
+    changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Kind of change to the IRIs that it was made to."""
+
+    @property
+    def version(self) -> str:
+        """The versionInfo."""
+        return f"3.{FIRST_VERSION + self.number}.0"
+
+    @property
+    def version_iri(self) -> str:
+        """The versionIRI."""
+        return f"http://www.ebi.ac.uk/efo/releases/v{self.version}/efo.owl"
+
+    @property
+    def timestamp(self) -> str:
+        """When OLS loaded it; a fixed date per release."""
+        return f"2030-{(self.number - 1) % 12 + 1:02d}-15T00:00:00"
+
+
+@lru_cache(maxsize=4)
+def release(classes: int, seed: int, number: int = 1) -> GeneratedRelease:
+    """Generate release `number` (from 1) of an ontology that began with `classes` classes."""
+    if number == 1:
+        made = tuple(_generated(classes, seed))
+        return GeneratedRelease(1, tuple(sorted(made, key=lambda each: each.iri)))
+    return _changed(release(classes, seed, number - 1), seed)
+
+
+def _generated(count: int, seed: int) -> Iterator[GeneratedClass]:
+    chance = random.Random(seed)
+    iris: list[str] = []
+    current: list[str] = []
+    for number in range(count):
+        iri = _iri(chance, number)
+        is_obsolete = number > 2 and chance.random() < OBSOLETE_SHARE
+        made = _class(chance, number, iri, current, is_obsolete=is_obsolete)
+        iris.append(iri)
+        if not is_obsolete:
+            current.append(iri)
+        yield made
+
+
+def _iri(chance: random.Random, number: int) -> str:
+    names, weights = zip(*ID_SPACES, strict=True)
+    space = chance.choices(names, weights)[0]
+    return f"{EFO}{number:07d}" if space == "EFO" else f"{OBO}{space}_{number:07d}"
+
+
+def _class(
+    chance: random.Random, number: int, iri: str, current: Sequence[str], *, is_obsolete: bool
+) -> GeneratedClass:
+    label = _label(chance, number)
+    return GeneratedClass(
+        iri=iri,
+        curie=iri.rsplit("/", 1)[-1].replace("_", ":"),
+        labels=_labels(chance, label, number, is_obsolete=is_obsolete),
+        definitions=_definitions(chance, label, number),
+        is_obsolete=is_obsolete,
+        is_defining=iri.startswith(EFO),
+        parents=() if is_obsolete else _parents(chance, number, current),
+        synonyms=tuple(_synonyms(chance, label, number)),
+        xrefs=tuple(_xrefs(chance, number)),
+        annotations=_annotations(chance, number, current, is_obsolete=is_obsolete),
+        has_anonymous_parent=number % 211 == 13,
+    )
+
+
+def _label(chance: random.Random, number: int) -> str:
+    words = (chance.choice(QUALITIES), chance.choice(PLACES), chance.choice(KINDS))
+    return f"{' '.join(words)} {number}" if chance.random() < 0.9 else " ".join(words)
+
+
+def _labels(
+    chance: random.Random, label: str, number: int, *, is_obsolete: bool
+) -> tuple[str | bool | float, ...]:
+    if number % 997 == 5:
+        return (number % 2 == 0,)
+    if number % 997 == 6:
+        return (float(number) + 0.5,)
+    text = f"obsolete_{label}" if is_obsolete else label
+    return (text, f"{text} of the {chance.choice(PLACES)}") if number % 101 == 7 else (text,)
+
+
+def _definitions(chance: random.Random, label: str, number: int) -> tuple[str, ...]:
+    if chance.random() < 0.2:
+        return ()
+    sentences = " ".join(_sentence(chance) for _ in range(chance.randint(1, 4)))
+    first = f"Any {label} that {sentences}"
+    return (first, f"A {label}.") if number % 89 == 3 else (first,)
+
+
+def _sentence(chance: random.Random) -> str:
+    return (
+        f"{chance.choice(VERBS)} the {chance.choice(PLACES)} with {chance.choice(QUALITIES)} "
+        f"{chance.choice(KINDS)} and {chance.choice(KINDS)} of the {chance.choice(PLACES)}."
+    )
+
+
+def _parents(chance: random.Random, number: int, current: Sequence[str]) -> tuple[Parent, ...]:
+    if number < 3 or not current:
+        return ()
+    known = len(current)
+    # Towards small numbers: some classes get hundreds of children, and depth stays near EFO's.
+    picks = [
+        current[int(known * chance.random() ** 4)] for _ in range(chance.choice((1, 1, 2, 2, 3)))
+    ]
+    parents = dict.fromkeys(Parent(iri, "is_a") for iri in picks)
+    draw = chance.random()
+    for below, predicate in ((0.06, "part_of"), (0.08, "develops_from"), (0.1, "is_a_implied")):
+        if draw < below:
+            other = current[int(known * chance.random())]
+            if other not in picks:
+                parents[Parent(other, predicate)] = None
+            break
+    if number % 503 == 11:
+        parents[Parent(f"{OBO}NOWHERE_{number:07d}", "is_a")] = None
+    return tuple(parents)
+
+
+def _synonyms(chance: random.Random, label: str, number: int) -> Iterator[Synonym]:
+    texts = [
+        f"{chance.choice(KINDS)} of {chance.choice(PLACES)} {chance.choice(QUALITIES)}",
+        f"{label}, {chance.choice(QUALITIES)}",
+        f"{chance.choice(PLACES)} {chance.choice(KINDS)} NOS {number}",
+        f"{label} type {chance.randint(1, 9)}",
+        f"{chance.choice(QUALITIES)} {label}",
+        f"{label[:3].upper()}{number}",
+    ]
+    for text in dict.fromkeys(texts[: chance.choice((0, 1, 2, 3, 4, 6))]):
+        yield Synonym(text, chance.choice(SCOPES), chance.random() < 0.1, _axioms(chance))
+    if number % 97 == 21:
+        yield Synonym(f"{AWKWARD[number % len(AWKWARD)]} {number}", "exact", False, ())
+    if number % 103 == 31:
+        for scope in ("exact", "related"):
+            yield Synonym(f"both scopes {number}", scope, False, ())
+    if number % 107 == 41:
+        axioms = (((TYPES[0],), ("MONDO:1",)), ((TYPES[1],), ("DOID:2", "MONDO:1")))
+        yield Synonym(f"two axioms {number}", "exact", False, axioms)
+
+
+def _axioms(chance: random.Random) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    draw = chance.random()
+    if draw < 0.5:
+        return ()
+    sources = tuple(
+        f"{chance.choice(XREF_PREFIXES)}:{chance.randint(1, 99999)}"
+        for _ in range(chance.choice((1, 1, 2)))
+    )
+    return (((chance.choice(TYPES),) if draw > 0.9 else (), sources),)
+
+
+def _xrefs(chance: random.Random, number: int) -> Iterator[Xref]:
+    count = chance.choice((1, 2, 3, 4, 5, 5))
+    for prefix in chance.sample(XREF_PREFIXES, count):
+        value = f"{prefix}:{chance.choice('ACDE')}{chance.randint(1000, 999999)}"
+        url = f"https://example.org/{value.replace(':', '/')}" if chance.random() < 0.5 else None
+        yield Xref(value, _sources(chance), url)
+    if chance.random() < 0.12:
+        identifier = f"D{chance.randint(1, 20000):06d}"
+        spelling = chance.choice(MESH_SPELLINGS)
+        yield Xref(f"{spelling}:{identifier}", _sources(chance), None)
+        if number % 7 == 0:
+            other = MESH_SPELLINGS[(MESH_SPELLINGS.index(spelling) + 1) % len(MESH_SPELLINGS)]
+            yield Xref(f"{other}:{identifier}", ("MONDO:equivalentTo",), None)
+    if number % 131 == 17:
+        yield Xref(f"https://example.org/page/{number}", (), None)
+    if number % 137 == 19:
+        yield Xref(f"no colon {number}", (), None)
+    if number % 139 == 23:
+        yield Xref(f"UMLS:CUI:C{number:07d}", (), None)
+
+
+def _sources(chance: random.Random) -> tuple[str, ...]:
+    draw = chance.random()
+    if draw < 0.4:
+        return ()
+    if draw < 0.8:
+        return ("MONDO:equivalentTo",)
+    return ("MONDO:otherHierarchy", f"DOID:{chance.randint(1, 9999)}")
+
+
+def _annotations(
+    chance: random.Random, number: int, current: Sequence[str], *, is_obsolete: bool
+) -> dict[str, tuple[str, ...]]:
+    if not is_obsolete:
+        return {
+            key: (value,)
+            for key, value, every in (
+                ("subset", "http://purl.obolibrary.org/obo/mondo#sample_subset", 5),
+                ("gwas_trait", "true", 9),
+                ("exact_match", f"http://identifiers.org/sample/{number}", 6),
+            )
+            if number % every == 0
+        }
+    target = chance.choice(current)
+    short = target.rsplit("/", 1)[-1]
+    form = (target, short.replace("_", ":"), short, f"use {short}", "")[number % 5]
+    notes: dict[str, tuple[str, ...]] = {
+        "obsoleted_in_version": (f"3.{number % 80}",),
+        "reason": ("merged in sample data",),
+    }
+    if form:
+        notes["replaced_by"] = (form,)
+    if number % 4 == 0:
+        notes["consider"] = (chance.choice(current),)
+    return notes
+
+
+def _changed(before: GeneratedRelease, seed: int) -> GeneratedRelease:
+    """The next release: each kind of change made to classes of its own."""
+    number = before.number + 1
+    chance = random.Random(f"{seed}/{number}")
+    by_iri = {each.iri: each for each in before.classes}
+    times = max(1, round(len(before.classes) * CHANGED_SHARE / len(CHANGE_KINDS)))
+    editor = _Editor(chance, by_iri, number, times)
+    changes = {kind: editor.change(kind) for kind in CHANGE_KINDS}
+    classes = tuple(sorted(by_iri.values(), key=lambda each: each.iri))
+    return GeneratedRelease(number, classes, changes)
+
+
+class _Editor:
+    """Makes one release's changes in place, keeping the ontology sound."""
+
+    def __init__(
+        self, chance: random.Random, by_iri: dict[str, GeneratedClass], number: int, times: int
+    ) -> None:
+        self._chance = chance
+        self._by_iri = by_iri
+        self._number = number
+        self._times = times
+        children = {parent.iri for each in by_iri.values() for parent in each.parents}
+        self._leaves = [
+            each.iri
+            for each in by_iri.values()
+            if not each.is_obsolete and each.parents and each.iri not in children
+        ]
+        self._free = [
+            each.iri
+            for each in by_iri.values()
+            if each.synonyms and each.xrefs and each.definitions and isinstance(each.labels[0], str)
+        ]
+        chance.shuffle(self._leaves)
+        chance.shuffle(self._free)
+        self._touched: set[str] = set()
+
+    def change(self, kind: str) -> tuple[str, ...]:
+        """Make a kind of change as often as it is due; return the IRIs."""
+        return tuple(self._once(kind, turn) for turn in range(self._times))
+
+    def _once(self, kind: str, turn: int) -> str:
+        if kind == "new":
+            return self._new(turn)
+        # Only a leaf can go or become obsolete without leaving its children behind.
+        structural = kind in ("gone", "obsoleted", "re-parented")
+        iri = self._take(self._leaves if structural else self._free)
+        if kind == "gone":
+            del self._by_iri[iri]
+        else:
+            self._by_iri[iri] = self._edited(self._by_iri[iri], kind)
+        return iri
+
+    def _take(self, pool: list[str]) -> str:
+        while (iri := pool.pop()) in self._touched:
+            pass
+        self._touched.add(iri)
+        return iri
+
+    def _new(self, turn: int) -> str:
+        number = 8_000_000 + self._number * 10_000 + turn
+        current = [self._leaves[turn]]
+        self._touched.add(current[0])  # a parent must not go in the same release
+        made = _class(self._chance, number, f"{EFO}{number:07d}", current, is_obsolete=False)
+        self._by_iri[made.iri] = made
+        self._touched.add(made.iri)
+        return made.iri
+
+    def _edited(self, each: GeneratedClass, kind: str) -> GeneratedClass:  # noqa: PLR0911  # a kind each
+        mark = f"r{self._number}"
+        match kind:
+            case "relabelled":
+                return replace(each, labels=(f"{each.labels[0]} {mark}",))
+            case "redefined":
+                return replace(each, definitions=(f"{each.definitions[0]} {mark}",))
+            case "obsoleted":
+                target = each.parents[0].iri
+                return replace(
+                    each,
+                    labels=(f"obsolete_{each.labels[0]}",),
+                    is_obsolete=True,
+                    parents=(),
+                    has_anonymous_parent=False,
+                    annotations={"replaced_by": (target,), "reason": ("merged",)},
+                )
+            case "re-parented":
+                # A root has no ancestors, so no cycle can come of it.
+                roots = [
+                    c.iri for c in self._by_iri.values() if not c.parents and not c.is_obsolete
+                ]
+                used = {parent.iri for parent in each.parents}
+                new = next(iri for iri in sorted(roots) if iri not in used)
+                return replace(each, parents=(Parent(new, "is_a"),))
+            case "synonym added":
+                added = Synonym(f"added synonym {mark} {each.curie}", "exact", False, ())
+                return replace(each, synonyms=(*each.synonyms, added))
+            case "synonym removed":
+                return replace(each, synonyms=each.synonyms[1:])
+            case "xref added":
+                return replace(
+                    each, xrefs=(*each.xrefs, Xref(f"ADDED:{mark}-{each.curie}", (), None))
+                )
+            case _:
+                return replace(each, xrefs=each.xrefs[1:])

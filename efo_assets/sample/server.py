@@ -1,0 +1,417 @@
+"""The sample OLS server: today's behaviour, the two generations before it as switches.
+
+Serves the generated ontology as `efo` and recordings under their own ids. A model of server time
+(base latency and time per row) makes it as slow as the real one; counters and a log of requests
+tell what a client did.
+"""
+
+import asyncio
+import gzip
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from efo_assets.sample.documents import Documents, Generation
+from efo_assets.sample.ontology import release
+from efo_assets.sample.recorded import Recordings
+
+Intercept: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+Json: TypeAlias = dict[str, Any]
+
+MOST_ROWS = 1000
+DEFAULT_ROWS = {"v1": 1000, "v2": 20}
+GZIP_LEVEL = 4
+WARM_PAGE_SIZE = 500
+KNOWN_PARAMETERS = {"page", "size", "isObsolete", "includeObsoleteEntities", "lang"}
+LISTS = ("current", "obsolete", "all")
+KEPT_BODIES = 2_000
+
+
+@dataclass
+class State:
+    """What can be switched while the server runs."""
+
+    release: int = 1
+    generation: Generation = "C"
+    cap: int = MOST_ROWS
+    gzip: bool = True
+    base_latency_ms: float = 0.0
+    row_latency_ms: float = 0.0
+
+
+class Asked(NamedTuple):
+    """One request, for the log."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    at: float
+
+
+class _Ontology:
+    """The lists of one ontology in one generation, and rendered pages of it."""
+
+    def __init__(
+        self, document: Json, lists: dict[str, Any], render: Callable[[Any], Json]
+    ) -> None:
+        self.document = document
+        self.lists = lists
+        self.render = render
+
+    def page(self, name: str, number: int, size: int) -> bytes:
+        rows = self.lists[name][number * size : (number + 1) * size]
+        total = len(self.lists[name])
+        # OLS rewrites the total on its last page: what came before it, and what is on it.
+        if number * size < total <= (number + 1) * size:
+            total = number * size + len(rows)
+        return _pretty(
+            {
+                "page": number,
+                "numElements": len(rows),
+                "totalPages": -(-total // size),
+                "totalElements": total,
+                "elements": [self.render(row) for row in rows],
+                "facetFieldsToCounts": {},
+            }
+        )
+
+
+class Sample:
+    """The server's state and handlers; see `SampleServer` and `running_sample` for running it."""
+
+    def __init__(
+        self,
+        *,
+        classes: int = 200,
+        seed: int = 1,
+        recorded: Path | None = None,
+        intercept: Intercept | None = None,
+        **state: Any,
+    ) -> None:
+        self.classes = classes
+        self.seed = seed
+        self.state = State(**state)
+        self.intercept = intercept
+        self.requests: list[Asked] = []
+        self.in_flight = 0
+        self.max_in_flight = 0
+        self.bytes_sent = 0
+        self.url = ""
+        self._recordings = Recordings(recorded) if recorded else None
+        self._ontologies: dict[tuple[Any, ...], _Ontology] = {}
+        self._documents: dict[tuple[int, Generation], Documents] = {}
+        self._bodies: dict[tuple[Any, ...], bytes] = {}
+
+    def publish(self, number: int) -> None:
+        """Serve another release from now on."""
+        self.state.release = number
+
+    def reset(self) -> None:
+        """Count anew."""
+        self.requests.clear()
+        self.max_in_flight = self.in_flight
+        self.bytes_sent = 0
+
+    def application(self) -> web.Application:
+        """The routes, below `/` and below `/ols4`."""
+        made = web.Application(middlewares=[self._counted])
+        for base in ("", "/ols4"):
+            made.router.add_get(f"{base}/api/v2/health", self._health)
+            made.router.add_get(f"{base}/api/v2/ontologies/{{id}}", self._v2_ontology)
+            made.router.add_get(f"{base}/api/v2/ontologies/{{id}}/classes", self._v2_classes)
+            made.router.add_get(f"{base}/api/ontologies/{{id}}", self._v1_ontology)
+            made.router.add_get(f"{base}/api/ontologies/{{id}}/terms", self._v1_terms)
+            made.router.add_get(
+                f"{base}/api/ontologies/{{id}}/terms/{{iri}}/parents", self._v1_parents
+            )
+        made.router.add_get("/_sample/requests", self._get_requests)
+        made.router.add_delete("/_sample/requests", self._delete_requests)
+        made.router.add_put("/_sample/state", self._put_state)
+        return made
+
+    def warm(self, releases: tuple[int, ...] = (1, 2)) -> None:
+        """Render every page of these releases in advance, on all cores."""
+        for number in releases:
+            ontology = self._generated(number)
+            keys = [
+                (name, page)
+                for name in ("current", "obsolete")
+                for page in range(-(-len(ontology.lists[name]) // WARM_PAGE_SIZE))
+            ]
+            global _warming  # noqa: PLW0603  # inherited by forked workers, never pickled
+            _warming = ontology
+            with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+                bodies = pool.map(_warm_page, keys, chunksize=4)
+                for (name, page), body in zip(keys, bodies, strict=True):
+                    key = ("efo", number, self.state.generation, name, page, WARM_PAGE_SIZE)
+                    self._bodies[key] = body
+
+    @web.middleware
+    async def _counted(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.path.startswith("/_sample"):
+            return await handler(request)
+        self.requests.append(
+            Asked(request.method, request.path, dict(request.query), time.monotonic())
+        )
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        try:
+            made = await self.intercept(request) if self.intercept else None
+            return made if made is not None else await handler(request)
+        finally:
+            self.in_flight -= 1
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text="OK")
+
+    async def _v2_ontology(self, request: web.Request) -> web.StreamResponse:
+        ontology = self._ontology(request.match_info["id"])
+        await self._take_time(0)
+        if ontology is None:
+            return self._unknown()
+        return await self._answer(request, _pretty(ontology.document))
+
+    async def _v1_ontology(self, request: web.Request) -> web.StreamResponse:
+        ontology = self._ontology(request.match_info["id"])
+        if ontology is None:
+            return web.Response(status=404) if self.state.generation == "C" else self._unknown()
+        config = {"versionIri": ontology.document.get("http://www.w3.org/2002/07/owl#versionIRI")}
+        body = {"ontologyId": request.match_info["id"], "fileHash": None, "config": config}
+        return await self._answer(request, _pretty(body))
+
+    async def _v2_classes(self, request: web.Request) -> web.StreamResponse:
+        ontology = self._ontology(request.match_info["id"])
+        page, size, rows = self._paging(request, "v2")
+        unknown = set(request.query) - KNOWN_PARAMETERS and self.state.generation != "C"
+        if ontology is None or unknown:
+            return await self._answer(request, _empty_page(page))
+        name = _list_named(request)
+        await self._take_time(min(rows, max(0, len(ontology.lists[name]) - page * size)))
+        key = self._key(request.match_info["id"], name, page, rows)
+        body = self._bodies.get(key) if size == rows else None
+        if body is None:
+            body = gzip.compress(await self._rendered(ontology, name, page, size, rows), GZIP_LEVEL)
+            if len(self._bodies) < KEPT_BODIES and size == rows:
+                self._bodies[key] = body
+        return await self._answer(request, body, is_compressed=True)
+
+    async def _rendered(
+        self, ontology: _Ontology, name: str, page: int, size: int, rows: int
+    ) -> bytes:
+        if size == rows:
+            return await asyncio.to_thread(ontology.page, name, page, size)
+        # Generation A: pages are counted for the size asked, rows beyond the cap never served.
+        body = msgspec.json.decode(await asyncio.to_thread(ontology.page, name, page, size))
+        body["elements"] = body["elements"][:rows]
+        return _pretty(body | {"numElements": len(body["elements"])})
+
+    async def _v1_terms(self, request: web.Request) -> web.StreamResponse:
+        documents = self._current_documents()
+        page, size, rows = self._paging(request, "v1")
+        terms = documents.release.classes[page * size : page * size + rows]
+        await self._take_time(len(terms))
+        total = len(documents.release.classes)
+        body: Json = {
+            "_links": {"self": {"href": str(request.url)}},
+            "page": {
+                "size": size,
+                "totalElements": total,
+                "totalPages": -(-total // size),
+                "number": page,
+            },
+        }
+        if terms:
+            body["_embedded"] = {"terms": [documents.v1_term(each, self.url) for each in terms]}
+        return await self._answer(request, _pretty(body))
+
+    async def _v1_parents(self, request: web.Request) -> web.StreamResponse:
+        documents = self._current_documents()
+        await self._take_time(1)
+        try:
+            parents = documents.v1_parents(unquote(request.match_info["iri"]))
+        except KeyError:
+            return web.Response(status=404)
+        body: Json = {"page": {"size": 20, "totalElements": len(parents), "number": 0}}
+        if parents:
+            body["_embedded"] = {"terms": [documents.v1_term(each, self.url) for each in parents]}
+        return await self._answer(request, _pretty(body))
+
+    async def _get_requests(self, _: web.Request) -> web.StreamResponse:
+        counters = {
+            "total": len(self.requests),
+            "max_in_flight": self.max_in_flight,
+            "bytes": self.bytes_sent,
+        }
+        return web.json_response(counters)
+
+    async def _delete_requests(self, _: web.Request) -> web.StreamResponse:
+        self.reset()
+        return web.Response(status=204)
+
+    async def _put_state(self, request: web.Request) -> web.StreamResponse:
+        changes = await request.json()
+        unknown = set(changes) - {each.name for each in fields(State)}
+        if unknown:
+            return web.Response(status=400, text=f"unknown: {', '.join(sorted(unknown))}")
+        for name, value in changes.items():
+            setattr(self.state, name, value)
+        return web.json_response(asdict(self.state))
+
+    def _paging(self, request: web.Request, api: str) -> tuple[int, int, int]:
+        """Page number, page size that offsets are counted with, and rows served at most."""
+        page = max(0, _whole(request.query.get("page"), 0))
+        size = _whole(request.query.get("size"), DEFAULT_ROWS[api])
+        size = size if size > 0 else DEFAULT_ROWS[api]
+        if self.state.generation == "A":
+            return page, size, min(size, self.state.cap)
+        return page, min(size, self.state.cap), min(size, self.state.cap)
+
+    async def _take_time(self, rows: int) -> None:
+        seconds = (self.state.base_latency_ms + self.state.row_latency_ms * rows) / 1000
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    async def _answer(
+        self, request: web.Request, body: bytes, *, is_compressed: bool = False
+    ) -> web.StreamResponse:
+        wanted = self.state.gzip and "gzip" in request.headers.get("Accept-Encoding", "")
+        headers = {"Content-Type": "application/json"}
+        if wanted:
+            headers["Content-Encoding"] = "gzip"
+            body = body if is_compressed else gzip.compress(body, GZIP_LEVEL)
+        elif is_compressed:
+            body = gzip.decompress(body)
+        self.bytes_sent += len(body)
+        return web.Response(body=body, headers=headers)
+
+    def _unknown(self) -> web.StreamResponse:
+        if self.state.generation == "C":
+            return web.json_response(
+                {"status": 404, "message": "The requested resource was not found."}, status=404
+            )
+        message = "Expected at least 1 result for solr getFirst"
+        return web.json_response({"status": 500, "message": message}, status=500)
+
+    def _key(self, ontology: str, name: str, page: int, size: int) -> tuple[Any, ...]:
+        number = self.state.release if ontology == "efo" else 0
+        return (ontology, number, self.state.generation, name, page, size)
+
+    def _ontology(self, ontology: str) -> _Ontology | None:
+        if ontology == "efo":
+            return self._generated(self.state.release)
+        if self._recordings is None or ontology not in self._recordings.ontologies:
+            return None
+        key = ("recorded", ontology)
+        if key not in self._ontologies:
+            classes = self._recordings.classes(ontology)
+            lists = _lists(classes, lambda each: bool(each["isObsolete"]))
+            document = self._recordings.document(ontology)
+            self._ontologies[key] = _Ontology(document, lists, dict)
+        return self._ontologies[key]
+
+    def _generated(self, number: int) -> _Ontology:
+        key = ("generated", number, self.state.generation)
+        if key not in self._ontologies:
+            documents = self._documents_of(number)
+            lists = _lists(documents.release.classes, lambda each: bool(each.is_obsolete))
+            self._ontologies[key] = _Ontology(documents.ontology(), lists, documents.v2_class)
+        return self._ontologies[key]
+
+    def _current_documents(self) -> Documents:
+        return self._documents_of(self.state.release)
+
+    def _documents_of(self, number: int) -> Documents:
+        key = (number, self.state.generation)
+        if key not in self._documents:
+            generated = release(self.classes, self.seed, number)
+            self._documents[key] = Documents(generated, self.state.generation)
+        return self._documents[key]
+
+
+_warming: _Ontology | None = None
+
+
+def _warm_page(key: tuple[str, int]) -> bytes:
+    assert _warming is not None  # noqa: S101  # set before the pool is made
+    return gzip.compress(_warming.page(*key, WARM_PAGE_SIZE), GZIP_LEVEL)
+
+
+def _lists(classes: Any, is_obsolete: Callable[[Any], bool]) -> dict[str, Any]:
+    everything = list(classes)
+    return {
+        "all": everything,
+        "current": [each for each in everything if not is_obsolete(each)],
+        "obsolete": [each for each in everything if is_obsolete(each)],
+    }
+
+
+def _list_named(request: web.Request) -> str:
+    if request.query.get("isObsolete") == "true":
+        return "obsolete"
+    return "all" if request.query.get("includeObsoleteEntities") == "true" else "current"
+
+
+def _whole(text: str | None, default: int) -> int:
+    try:
+        return default if text is None else int(text)
+    except ValueError:
+        return default
+
+
+def _empty_page(page: int) -> bytes:
+    return _pretty(
+        {"page": page, "numElements": 0, "totalPages": 0, "totalElements": 0, "elements": []}
+    )
+
+
+def _pretty(body: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(body), indent=2)
+
+
+@asynccontextmanager
+async def serving(sample: Sample, port: int = 0) -> AsyncIterator[Sample]:
+    """Serve on the loopback as long as the block runs."""
+    runner = web.AppRunner(sample.application(), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        sample.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield sample
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def running_sample(**options: Any) -> Iterator[Sample]:
+    """Serve from a thread of its own, for synchronous callers."""
+    sample = Sample(**options)
+    loop = asyncio.new_event_loop()
+    ready, ended = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with serving(sample):
+            ready.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield sample
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()

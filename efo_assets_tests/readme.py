@@ -1,0 +1,59 @@
+"""The parts of README.md that are made from the code and from measurements.
+
+`python -m efo_assets_tests.readme` rewrites them in place; a test fails when they are stale.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from efo_assets.warehouse.tables import MESH_VIEW, MESH_VIEW_COMMENT, TABLES, Table
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results.md"
+
+
+def tables_section() -> str:
+    """All published tables with their columns, from the specifications."""
+    parts = [_table_section(table) for table in TABLES]
+    return "\n\n".join([*parts, f"**`{MESH_VIEW}`** (view): {MESH_VIEW_COMMENT}"])
+
+
+def _table_section(table: Table) -> str:
+    rows = [
+        f"| `{column.name}` | {column.type} | {'yes' if column.nullable else ''} "
+        f"| {column.comment.replace('|', chr(92) + '|')} |"
+        for column in table.published_columns
+    ]
+    key = ", ".join(f"`{name}`" for name in table.published_key)
+    return "\n".join(
+        [
+            f"**`{table.name}`**: {table.comment} Unique: {key}.",
+            "",
+            "| column | type | null | |",
+            "| --- | --- | --- | --- |",
+            *rows,
+        ]
+    )
+
+
+def sections() -> dict[str, str]:
+    """Section name to the text that must stand in the README."""
+    return {"tables": tables_section(), "bench": RESULTS.read_text().strip()}
+
+
+def rewritten(text: str) -> str:
+    """`text` with every section as it should be."""
+    for name, section in sections().items():
+        block = f"<!-- {name}:begin -->\n{section}\n<!-- {name}:end -->"
+        pattern = re.compile(f"<!-- {name}:begin -->.*?<!-- {name}:end -->", re.DOTALL)
+        if not pattern.search(text):
+            raise SystemExit(f"README.md has no section {name}")
+        text = pattern.sub(lambda _, block=block: block, text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(rewritten(README.read_text()))
+    sys.stdout.write("README.md is up to date\n")

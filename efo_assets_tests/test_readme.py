@@ -1,0 +1,33 @@
+"""The README says what the code says."""
+
+import re
+
+import pytest
+
+from efo_assets.settings import Settings
+from efo_assets_tests.readme import README, ROOT, rewritten
+
+
+def test_the_sections_made_from_code_and_measurements_are_in_step() -> None:
+    text = README.read_text()
+    assert rewritten(text) == text, "run: python -m efo_assets_tests.readme"
+
+
+def test_every_setting_is_documented() -> None:
+    text = README.read_text()
+    source = (ROOT / "efo_assets" / "settings.py").read_text()
+    names = set(re.findall(r"EFO_[A-Z_]+", source)) - {"EFO_CRASH_POINT"}
+    assert len(names) == len(Settings.__dataclass_fields__)
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
+def test_every_file_that_the_readme_links_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README.read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "dev", "run", "bench", "lint", "clean"])
+def test_every_make_target_is_explained(target: str) -> None:
+    assert f"make {target}" in README.read_text()
+    assert re.search(rf"^{target}:.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
