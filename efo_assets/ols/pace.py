@@ -1,0 +1,158 @@
+"""How fast we ask: requests under way, pauses, and when to stop asking. No HTTP lives here.
+
+Rows in flight are what hurts OLS. So requests begin few and grow by one a round, halve when the
+server is overloaded, stand still together when it says `Retry-After`, and stop when nothing has
+succeeded for long.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import math
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds; tests put in one that doesn't."""
+
+BACKOFF_BASE_S = 0.5
+BACKOFF_CAP_S = 30.0
+MAX_RETRY_AFTER_S = 300.0
+"""A server that asks for more than five minutes is taken to mean five minutes."""
+MAX_FAILURES_IN_A_ROW = 40
+"""With those under way when the last one fails, a total outage costs at most 48 requests."""
+MAX_OUTAGE_S = 600.0
+"""Ten minutes without a success end a download even if few requests fitted into them."""
+
+
+def backoff_s(attempt: int, rng: random.Random) -> float:
+    """Seconds before attempt `attempt + 1`: exponential, with full jitter."""
+    return rng.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0**attempt))
+
+
+def retry_after_s(header: str | None, date: str | None) -> float | None:
+    """Seconds that `Retry-After` asks for, at most five minutes; None if it asks for nothing.
+
+    It holds whole or broken seconds, or an HTTP date, which is taken against the server's own
+    `Date` so that a skewed clock here does no harm.
+    """
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = _seconds_until(header, date)
+    if math.isnan(seconds) or seconds <= 0:
+        return None
+    return min(seconds, MAX_RETRY_AFTER_S)
+
+
+def _seconds_until(moment: str, date: str | None) -> float:
+    until = _timestamp(moment)
+    now = _timestamp(date)
+    return math.nan if until is None else until - (time.time() if now is None else now)
+
+
+def _timestamp(http_date: str | None) -> float | None:
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return email.utils.parsedate_to_datetime(http_date or "").timestamp()
+    return None
+
+
+class Gate:
+    """Lets so many requests through at once: one more a round when all is well, half when not."""
+
+    def __init__(self, start: int, ceiling: int, pause: Pause) -> None:
+        self.in_flight = 0
+        self.max_in_flight_seen = 0
+        self._width = float(min(start, ceiling))
+        self._ceiling = ceiling
+        self._pause = pause
+        self._holds = 0
+        self._halvings = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def width(self) -> int:
+        """How many requests may be under way now."""
+        return int(self._width)
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncIterator[int]:
+        """Wait for room; gives the count of halvings so far, for `overloaded`."""
+        while self._holds or self.in_flight >= self.width:
+            await self._turn()
+        self.in_flight += 1
+        self.max_in_flight_seen = max(self.max_in_flight_seen, self.in_flight)
+        try:
+            yield self._halvings
+        finally:
+            self.in_flight -= 1
+            self._wake()
+
+    def succeeded(self) -> None:
+        """Grow by one for every round of successes."""
+        self._width = min(float(self._ceiling), self._width + 1 / self._width)
+        self._wake()
+
+    def overloaded(self, halvings_at_start: int) -> None:
+        """Halve, once for all the requests that were under way together."""
+        if halvings_at_start == self._halvings:
+            self._halvings += 1
+            self._width = max(1.0, self._width / 2)
+
+    async def hold(self, seconds: float) -> None:
+        """Let nobody through for so long."""
+        self._holds += 1
+        try:
+            await self._pause(seconds)
+        finally:
+            self._holds -= 1
+            self._wake()
+
+    async def _turn(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._waiting = deque(other for other in self._waiting if other is not turn)
+            self._wake()
+            raise
+
+    def _wake(self) -> None:
+        room = 0 if self._holds else self.width - self.in_flight
+        while self._waiting and room > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                room -= 1
+
+
+class Outage:
+    """Counts failures since the last success, and says when it is time to give up."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.failures_in_a_row = 0
+        self.ever_succeeded = False
+        self._clock = clock
+        self._since_s = clock()
+
+    def succeeded(self) -> None:
+        """Begin to count anew."""
+        self.failures_in_a_row = 0
+        self.ever_succeeded = True
+
+    def failed(self) -> None:
+        """Count one more."""
+        if not self.failures_in_a_row:
+            self._since_s = self._clock()
+        self.failures_in_a_row += 1
+
+    @property
+    def is_total(self) -> bool:
+        """Say whether asking on would be of no use."""
+        lasted_s = self._clock() - self._since_s if self.failures_in_a_row > 1 else 0.0
+        return self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or lasted_s > MAX_OUTAGE_S

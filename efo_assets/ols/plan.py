@@ -1,0 +1,138 @@
+"""Which pages make a whole: the lists of classes that OLS offers, cut into pages.
+
+By default OLS leaves obsolete classes out of a list, and only lists with a condition on
+obsolescence are served from an index. So a download reads two lists, and the one list of
+everything only where the server doesn't honour the conditions.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from efo_assets.ols.release import Release, Totals
+
+ListingName = Literal["current", "obsolete", "all"]
+QUERY_OF_LISTING: dict[ListingName, dict[str, str]] = {
+    "current": {},
+    "obsolete": {"isObsolete": "true"},
+    "all": {"includeObsoleteEntities": "true"},
+}
+"""The parameters of each list. OLS takes a parameter that it doesn't know for a filter."""
+
+
+class PageKey(NamedTuple):
+    """One page of one list, counted from 0."""
+
+    listing: ListingName
+    number: int
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """One list of classes: all that OLS counts in it, and how many of its first rows we want."""
+
+    name: ListingName
+    total: int
+    wanted: int
+
+
+class PageSpec(NamedTuple):
+    """One page to ask for. Rows are counted from 0 within the list."""
+
+    key: PageKey
+    size: int
+    total: int
+    """Rows in the whole list."""
+
+    @property
+    def first_row(self) -> int:
+        """The row of the list that the page begins with."""
+        return self.key.number * self.size
+
+    @property
+    def rows(self) -> int:
+        """How many rows the page must have."""
+        return max(0, min(self.size, self.total - self.first_row))
+
+    @property
+    def is_last(self) -> bool:
+        """Say whether the list ends with this page."""
+        return self.first_row + self.size >= self.total
+
+    @property
+    def place(self) -> str:
+        """The page in words, for messages."""
+        last_row = self.first_row + self.rows - 1
+        return f"page {self.key.number} of the {self.key.listing} list (rows {self.first_row}-{last_row})"
+
+    def query(self) -> dict[str, str]:
+        """Give the parameters of the request."""
+        paging = {"page": str(self.key.number), "size": str(self.size)}
+        return QUERY_OF_LISTING[self.key.listing] | paging
+
+    def parts(self) -> list["PageSpec"]:
+        """Cut the page into the fewest equal pages that stay aligned; none if it can't be cut."""
+        divisor = next((d for d in range(2, self.size + 1) if self.size % d == 0), 0)
+        if not divisor:
+            return []
+        size, listing = self.size // divisor, self.key.listing
+        first = self.key.number * divisor
+        pieces = [
+            PageSpec(PageKey(listing, number), size, self.total)
+            for number in range(first, first + divisor)
+        ]
+        return [piece for piece in pieces if piece.rows]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All the pages of one download. `limit` says how many rows count; None means all."""
+
+    release: Release
+    page_size: int
+    limit: int | None
+    listings: tuple[Listing, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many classes the download must hold."""
+        return sum(listing.wanted for listing in self.listings)
+
+    @property
+    def rows_in_pages(self) -> int:
+        """As `rows`, with those of the last page that lie beyond the limit."""
+        return sum(spec.rows for spec in self.pages())
+
+    @property
+    def is_one_list(self) -> bool:
+        """Say whether everything comes from the one list of everything."""
+        return self.listings[0].name == "all"
+
+    def pages(self) -> Iterator[PageSpec]:
+        """Give every page in order."""
+        for listing in self.listings:
+            for number in range(-(-listing.wanted // self.page_size)):
+                yield PageSpec(PageKey(listing.name, number), self.page_size, listing.total)
+
+    def wanted_rows(self, spec: PageSpec) -> int:
+        """How many rows of the page count: all but those beyond the limit."""
+        wanted = next(each.wanted for each in self.listings if each.name == spec.key.listing)
+        return min(spec.rows, wanted - spec.first_row)
+
+
+def make_plan(release: Release, page_size: int, limit: int | None, *, one_list: bool) -> Plan:
+    """Plan the pages of `release`, from two lists or from one."""
+    size = page_size if limit is None else min(page_size, limit)
+    return Plan(release, size, limit, _listings(release.totals, limit, one_list=one_list))
+
+
+def _listings(totals: Totals, limit: int | None, *, one_list: bool) -> tuple[Listing, ...]:
+    offered: list[tuple[ListingName, int]] = (
+        [("all", totals.all)]
+        if one_list
+        else [("current", totals.current), ("obsolete", totals.obsolete)]
+    )
+    listings, left = [], totals.all if limit is None else limit
+    for name, total in offered:
+        listings.append(Listing(name, total, min(total, left)))
+        left -= listings[-1].wanted
+    return tuple(listings)

@@ -1,0 +1,75 @@
+"""Which release of an ontology OLS serves: its names, its dates and its three totals.
+
+The *identity* says whether there is anything new. The *fingerprint* guards one download against
+a mixture: OLS loads its data anew every 48 hours, and `loaded` changes with the release unchanged.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+OWL_VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
+OWL_VERSION_INFO = "http://www.w3.org/2002/07/owl#versionInfo"
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """How many classes OLS counts in each of its lists."""
+
+    current: int
+    obsolete: int
+    all: int
+
+    @property
+    def add_up(self) -> bool:
+        """Say whether the two lists make the whole."""
+        return self.current + self.obsolete == self.all
+
+
+class Release(msgspec.Struct, frozen=True):
+    """One release of an ontology as OLS serves it; None where OLS doesn't tell."""
+
+    ontology: str
+    version_iri: str | None
+    version: str | None
+    loaded: str | None
+    source_file_timestamp: str | None
+    totals: Totals
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over everything: equal before and after, or pages are mixed."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+    @property
+    def identity(self) -> tuple[str | None, str | None, Totals]:
+        """What says whether there is anything new."""
+        return self.version_iri, self.version, self.totals
+
+    @property
+    def name(self) -> str:
+        """A name for people, such as `efo 3.92.0`."""
+        return f"{self.ontology} {self.version or '(no version)'}"
+
+    @classmethod
+    def from_document(cls, ontology: str, document: dict[str, Any], totals: Totals) -> "Release":
+        """Read the release from OLS's v2 ontology document."""
+        return cls(
+            ontology=ontology,
+            version_iri=first_text(document.get(OWL_VERSION_IRI)),
+            version=first_text(document.get(OWL_VERSION_INFO)),
+            loaded=first_text(document.get("loaded")),
+            source_file_timestamp=first_text(document.get("sourceFileTimestamp")),
+            totals=totals,
+        )
+
+
+def first_text(value: object) -> str | None:
+    """Give the first value as text; OLS writes a scalar, a list, a reified value or nothing."""
+    if isinstance(value, list):
+        return next((text for item in value if (text := first_text(item)) is not None), None)
+    if isinstance(value, dict):
+        return first_text(value.get("value"))
+    if value is None or value == "":
+        return None
+    return str(value)
