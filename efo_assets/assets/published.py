@@ -38,7 +38,7 @@ def _spec(table: Table) -> dg.AssetSpec:
     },
     can_subset=True,
 )
-def published_tables(
+def published_tables(  # noqa: PLR0917  # one argument per staged table
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,
     terms: StagedTable,

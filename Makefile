@@ -1,0 +1,56 @@
+# Everything runs from a virtual environment of its own, made on first use from constraints.txt.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export DAGSTER_MODULE_NAME := efo_assets.definitions
+# Dagster starts twice as slowly where its bytecode can't be kept.
+unexport PYTHONDONTWRITEBYTECODE
+# A virtual environment of somebody else's must not leak into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test dev run bench lint clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask it three questions
+	@$(BIN)/python -m efo_assets.demo
+
+test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
+	@$(BIN)/python -m pytest
+
+run: $(STAMP) ## Load EFO from OLS into the configured database (the embedded one by default)
+	@$(BIN)/dagster asset materialize --select '*'
+
+dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000
+	@mkdir -p .efo/dagster_home && cp dagster.yaml .efo/dagster_home/
+	@DAGSTER_HOME="$(CURDIR)/.efo/dagster_home" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg dev --host 127.0.0.1 --port 3000
+
+bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
+	@$(BIN)/python -m benchmarks
+
+lint: $(STAMP) ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean: ## Remove the environment, the data directory and caches
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets.warehouse.embedded .efo .efo/demo; fi
+	@rm -rf $(VENV) .efo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The newest Python that fits and can make virtual environments.
+$(STAMP): pyproject.toml constraints.txt
+	@python=; for candidate in python3.13 python3.12 python3.11 python3; do \
+	  if command -v $$candidate >/dev/null 2>&1 && $$candidate -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then \
+	    python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11, 3.12 or 3.13 with its venv module is needed (on Debian: apt install python3 python3-venv)." >&2; exit 1; fi; \
+	echo "Installing into $(VENV) with $$python (once)"; \
+	rm -rf $(VENV) && $$python -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
+	@touch $@

@@ -1,0 +1,166 @@
+"""One real PostgreSQL per test process, an empty database per test, and no network but loopback."""
+
+import ipaddress
+import itertools
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster
+import psycopg
+import pytest
+from psycopg import sql
+
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.embedded import embedded_server, program, remove
+
+FAULTS = Path(__file__).parents[2] / "shared" / "faults.md"
+OWNER = "efo_owner"
+_numbers = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-table", action="store_true", help="print which faults are covered")
+
+
+def pytest_report_header() -> str:
+    libpq = psycopg.pq.version()
+    return f"embedded PostgreSQL 18 and 16, libpq {libpq}, dagster {dagster.__version__}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fault-table"):
+        covered: dict[str, list[str]] = {}
+        for item in items:
+            for mark in item.iter_markers("fault"):
+                covered.setdefault(mark.args[0], []).append(item.nodeid.partition("[")[0])
+        config.stash[_COVERED] = covered
+
+
+_COVERED = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    covered = config.stash.get(_COVERED, None)
+    if covered is None:
+        return
+    listed = re.findall(r"^\| ([A-Z]\d\d) \|", FAULTS.read_text(), re.M) if FAULTS.exists() else []
+    for fault in sorted({*listed, *covered}):
+        tests = " ".join(dict.fromkeys(covered.get(fault, ["not covered"])))
+        terminalreporter.write_line(f"{fault}  {tests}")
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[Path]:
+    """A folder for the servers of this process, short enough for a socket, gone in the end."""
+    # Not pytest's own folder: its path is long, and closed to the account that serves root.
+    folder = Path(tempfile.mkdtemp(prefix="efo-t-"))
+    folder.chmod(0o755)
+    yield folder
+    for major in (18, 16):
+        remove(folder, major=major)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server(clusters: Path) -> Iterator[DatabaseTarget]:
+    """PostgreSQL 18, as its superuser."""
+    yield from _server(clusters, 18)
+
+
+@pytest.fixture(scope="session")
+def server_16(clusters: Path) -> Iterator[DatabaseTarget]:
+    """PostgreSQL 16, as its superuser."""
+    yield from _server(clusters, 16)
+
+
+def _server(clusters: Path, major: int) -> Iterator[DatabaseTarget]:
+    with embedded_server(clusters, major=major, is_durable=False) as target:
+        with psycopg.connect(**target.parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+            connection.execute(f"create role {OWNER} login")
+        yield target
+
+
+@pytest.fixture
+def database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
+    """An empty database, as an owner who is no superuser."""
+    yield from _database(server)
+
+
+@pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
+def any_major_database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarget]:
+    """An empty database on either major."""
+    name = "server" if request.param == 18 else "server_16"
+    yield from _database(request.getfixturevalue(name))
+
+
+def _database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
+    name = sql.Identifier(f"t{next(_numbers)}")
+    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+        admin.execute(
+            sql.SQL("create database {} owner {}").format(name, sql.Identifier(OWNER))
+        )
+        try:
+            yield DatabaseTarget(
+                {**server.parameters, "dbname": name.as_string().strip('"'), "user": OWNER}
+            )
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("EFO_", "DAGSTER_", "PG")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection and look-up that would leave this machine."""
+    connect, connect_ex, look_up = (
+        socket.socket.connect,
+        socket.socket.connect_ex,
+        socket.getaddrinfo,
+    )
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        _refuse_remote(self.family, address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        _refuse_remote(self.family, address)
+        return connect_ex(self, address)
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in (None, "", "localhost") and not _is_loopback(name):
+            raise socket.gaierror(socket.EAI_NONAME, f"tests look up no names: {name}")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+def _refuse_remote(family: int, address: Any) -> None:
+    if family != socket.AF_UNIX and not _is_loopback(address[0]):
+        pytest.fail(f"a test tried to leave this machine: {address}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@pytest.fixture(scope="session")
+def psql() -> Path:
+    """The wheel's psql."""
+    return program("psql")
