@@ -102,9 +102,7 @@ def any_major_database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarge
 def _database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
     name = sql.Identifier(f"t{next(_numbers)}")
     with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
-        admin.execute(
-            sql.SQL("create database {} owner {}").format(name, sql.Identifier(OWNER))
-        )
+        admin.execute(sql.SQL("create database {} owner {}").format(name, sql.Identifier(OWNER)))
         try:
             yield DatabaseTarget(
                 {**server.parameters, "dbname": name.as_string().strip('"'), "user": OWNER}

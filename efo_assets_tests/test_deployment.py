@@ -82,4 +82,6 @@ def test_no_tracked_file_names_a_registrys_host() -> None:
 def test_versions_are_pinned_without_a_source() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert lines
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+-]+", line)] == []
+    assert [
+        line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+-]+", line)
+    ] == []

@@ -414,4 +414,5 @@ def running_sample(**options: Any) -> Iterator[Sample]:
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join()
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

@@ -1,0 +1,139 @@
+"""The generated ontology: EFO's shape, the same every time, every kind of change in each step."""
+
+import statistics
+from collections import Counter
+
+import msgspec
+import pytest
+
+from efo_assets.sample.documents import Documents
+from efo_assets.sample.expected import expected_rows
+from efo_assets.sample.ontology import (
+    CHANGE_KINDS,
+    GeneratedClass,
+    GeneratedRelease,
+    Parent,
+    Synonym,
+    Xref,
+    release,
+)
+
+
+def test_the_same_seed_gives_the_same_ontology() -> None:
+    first = release(300, 5)
+    release.cache_clear()
+    assert release(300, 5) == first
+    assert release(300, 6) != first
+
+
+@pytest.mark.parametrize("classes", [60, 400])
+def test_each_release_has_every_kind_of_change(classes: int) -> None:
+    for number in (2, 3):
+        before, after = release(classes, 3, number - 1), release(classes, 3, number)
+        assert set(after.changes) == set(CHANGE_KINDS)
+        old = {each.iri: each for each in before.classes}
+        new = {each.iri: each for each in after.classes}
+        for kind, iris in after.changes.items():
+            assert iris, kind
+            for iri in iris:
+                assert old.get(iri) != new.get(iri), kind
+        differing = {iri for iri in old.keys() | new.keys() if old.get(iri) != new.get(iri)}
+        assert differing == {iri for iris in after.changes.values() for iri in iris}
+
+
+def test_a_release_changes_about_a_quarter_of_a_per_cent() -> None:
+    changes = release(8_000, 1, 2).changes
+    assert sum(map(len, changes.values())) == pytest.approx(8_000 * 0.0025, rel=0.2)
+
+
+def test_no_class_is_its_own_ancestor_and_only_deliberate_parents_are_missing() -> None:
+    for number in (1, 2, 3):
+        made = release(2_000, 4, number)
+        documents = Documents(made, "C")
+        assert all(each.iri not in documents.ancestors(each) for each in made.classes)
+        listed = {each.iri for each in made.classes}
+        missing = {p.iri for each in made.classes for p in each.parents} - listed
+        assert missing
+        assert all("NOWHERE" in iri for iri in missing)
+
+
+def test_counts_and_sizes_are_near_those_of_efo() -> None:
+    made = release(4_000, 1)
+    rows = expected_rows(made)
+    assert len(rows.terms) == 4_000
+    assert len(rows.synonyms) / 4_000 == pytest.approx(255 / 94, rel=0.1)
+    assert len(rows.parent_edges) / 4_000 == pytest.approx(150 / 94, rel=0.15)
+    assert len(rows.xrefs) / 4_000 == pytest.approx(320 / 94, rel=0.1)
+    obsolete = sum(each.is_obsolete for each in made.classes)
+    assert obsolete / 4_000 == pytest.approx(0.105, rel=0.2)
+    documents = Documents(made, "C")
+    sizes = [
+        len(msgspec.json.format(msgspec.json.encode(documents.v2_class(each)), indent=2))
+        for each in made.classes
+    ]
+    assert 8_000 <= statistics.mean(sizes) <= 10_500
+
+
+def test_the_awkward_is_there() -> None:
+    made = release(3_000, 1)
+    kinds = Counter(type(label).__name__ for each in made.classes for label in each.labels)
+    assert kinds["bool"]
+    assert kinds["float"]
+    texts = [synonym.text for each in made.classes for synonym in each.synonyms]
+    for mark in ("\t", "\n", "\\N", "\0", "🧬", "\u202e"):
+        assert any(mark in text for text in texts), mark
+    values = [xref.value for each in made.classes for xref in each.xrefs]
+    assert any(":" not in value for value in values)
+    assert any(value.startswith("https://") for value in values)
+    assert {value.split(":")[0] for value in values} >= {"MESH", "MeSH", "MSH"}
+    assert any(each.has_anonymous_parent for each in made.classes)
+    assert any(len(each.labels) > 1 for each in made.classes)
+
+
+def test_expected_rows_of_a_class_made_by_hand() -> None:
+    each = GeneratedClass(
+        iri="http://x/A_1",
+        curie="A:1",
+        labels=("long label", "b", "a"),
+        definitions=("short", "the longest"),
+        is_obsolete=False,
+        is_defining=True,
+        parents=(Parent("http://x/A_2", "part_of"), Parent("http://x/gone", "is_a")),
+        synonyms=(
+            Synonym("s", "exact", False, ((("t2",), ("S:2",)), (("t1",), ("S:1",)))),
+            Synonym("alt\0", "broad", True, ()),
+        ),
+        xrefs=(
+            Xref("MSH:D1", (), "http://b"),
+            Xref("MeSH:D1", ("MONDO:equivalentTo",), "http://a"),
+            Xref("https://x/y", (), None),
+            Xref("bare", (), None),
+        ),
+    )
+    other = GeneratedClass("http://x/A_2", "A:2", (2.5,), (), True, False, (), (), ())
+    rows = expected_rows(GeneratedRelease(1, (each, other)))
+    assert rows.terms == {
+        (
+            "http://x/A_1",
+            "A:1",
+            "a",
+            ("b", "long label"),
+            "the longest",
+            ("short",),
+            False,
+            False,
+            True,
+        ),
+        ("http://x/A_2", "A:2", "2.5", (), None, (), True, False, False),
+    }
+    assert rows.synonyms == {
+        ("http://x/A_1", "s", "exact", "t1", ("t2",), ("S:1", "S:2")),
+        ("http://x/A_1", "alt\ufffd", "exact", None, (), ()),
+    }
+    assert rows.parent_edges == {("http://x/A_1", "http://x/A_2", "part_of")}
+    assert rows.dangling_edges == {("http://x/A_1", "http://x/gone", "is_a")}
+    assert rows.xrefs == {
+        ("http://x/A_1", "MESH", "D1", "exact", ("MONDO:equivalentTo",), "http://a"),
+        ("http://x/A_1", "URL", "https://x/y", "xref", (), "https://x/y"),
+        ("http://x/A_1", "", "bare", "xref", (), None),
+    }

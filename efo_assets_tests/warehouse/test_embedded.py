@@ -1,0 +1,194 @@
+"""The embedded PostgreSQL: shared by processes, stopped by the last, touching no folder of others."""
+
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from efo_assets.errors import DatabaseUnavailable
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import embedded
+from efo_assets.warehouse.embedded import embedded_server, remove
+
+USER = """
+import sys
+from pathlib import Path
+from efo_assets.warehouse.embedded import embedded_server
+with embedded_server(Path(sys.argv[1]), is_durable=False) as target:
+    print(target.parameters["host"], flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="efo-e-"))
+    folder.chmod(0o755)
+    yield folder
+    remove(folder)
+    shutil.rmtree(folder)
+
+
+def answers(target: DatabaseTarget) -> bool:
+    try:
+        with psycopg.connect(**target.parameters) as connection:  # type: ignore[arg-type]
+            return connection.execute("select 1").fetchone() == (1,)
+    except psycopg.OperationalError:
+        return False
+
+
+def another_user(data_dir: Path) -> "subprocess.Popen[str]":
+    """A process that uses the server until its standard input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", USER, str(data_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip(), "it is up"
+    return process
+
+
+def leave(process: "subprocess.Popen[str]") -> None:
+    process.communicate("")
+
+
+def test_it_runs_as_long_as_the_block_and_keeps_its_rows(data_dir: Path) -> None:
+    with embedded_server(data_dir, is_durable=False) as target:
+        with psycopg.connect(**target.parameters) as connection:  # type: ignore[arg-type]
+            connection.execute("create table kept as select 7 as n")
+    assert not answers(target)
+    with (
+        embedded_server(data_dir, is_durable=False) as target,
+        psycopg.connect(**target.parameters) as connection,  # type: ignore[arg-type]
+    ):
+        assert connection.execute("select n from kept").fetchone() == (7,)
+
+
+def test_uses_in_one_process_are_counted(data_dir: Path) -> None:
+    with embedded_server(data_dir, is_durable=False) as outer:
+        with embedded_server(data_dir, is_durable=False) as inner:
+            assert inner.parameters == outer.parameters
+        assert answers(outer)
+    assert not answers(outer)
+
+
+def test_the_last_process_stops_it(data_dir: Path) -> None:
+    other = another_user(data_dir)
+    with embedded_server(data_dir, is_durable=False) as target:
+        pass
+    assert answers(target)
+    leave(other)
+    assert not answers(target)
+
+
+def test_two_processes_that_start_at_once_share_one_server(data_dir: Path) -> None:
+    users = [
+        subprocess.Popen(
+            [sys.executable, "-c", USER, str(data_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    hosts = {user.stdout.readline().strip() for user in users if user.stdout is not None}
+    for user in users:
+        leave(user)
+    assert len(hosts) == 1
+    assert "" not in hosts
+    assert [user.returncode for user in users] == [0, 0, 0]
+
+
+def test_a_killed_user_leaves_a_server_that_the_next_one_adopts_and_stops(data_dir: Path) -> None:
+    other = another_user(data_dir)
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    with embedded_server(data_dir, is_durable=False) as target:
+        assert answers(target)
+    assert not answers(target)
+
+
+def test_a_forked_child_stops_nothing(data_dir: Path) -> None:
+    with embedded_server(data_dir, is_durable=False) as target:
+        script = (
+            "import os, sys\n"
+            "from pathlib import Path\n"
+            "from efo_assets.warehouse.embedded import embedded_server\n"
+            "with embedded_server(Path(sys.argv[1]), is_durable=False):\n"
+            "    child = os.fork()\n"
+            "    if not child: sys.exit(0)\n"
+            "    os.waitpid(child, 0)\n"
+        )
+        subprocess.run([sys.executable, "-c", script, str(data_dir)], check=True)
+        assert answers(target)
+
+
+def test_a_half_made_cluster_is_made_anew(data_dir: Path) -> None:
+    with embedded_server(data_dir, is_durable=False):
+        pass
+    remove(data_dir)
+    (data_dir / "postgres-18.new-1").mkdir()
+    with embedded_server(data_dir, is_durable=False) as target:
+        assert answers(target)
+
+
+def test_a_path_too_long_for_a_socket_works(data_dir: Path) -> None:
+    long = data_dir / ("long" * 25)
+    with embedded_server(long, is_durable=False) as target:
+        assert answers(target)
+        assert len(target.parameters["host"]) < 100
+    remove(long)
+
+
+def test_no_folder_of_others_is_opened(data_dir: Path) -> None:
+    closed = data_dir / "closed"
+    closed.mkdir(mode=0o700)
+    with embedded_server(closed / "data", is_durable=False) as target:
+        assert answers(target)
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+        assert stat.S_IMODE(Path(target.parameters["host"]).stat().st_mode) == 0o700
+    remove(closed / "data")
+
+
+def test_only_the_owner_gets_to_the_socket(data_dir: Path) -> None:
+    with embedded_server(data_dir, is_durable=False) as target:
+        place = Path(target.parameters["host"])
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+        assert place.stat().st_uid != 0, "PostgreSQL never runs as root"
+
+
+def test_a_socket_folder_that_somebody_else_made_is_refused(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = data_dir / ("long" * 25)
+    monkeypatch.setattr(tempfile, "tempdir", str(data_dir))
+    server = embedded._Server(long, 18)
+    long.mkdir()
+    server._find_place()
+    server._socket_dir.symlink_to(data_dir)
+    with (
+        pytest.raises(DatabaseUnavailable, match="belongs to somebody else"),
+        embedded_server(long, is_durable=False),
+    ):
+        pass
+    server._socket_dir.unlink()
+    remove(long)
+
+
+def test_a_data_directory_that_cannot_be_written_is_one_sentence(data_dir: Path) -> None:
+    blocked = data_dir / "file"
+    blocked.write_text("")
+    with (
+        pytest.raises(DatabaseUnavailable, match=r"can't be started \(error: .*set EFO_DATA_DIR"),
+        embedded_server(blocked / "data", is_durable=False),
+    ):
+        pass
