@@ -49,7 +49,7 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
     """Publish the staged release as a whole, if its audit has passed."""
     del synonyms, parent_edges, xrefs  # references to tables of the same load
     with in_one_sentence():
-        done = warehouse.get().publish(terms.load, run_id=context.run_id)
+        done = warehouse.get().publish(terms.load, run_id=context.run.run_id)
     _log_outcome(context, done)
     schema = warehouse.get().schema
     for table in TABLES:

@@ -50,7 +50,7 @@ def staged_tables(
             _newest_pages(ols),
             url=settings.ols_url,
             work_dir=settings.data_dir / "copy",
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
         with opened as staged:
             yield from _outputs(context, warehouse, staged)

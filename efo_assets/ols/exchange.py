@@ -275,9 +275,7 @@ def _check_status(url: URL, response: aiohttp.ClientResponse, excerpt: str) -> N
     raise _setback_of_status(response, sentence, excerpt)
 
 
-def _setback_of_status(
-    response: aiohttp.ClientResponse, sentence: str, excerpt: str
-) -> Setback:
+def _setback_of_status(response: aiohttp.ClientResponse, sentence: str, excerpt: str) -> Setback:
     setback = Setback(sentence)
     setback.status, setback.excerpt = response.status, excerpt
     setback.overloaded = response.status >= 408  # noqa: PLR2004

@@ -133,7 +133,7 @@ def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
 
 def _decode(text: bytes, wanted: type[T]) -> T:
     try:
-        value: T = _decoder(wanted).decode(text)
+        value: T = _decoder(wanted).decode(text)  # type: ignore[arg-type]  # a type is hashable
     except msgspec.ValidationError as error:
         raise PayloadError(f"the JSON has another shape: {error}") from None
     except msgspec.DecodeError as error:

@@ -1,0 +1,180 @@
+"""The OLS client: the release that is served now, and a whole download of it.
+
+Everything goes through one `Exchange`; URLs are built here from the base and the ontology id, never
+from what OLS sends. What makes a download whole is decided in `download`.
+"""
+
+import asyncio
+import random
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from efo_assets.errors import OlsRefused, OlsUnreachable, PageRejected, UnknownOntology
+from efo_assets.ols.download import Download, Downloader, OnProgress, Progress
+from efo_assets.ols.exchange import Answer, Exchange, GaveUp, Limits, NotFound
+from efo_assets.ols.pace import Gate, Pause
+from efo_assets.ols.pages import PageStore
+from efo_assets.ols.payload import PayloadError, parse
+from efo_assets.ols.plan import QUERY_OF_LISTING, ListingName
+from efo_assets.ols.release import Release, Totals
+
+__all__ = ["Download", "OlsClient", "Progress"]
+
+USER_AGENT = f"efo_assets/{version('efo_assets')} (+https://github.com/efo-assets/efo_assets)"
+MIB = 1 << 20
+UNKNOWN_MARK = "Expected at least 1 result"
+"""What OLS before June 2026 says, with status 500, of an ontology that it doesn't hold."""
+
+
+class OlsClient:
+    """An OLS4 service, asked politely; an async context manager."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        max_in_flight: int = 16,
+        start_in_flight: int = 4,
+        body_cap_bytes: int = 64 * MIB,
+        connect_timeout_s: float = 10.0,
+        sock_read_timeout_s: float = 60.0,
+        total_timeout_s: float = 170.0,
+        attempts: int = 5,
+        user_agent: str = USER_AGENT,
+        pause: Pause = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._base = URL(base_url)
+        self._limits = Limits(
+            connect_timeout_s, sock_read_timeout_s, total_timeout_s, body_cap_bytes, attempts
+        )
+        self._flight = (start_in_flight, max_in_flight)
+        self._user_agent = user_agent
+        self._pause = pause
+        self._rng = rng or random.SystemRandom()
+        self._session: aiohttp.ClientSession | None = None
+        self._exchange: Exchange | None = None
+
+    async def __aenter__(self) -> Self:
+        limits = self._limits
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            # The gate is the limit: waiting for a connection would count as time of a request.
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(
+                total=limits.total_timeout_s,
+                sock_connect=limits.connect_timeout_s,
+                sock_read=limits.sock_read_timeout_s,
+            ),
+            headers={
+                "User-Agent": self._user_agent,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+            },
+        )
+        gate = Gate(*self._flight, self._pause)
+        self._exchange = Exchange(self._session, gate, limits, self._pause, self._rng)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def max_in_flight(self) -> int:
+        """Requests under way at once, at most."""
+        return self._flight[1]
+
+    @property
+    def exchange(self) -> Exchange:
+        """The requests of this client, while it is entered."""
+        if self._exchange is None:
+            raise RuntimeError("use the client with `async with`")
+        return self._exchange
+
+    def classes_url(self, ontology: str, query: dict[str, str]) -> URL:
+        """Where a page of classes is."""
+        return self._ontology_url(ontology) / "classes" % query
+
+    def _ontology_url(self, ontology: str) -> URL:
+        return self._base / "api" / "v2" / "ontologies" / ontology
+
+    async def release(self, ontology: str) -> Release:
+        """What OLS serves now: one document and three totals asked for apart; 4 requests.
+
+        Raises:
+            UnknownOntology: OLS does not hold the ontology, or holds it empty.
+            OlsRefused: OLS answered no, or never with what was asked.
+            OlsUnreachable: OLS does not answer.
+        """
+        url = self._ontology_url(ontology)
+        try:
+            document = await self.exchange.get(url, _document)
+            current, obsolete, everything = [
+                await self._total(ontology, name) for name in ("current", "obsolete", "all")
+            ]
+        except NotFound as error:
+            raise UnknownOntology(self._unknown(ontology)) from error
+        except GaveUp as error:
+            if UNKNOWN_MARK in error.setback.excerpt:
+                raise UnknownOntology(self._unknown(ontology)) from error
+            raise PageRejected(
+                f"OLS at {self._base} does not say what it serves of {ontology}: {error.setback}. "
+                "Nothing was published and downloaded pages are kept; run again later, or look at "
+                "EFO_OLS_URL."
+            ) from error
+        if not everything and not current:
+            raise UnknownOntology(self._unknown(ontology))
+        return Release.from_document(ontology, document, Totals(current, obsolete, everything))
+
+    def _unknown(self, ontology: str) -> str:
+        return (
+            f"OLS at {self._base} does not hold the ontology {ontology!r}, or holds it empty: "
+            "nothing was published; look at EFO_ONTOLOGY, or run again later, since ontologies "
+            "vanish from OLS for days."
+        )
+
+    async def _total(self, ontology: str, name: ListingName) -> int:
+        query = {"page": "0", "size": "1", **QUERY_OF_LISTING[name]}
+        return await self.exchange.get(self.classes_url(ontology, query), _total_of)
+
+    async def download(
+        self,
+        ontology: str,
+        store: PageStore,
+        *,
+        page_size: int = 500,
+        limit: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Download:
+        """Fetch what is missing of the release that OLS serves now, and prove it whole.
+
+        Raises:
+            OlsError: see `Downloader.run`; accepted pages are kept in the store.
+            PageStoreError: the store can't be written, or another download holds it.
+        """
+        downloader = Downloader(self, store, page_size, limit, on_progress)
+        try:
+            return await downloader.run(ontology)
+        except (OlsUnreachable, OlsRefused) as error:
+            raise type(error)(f"{error} {downloader.kept}") from error
+
+
+def _document(_: Answer, body: bytes) -> dict[str, Any]:
+    return parse(body, dict[str, Any])[0]
+
+
+def _total_of(_: Answer, body: bytes) -> int:
+    total = parse(body, dict[str, Any])[0].get("totalElements")
+    if not isinstance(total, int):
+        raise PayloadError("the page has no totalElements")
+    return total

@@ -1,0 +1,421 @@
+"""One whole download: which pages are missing, are they what was asked, do they make the whole.
+
+A page is accepted when its number, rows and totals are those of the plan and its classes are in the
+list that they were asked from. The download is accepted when distinct IRIs equal the totals that
+were asked for apart, and OLS serves the same release before and after.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from efo_assets.crashpoints import crash_point
+from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
+from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked
+from efo_assets.ols.pages import PageEntry, PageFolder, PageSet, PageStore
+from efo_assets.ols.payload import PayloadError, parse
+from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
+from efo_assets.ols.release import Release
+
+if TYPE_CHECKING:
+    from efo_assets.ols.client import OlsClient
+
+log = logging.getLogger(__name__)
+
+MAX_RESTARTS = 2
+EXAMPLES = 3
+MAX_UNSERVABLE = 8
+"""Parts that fail in one round of bisection; with more, the whole page is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a download is."""
+
+    pages_done: int
+    pages_total: int
+    rows_done: int
+    rows_total: int
+    bytes_received: int
+    elapsed_s: float
+    in_flight: int
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows per second so far."""
+        return self.rows_done / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at this rate, or None before the first row."""
+        rate = self.rows_per_s
+        return (self.rows_total - self.rows_done) / rate if rate else None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A whole download, and what it took."""
+
+    page_set: PageSet
+    pages: int
+    fetched: int
+    reused: int
+    rows: int
+    bytes_received: int
+    bytes_decoded: int
+    requests: int
+    retries: int
+    seconds: float
+    latencies_s: list[float]
+    max_in_flight_seen: int
+    notes: list[str]
+
+
+class _Element(msgspec.Struct, gc=False):
+    iri: str
+    isObsolete: Any = None  # noqa: N815  # OLS's name
+
+
+class _ClassPage(msgspec.Struct, gc=False):
+    page: int
+    totalElements: int  # noqa: N815  # OLS's name
+    elements: list[_Element]
+
+
+class _Restart(Exception):  # noqa: N818  # always caught here
+    """The plan doesn't fit what OLS serves: make another."""
+
+
+class _SmallerPages(_Restart):
+    def __init__(self, size: int) -> None:
+        super().__init__(f"OLS serves {size} rows in a page at most")
+        self.size = size
+
+
+class _OneList(_Restart):
+    """The server doesn't honour the conditions on obsolescence."""
+
+
+class _AnotherRelease(_Restart):
+    """What OLS serves changed under way."""
+
+
+@dataclass(slots=True)
+class Downloader:
+    """Runs one download to its end, with another plan where the first one doesn't fit."""
+
+    client: "OlsClient"
+    store: PageStore
+    page_size: int
+    limit: int | None
+    on_progress: OnProgress | None
+    notes: list[str] = field(default_factory=list)
+    one_list: bool = False
+    restarts: int = 0
+    kept: str = "No page was fetched; run again later."
+
+    async def run(self, ontology: str) -> Download:
+        """Download, with at most `MAX_RESTARTS` restarts for a release that changes.
+
+        Raises:
+            PageRejected: a page never became acceptable; the message names its rows.
+            IncompleteDownload: the pages don't make the whole.
+            ReleaseChanged: OLS went on serving more than one release.
+        """
+        began = time.monotonic()
+        with self.store.lock(ontology):
+            while True:
+                crash_point("C1")
+                release = await self.client.release(ontology)
+                self.one_list = self.one_list or self._totals_disagree(release)
+                plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
+                with self.store.folder(plan) as folder:
+                    try:
+                        return await self._whole(plan, folder, began)
+                    except _SmallerPages as restart:
+                        self._note(f"{restart}: asked for pages of that size.")
+                        self.page_size = restart.size
+                    except _OneList:
+                        self._note(
+                            "OLS does not honour isObsolete: read from the one list of everything."
+                        )
+                        self.one_list = True
+                    except _AnotherRelease as change:
+                        self._count_restart(release, folder, str(change))
+
+    def _totals_disagree(self, release: Release) -> bool:
+        if release.totals.add_up or self.one_list:
+            return False
+        self._note(
+            f"OLS's totals do not add up ({release.totals.current:,} current, "
+            f"{release.totals.obsolete:,} obsolete, {release.totals.all:,} in all): read from the "
+            "one list of everything."
+        )
+        return True
+
+    def _note(self, text: str) -> None:
+        log.warning(text)
+        self.notes.append(text)
+
+    def _count_restart(self, release: Release, folder: PageFolder, change: str) -> None:
+        self.restarts += 1
+        self.store.discard(folder)
+        if self.restarts > MAX_RESTARTS:
+            raise ReleaseChanged(
+                f"OLS served more than one release of {release.ontology} during the download "
+                f"({change}), {self.restarts} times: its pages were dropped and nothing was "
+                "published; run again later, a data release or two back ends take some hours."
+            )
+        self._note(f"The release changed during the download ({change}): began again.")
+
+    async def _whole(self, plan: Plan, folder: PageFolder, began: float) -> Download:
+        self.kept = f"{folder.kept}; run again to go on from there."
+        reused = set(folder.entries)
+        fetch = _Fetch(self.client, plan, folder, self.on_progress, began)
+        try:
+            await fetch.run([spec for spec in plan.pages() if spec.key not in reused])
+        finally:
+            self.kept = f"{folder.kept}; run again to go on from there."
+        if fetch.fetched:
+            after = await self.client.release(plan.release.ontology)
+            if after.fingerprint != plan.release.fingerprint:
+                raise _AnotherRelease(f"{plan.release.name}, then {after.name}")
+            await asyncio.to_thread(self._prove_distinct, plan, folder, fetch)
+        page_set = self.store.complete(folder)
+        tally = self.client.exchange.tally
+        entries = folder.entries.values()
+        return Download(
+            page_set=page_set,
+            pages=len(folder.entries),
+            fetched=fetch.fetched,
+            reused=len(reused),
+            rows=plan.rows,
+            bytes_received=tally.bytes_received,
+            bytes_decoded=sum(entry.decoded_bytes for entry in entries),
+            requests=tally.requests,
+            retries=tally.retries,
+            seconds=time.monotonic() - began,
+            latencies_s=fetch.latencies_s,
+            max_in_flight_seen=self.client.exchange.gate.max_in_flight_seen,
+            notes=self.notes,
+        )
+
+    def _prove_distinct(self, plan: Plan, folder: PageFolder, fetch: "_Fetch") -> None:
+        """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
+        page_set = folder.page_set()
+        for spec in plan.pages():
+            if spec.key not in fetch.hashes:
+                page, _ = parse(page_set.read(spec).body, _ClassPage)
+                fetch.hashes[spec.key] = _hashes(page)
+        rows = sum(map(len, fetch.hashes.values()))
+        repeated = rows - len({each for page in fetch.hashes.values() for each in page})
+        if repeated:
+            examples = _repeated(plan, page_set)
+            self.store.discard(folder)
+            raise IncompleteDownload(
+                f"{repeated:,} classes of {plan.release.name} came twice, so as many others are "
+                f"missing ({'; '.join(examples)}): OLS changed its order or its data between "
+                "pages. The pages were dropped and nothing was published; run again."
+            )
+
+
+def _hashes(page: _ClassPage) -> "array[int]":
+    # 8 bytes each: the IRIs themselves would not be flat memory.
+    return array("q", (hash(element.iri) for element in page.elements))
+
+
+def _repeated(plan: Plan, page_set: PageSet) -> list[str]:
+    """The first IRIs that stand on more than one page, with the pages."""
+    places: dict[str, list[str]] = {}
+    for spec in plan.pages():
+        page, _ = parse(page_set.read(spec).body, _ClassPage)
+        for element in page.elements:
+            places.setdefault(element.iri, []).append(f"{spec.key.listing} {spec.key.number}")
+    several = ((iri, found) for iri, found in places.items() if len(found) > 1)
+    return [f"{iri} on pages {', '.join(found)}" for iri, found in islice(several, EXAMPLES)]
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """Fetches the missing pages of one plan, concurrently."""
+
+    client: "OlsClient"
+    plan: Plan
+    folder: PageFolder
+    on_progress: OnProgress | None
+    began_s: float
+    fetched: int = 0
+    latencies_s: list[float] = field(default_factory=list)
+    hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
+
+    async def run(self, missing: list[PageSpec]) -> None:
+        """Fetch and keep these pages; the first failure ends all others."""
+        self._report()
+        waiting = iter(missing)
+        # More workers than may be under way would only wait at the gate.
+        workers = min(self.client.max_in_flight, len(missing))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work(waiting))
+        except BaseExceptionGroup as failures:
+            raise _gravest(failures) from None
+
+    async def _work(self, waiting: Iterator[PageSpec]) -> None:
+        for spec in waiting:
+            await self._fetch(spec)
+
+    async def _fetch(self, spec: PageSpec) -> None:
+        try:
+            entry, body, hashes, latency_s = await self._get(spec)
+        except GaveUp as given_up:
+            await self._explain(spec, given_up)
+            raise
+        crash_point("C3")
+        await asyncio.to_thread(self.folder.put, entry, body)
+        crash_point("C4")
+        self.hashes[spec.key] = hashes
+        self.latencies_s.append(latency_s)
+        self.fetched += 1
+        self._report()
+
+    async def _get(
+        self, spec: PageSpec, attempts: int | None = None
+    ) -> tuple[PageEntry, bytes, "array[int]", float]:
+        def accept(answer: Answer, body: bytes) -> tuple[PageEntry, bytes, "array[int]", float]:
+            page = _accepted(spec, body)
+            entry = PageEntry(
+                listing=spec.key.listing,
+                number=spec.key.number,
+                rows=len(page.elements),
+                bytes=len(answer.body),
+                decoded_bytes=len(body),
+                sha256=hashlib.sha256(answer.body).hexdigest(),
+                encoding="gzip" if answer.encoding == "gzip" else "identity",
+                first_iri=page.elements[0].iri,
+                last_iri=page.elements[-1].iri,
+            )
+            return entry, answer.body, _hashes(page), answer.latency_s
+
+        url = self.client.classes_url(self.plan.release.ontology, spec.query())
+        return await self.client.exchange.get(url, accept, attempts)
+
+    async def _explain(self, spec: PageSpec, given_up: GaveUp) -> None:
+        """Say why a page never came: another plan is needed, or these rows can't be served.
+
+        Raises:
+            _Restart: OLS serves smaller pages, other lists or another release than planned.
+            PageRejected: with the rows that OLS can't serve, found by asking for parts.
+        """
+        cause = given_up.setback.cause
+        if isinstance(cause, _PageMismatch):
+            raise cause.restart from given_up
+        rows = await self._unservable(spec)
+        raise PageRejected(
+            f"OLS never served {_place(rows or [spec])} of {self.plan.release.name} acceptably: "
+            f"{given_up.setback}. Nothing was published, since a release with a hole is none; "
+            f"{self.folder.kept}, so run again later, and tell the OLS team if it stays."
+        ) from given_up
+
+    async def _unservable(self, spec: PageSpec) -> list[PageSpec]:
+        """The smallest pages within `spec` that fail, each asked for once or twice."""
+        failing = [spec]
+        while parts := [part for each in failing for part in each.parts()]:
+            found = [part for part in parts if not await self._is_served(part)]
+            if not found or len(found) > MAX_UNSERVABLE:
+                break
+            failing = found
+        return failing
+
+    async def _is_served(self, part: PageSpec) -> bool:
+        try:
+            await self._get(part, attempts=2)
+        except GaveUp:
+            return False
+        return True
+
+    def _report(self) -> None:
+        if self.on_progress is None:
+            return
+        entries = self.folder.entries
+        self.on_progress(
+            Progress(
+                pages_done=len(entries),
+                pages_total=sum(1 for _ in self.plan.pages()),
+                rows_done=sum(entry.rows for entry in entries.values()),
+                rows_total=self.plan.rows_in_pages,
+                bytes_received=self.client.exchange.tally.bytes_received,
+                elapsed_s=time.monotonic() - self.began_s,
+                in_flight=self.client.exchange.gate.in_flight,
+            )
+        )
+
+
+class _PageMismatch(PageNotAsAsked):
+    """A sound page of another plan."""
+
+    def __init__(self, reason: str, restart: _Restart) -> None:
+        super().__init__(reason)
+        self.restart = restart
+
+
+def _accepted(spec: PageSpec, body: bytes) -> _ClassPage:
+    """The page, if it is what was asked for.
+
+    Raises:
+        PayloadError: it isn't; `_PageMismatch` where the plan rather than the page is wrong.
+    """
+    page, _ = parse(body, _ClassPage)
+    rows = len(page.elements)
+    if page.page != spec.key.number:
+        raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")
+    if not all(element.iri for element in page.elements):
+        raise PayloadError("a class has no IRI")
+    _check_list(spec, page)
+    # Generations before 2026 rewrite the total of the last page to what they served up to it.
+    if page.totalElements != spec.total and not (spec.is_last and rows != spec.rows):
+        reason = f"the {spec.key.listing} list has {page.totalElements:,} rows, not {spec.total:,}"
+        raise _PageMismatch(reason, _AnotherRelease(reason))
+    if 0 < rows < spec.rows and not spec.is_last:
+        raise _PageMismatch(f"{rows} rows where {spec.rows} were asked for", _SmallerPages(rows))
+    if rows != spec.rows:
+        raise PayloadError(f"{rows} rows where {spec.rows} must be")
+    return page
+
+
+def _check_list(spec: PageSpec, page: _ClassPage) -> None:
+    if spec.key.listing == "all":
+        return
+    wanted = spec.key.listing == "obsolete"
+    stray = next((e.iri for e in page.elements if (e.isObsolete is True) != wanted), None)
+    if stray is not None:
+        raise _PageMismatch(f"{stray} is in the {spec.key.listing} list", _OneList())
+
+
+def _place(specs: list[PageSpec]) -> str:
+    first, last = specs[0], specs[-1]
+    begin, end = first.first_row, last.first_row + last.rows - 1
+    rows = f"row {begin}" if begin == end else f"rows {begin}-{end}"
+    return f"{rows} of the {first.key.listing} list (counted from 0)"
+
+
+def _gravest(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One failure to show: an unexpected one first, then one of ours, then a restart."""
+    flat: list[BaseException] = []
+    for each in failures.exceptions:
+        flat.append(_gravest(each) if isinstance(each, BaseExceptionGroup) else each)
+    expected = (OlsError, _Restart)
+    return next((e for e in flat if not isinstance(e, expected)), None) or next(
+        (e for e in flat if isinstance(e, OlsError)), flat[0]
+    )
