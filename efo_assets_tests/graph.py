@@ -34,15 +34,19 @@ class Graph:
             self._monkeypatch.setenv(name, value)
 
     def materialize(
-        self, *keys: str, instance: dg.DagsterInstance | None = None
+        self, *keys: str, instance: dg.DagsterInstance | None = None, checks: bool = True
     ) -> dg.ExecuteInProcessResult:
         """Run everything, or the named assets with nothing upstream of them."""
         job = build_defs().resolve_implicit_global_asset_job_def()
-        selection = [dg.AssetKey(key) for key in keys] or None
-        with instance or dg.DagsterInstance.ephemeral() as used:
-            return job.execute_in_process(
-                asset_selection=selection, raise_on_error=False, instance=used
+        selection = {dg.AssetKey(key) for key in keys} or None
+        if selection is not None:
+            job = job.get_subset(
+                asset_selection=selection, asset_check_selection=None if checks else set()
             )
+        if instance is not None:
+            return job.execute_in_process(raise_on_error=False, instance=instance)
+        with dg.DagsterInstance.ephemeral() as own:
+            return job.execute_in_process(raise_on_error=False, instance=own)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query with the published schema on the path."""
