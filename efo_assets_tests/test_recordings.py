@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from efo_assets.sample.recorded import ontology_id
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
-from efo_assets_tests.graph import Graph, Rows
+from efo_assets_tests.graph import Graph, Rows, failure
 
 RECORDED = Path(__file__).parents[2] / "shared" / "ols4" / "recorded"
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
@@ -108,9 +109,9 @@ def test_the_tables_hold_what_was_recorded(
 ) -> None:
     classes = read("v2", f"{ontology}.classes.json")
     graph = Graph(monkeypatch, database, tmp_path, recorded_url)
-    graph.configure(EFO_ONTOLOGY=ontology)
+    graph.configure(EFO_ONTOLOGY=ontology_id(ontology))
     result = graph.materialize()
-    assert result.success
+    assert result.success, failure(result)
 
     wanted, found = expected(classes), graph.published()
     assert {(row[0], row[1], row[6], row[8]) for row in found["terms"]} == wanted["terms"]
