@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from efo_assets.ols.client import Download, OlsClient
-
 from efo_assets.ols.pages import PageStore
 from efo_assets.settings import Settings
 from efo_assets.staging import copy_all, staging

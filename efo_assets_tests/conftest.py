@@ -49,7 +49,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     covered = config.stash.get(_COVERED, None)
     if covered is None:
         return
-    listed = re.findall(r"^\| ([A-Z]\d\d) \|", FAULTS.read_text(), re.M) if FAULTS.exists() else []
+    listed = (
+        re.findall(r"^\| ([A-Z]\d\d) \|", FAULTS.read_text(), re.MULTILINE)
+        if FAULTS.exists()
+        else []
+    )
     for fault in sorted({*listed, *covered}):
         tests = " ".join(dict.fromkeys(covered.get(fault, ["not covered"])))
         terminalreporter.write_line(f"{fault}  {tests}")

@@ -52,7 +52,9 @@ def test_no_password_stands_in_the_files() -> None:
     passwords = re.findall(r"PASSWORD: (.*)", text) + re.findall(r"efo:(.*)@postgres", text)
     assert len(passwords) >= 3
     assert all(value.startswith("${EFO_PASSWORD:?") for value in passwords)
-    assert re.findall(r"^EFO_PASSWORD=(.*)$", (ROOT / ".env.example").read_text(), re.M) == [""]
+    assert re.findall(
+        r"^EFO_PASSWORD=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+    ) == [""]
 
 
 @pytest.mark.fault("S15")

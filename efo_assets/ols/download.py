@@ -93,7 +93,7 @@ class _ClassPage(msgspec.Struct, gc=False):
     elements: list[_Element]
 
 
-class _Restart(Exception):  # noqa: N818  # always caught here
+class _Restart(Exception):
     """The plan doesn't fit what OLS serves: make another."""
 
 
@@ -412,9 +412,10 @@ def _place(specs: list[PageSpec]) -> str:
 
 def _gravest(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """One failure to show: an unexpected one first, then one of ours, then a restart."""
-    flat: list[BaseException] = []
-    for each in failures.exceptions:
-        flat.append(_gravest(each) if isinstance(each, BaseExceptionGroup) else each)
+    flat = [
+        _gravest(each) if isinstance(each, BaseExceptionGroup) else each
+        for each in failures.exceptions
+    ]
     expected = (OlsError, _Restart)
     return next((e for e in flat if not isinstance(e, expected)), None) or next(
         (e for e in flat if isinstance(e, OlsError)), flat[0]

@@ -6,6 +6,7 @@ with the answer, lives in `client` and `download`.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -34,7 +35,7 @@ class NotFound(OlsRefused):
     """404: what that means depends on what was asked for."""
 
 
-class GaveUp(Exception):  # noqa: N818  (always caught; the error that users see is made there)
+class GaveUp(Exception):
     """An answer that never became acceptable while OLS went on answering others."""
 
     def __init__(self, setback: "Setback") -> None:
@@ -42,7 +43,7 @@ class GaveUp(Exception):  # noqa: N818  (always caught; the error that users see
         self.setback = setback
 
 
-class Setback(Exception):  # noqa: N818  (as above)
+class Setback(Exception):
     """One attempt that failed, and may be repeated."""
 
     overloaded = False
@@ -250,10 +251,8 @@ def printable(text: str) -> str:
 
 
 def _excerpt(start: bytes, content_encoding: str | None) -> str:
-    try:
+    with contextlib.suppress(PayloadError):
         start = inflate(start, content_encoding, 1 << 20)
-    except PayloadError:
-        pass
     return printable(start.decode(errors="replace").strip())
 
 

@@ -324,7 +324,7 @@ class PageStore:
     def _set_folders(self, ontology: str) -> list[Path]:
         folder = self._ontology_folder(ontology)
         with _explained(folder, "be read"):
-            names = sorted(os.listdir(folder)) if folder.exists() else []
+            names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
         paths = [folder / name for name in names if _SET_FOLDER.fullmatch(name)]
         for path in paths:
             _refuse_symlink(path)
@@ -484,8 +484,8 @@ def _lock_or_name_the_holder(descriptor: int, ontology: str, folder: Path) -> No
     except BlockingIOError:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
         raise PageStoreError(
-            f"Another download of {ontology} is writing to {folder} ({holder or 'unknown process'}); "
-            "wait for it, or end it and run again."
+            f"Another download of {ontology} is writing to {folder} "
+            f"({holder or 'unknown process'}); wait for it, or end it and run again."
         ) from None
     with _explained(folder, "be written"):
         os.ftruncate(descriptor, 0)

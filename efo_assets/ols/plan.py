@@ -63,7 +63,8 @@ class PageSpec(NamedTuple):
     def place(self) -> str:
         """The page in words, for messages."""
         last_row = self.first_row + self.rows - 1
-        return f"page {self.key.number} of the {self.key.listing} list (rows {self.first_row}-{last_row})"
+        listing = f"the {self.key.listing} list"
+        return f"page {self.key.number} of {listing} (rows {self.first_row}-{last_row})"
 
     def query(self) -> dict[str, str]:
         """Give the parameters of the request."""

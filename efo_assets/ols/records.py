@@ -14,7 +14,7 @@ is dropped in silence. This module knows neither files nor PostgreSQL.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -25,7 +25,9 @@ from efo_assets.ols.payload import parse
 
 Row: TypeAlias = tuple[Any, ...]
 Sink: TypeAlias = Callable[[Row], None]
-Axioms: TypeAlias = list[dict[str, Any]]
+Axioms: TypeAlias = Sequence[dict[str, Any]]
+
+NO_AXIOMS: Axioms = ()
 
 OWL_THING = "http://www.w3.org/2002/07/owl#Thing"
 OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
@@ -70,6 +72,9 @@ class OlsClass(msgspec.Struct, gc=False):
     is_obsolete: Any = msgspec.field(default=False, name="isObsolete")
     is_defining: Any = msgspec.field(default=False, name="isDefiningOntology")
     linked_entities: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="linkedEntities")
+
+
+_LINKED = msgspec.json.Decoder(dict[str, LinkedEntity])
 
 
 class _ClassPage(msgspec.Struct, gc=False):
@@ -149,7 +154,7 @@ class _ClassReader:
     def _term(self, found: OlsClass, *, is_root: bool) -> None:
         label, other_labels = _chosen(self._texts(found.label), shortest=True)
         definition, other_definitions = _chosen(self._texts(found.definition), shortest=False)
-        curie = next(self._texts(found.curie), None)
+        curie = next(iter(self._texts(found.curie)), None)
         is_obsolete = found.is_obsolete is True
         self._sinks.terms(
             (
@@ -193,33 +198,41 @@ class _ClassReader:
             self._scoped_synonyms("exact", [found.exact, found.alternative])
 
     def _scoped_synonyms(self, scope: str, value: Any) -> None:
-        merged: dict[str, tuple[set[str], set[str]]] = {}
+        merged: dict[str, list[Axioms]] = {}
         for text, axioms in self._values(value):
-            types, sources = merged.setdefault(text, (set(), set()))
-            for axiom in axioms:
-                types.update(self._texts(axiom.get(f"{OBO_IN_OWL}hasSynonymType")))
-                sources.update(self._texts(axiom.get(f"{OBO_IN_OWL}hasDbXref")))
-        for text, (types, sources) in merged.items():
-            ordered = sorted(types)
-            first, others = (ordered[0] if ordered else None), ordered[1:]
-            self._sinks.synonyms(
-                (self._iri, self._key("synonym", text), scope, first, others, sorted(sources))
-            )
+            merged.setdefault(text, []).append(axioms)
+        for text, mentions in merged.items():
+            types = self._stated(mentions, f"{OBO_IN_OWL}hasSynonymType")
+            sources = self._stated(mentions, f"{OBO_IN_OWL}hasDbXref")
+            first, others = (types[0] if types else None), types[1:]
+            key = self._key("synonym", text)
+            self._sinks.synonyms((self._iri, key, scope, first, others, sources))
+
+    def _stated(self, mentions: list[Axioms], predicate: str) -> list[str]:
+        """What axioms state by a predicate, over all mentions, each once and in order."""
+        found = [
+            text
+            for axioms in mentions
+            for axiom in axioms
+            if predicate in axiom
+            for text in self._texts(axiom[predicate])
+        ]
+        return sorted(set(found)) if len(found) > 1 else found
 
     def _xrefs(self, found: OlsClass) -> None:
-        merged: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
+        merged: dict[tuple[str, str], tuple[list[Axioms], list[str]]] = {}
         links = _links(found.linked_entities)
         for value, axioms in self._values(found.xrefs):
             prefix, accession = self._split(value)
-            sources, urls = merged.setdefault((prefix, accession), (set(), set()))
-            urls.update([value] if prefix == URL_PREFIX else self._link(links, value))
-            for axiom in axioms:
-                sources.update(self._texts(axiom.get(f"{OBO_IN_OWL}source")))
-        for (prefix, accession), (sources, urls) in merged.items():
+            mentions, urls = merged.setdefault((prefix, accession), ([], []))
+            mentions.append(axioms)
+            urls += [value] if prefix == URL_PREFIX else self._link(links, value)
+        for (prefix, accession), (mentions, urls) in merged.items():
+            sources = self._stated(mentions, f"{OBO_IN_OWL}source")
             relation = "exact" if EXACT_EVIDENCE in sources else "xref"
             key = self._key("cross reference", accession)
             url = min(urls, default=None)
-            self._sinks.xrefs((self._iri, prefix, key, relation, sorted(sources), url))
+            self._sinks.xrefs((self._iri, prefix, key, relation, sources, url))
 
     def _split(self, value: str) -> tuple[str, str]:
         """Prefix and accession; URLs get a prefix of their own, a malformed value an empty one."""
@@ -234,26 +247,38 @@ class _ClassReader:
 
     def _link(self, links: dict[str, LinkedEntity], value: str) -> list[str]:
         entity = links.get(value)
-        return list(self._texts(entity.url)) if entity is not None else []
+        return self._texts(entity.url) if entity is not None else []
 
-    def _values(self, value: Any, axioms: Axioms | None = None) -> Iterator[tuple[str, Axioms]]:
+    def _values(self, value: Any, axioms: Axioms = NO_AXIOMS) -> list[tuple[str, Axioms]]:
         """Every text of a value with the axioms about it, whatever its shape."""
+        if value is None or value == "":
+            return []
         if isinstance(value, str):
-            if value:
-                yield (self._clean(value) if self._may_hold_nul else value), axioms or []
-        elif isinstance(value, list):
-            for item in value:
-                yield from self._values(item, axioms)
-        elif isinstance(value, dict):
+            return [(self._clean(value) if self._may_hold_nul else value, axioms)]
+        if isinstance(value, list):
+            return self._listed_values(value, axioms)
+        if isinstance(value, dict):
             if "value" in value:
-                yield from self._values(value["value"], _axioms(value) or axioms)
-            else:
-                self._findings.note("anonymous_node", f"{self._iri}: {sorted(value)[:3]}")
-        elif value is not None:
-            yield _scalar_text(value), axioms or []
+                return self._values(value["value"], _axioms(value) or axioms)
+            self._findings.note("anonymous_node", f"{self._iri}: {sorted(value)[:3]}")
+            return []
+        return [(_scalar_text(value), axioms)]
 
-    def _texts(self, value: Any) -> Iterator[str]:
-        return (text for text, _ in self._values(value))
+    def _listed_values(self, values: list[Any], axioms: Axioms) -> list[tuple[str, Axioms]]:
+        """As `_values`; plain texts, which most are, are taken without another call."""
+        found: list[tuple[str, Axioms]] = []
+        is_plain = not self._may_hold_nul
+        for value in values:
+            if is_plain and type(value) is str and value:
+                found.append((value, axioms))
+            else:
+                found += self._values(value, axioms)
+        return found
+
+    def _texts(self, value: Any) -> list[str]:
+        if type(value) is str and value and not self._may_hold_nul:
+            return [value]
+        return [text for text, _ in self._values(value)]
 
     def _clean(self, text: str) -> str:
         if "\0" not in text:
@@ -272,14 +297,14 @@ class _ClassReader:
         )
 
 
-def _chosen(texts: Iterator[str], *, shortest: bool) -> tuple[str | None, list[str]]:
+def _chosen(texts: list[str], *, shortest: bool) -> tuple[str | None, list[str]]:
     """The shortest (or longest) of the distinct texts, ties by code point; the others sorted.
 
     OLS gives no order among several labels or definitions, so the rule must not depend on one.
     """
+    if len(texts) <= 1:
+        return (texts[0] if texts else None), []
     distinct = sorted(set(texts))
-    if len(distinct) <= 1:
-        return (distinct[0] if distinct else None), []
     chosen = min(distinct, key=lambda text: len(text) if shortest else -len(text))
     distinct.remove(chosen)
     return chosen, distinct
@@ -300,7 +325,7 @@ def _axioms(reification: dict[str, Any]) -> Axioms:
 
 def _links(raw: msgspec.Raw) -> dict[str, LinkedEntity]:
     try:
-        return msgspec.json.decode(raw, type=dict[str, LinkedEntity]) if bytes(raw) else {}
+        return _LINKED.decode(raw) if memoryview(raw).nbytes else {}
     except msgspec.ValidationError:
         return {}
 

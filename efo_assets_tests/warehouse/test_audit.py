@@ -170,3 +170,15 @@ def test_a_partial_release_is_no_measure_of_a_whole_one(warehouse: Warehouse) ->
     publish(warehouse, terms=MANY, limit=200)
     load = stage(warehouse, "2", terms=MANY[:10], limit=10)
     assert failed(warehouse, load) == {}
+
+
+def test_a_published_load_keeps_its_verdicts_as_long_as_its_content(warehouse: Warehouse) -> None:
+    load = stage(warehouse, terms=[term("a")])
+    warehouse.audit(load)
+    warehouse.publish(load)
+    checked = "select max(checked_at) from verdicts"
+    before = ask(warehouse, checked)
+    assert all(verdict.passed for verdict in warehouse.audit(warehouse.latest()))
+    assert ask(warehouse, checked) == before
+    ask(warehouse, f"update {load.schema}.terms set label = null returning 1")
+    assert set(failed(warehouse, warehouse.latest())) == {"terms_have_labels"}
