@@ -83,8 +83,10 @@ def _measured(sample: Sample, classes: int, few: int, base_ms: float, row_ms: fl
             "",
             _table([first, again, following, engine]),
             "",
-            f"Parts of the engine's first load, in seconds: {_listed(parts)}. "
-            f"Dagster's share of the first load: {first.run.seconds - engine.run.seconds:.1f} s.",
+            (
+                f"Parts of the engine's first load, in seconds: {_listed(parts)}. "
+                f"Dagster's share of it: {first.run.seconds - engine.run.seconds:.1f} s."
+            ),
             "",
             _compared(first, earlier, few, classes),
         ]
@@ -179,8 +181,10 @@ def _memory(sizes: tuple[int, int]) -> str:
             "| ---: | ---: |",
             *rows,
             "",
-            f"{sizes[1] / sizes[0]:.0f} times the classes take {peaks[1] / peaks[0]:.2f} times "
-            "the memory.",
+            (
+                f"{sizes[1] / sizes[0]:.0f} times the classes take {peaks[1] / peaks[0]:.2f} times "
+                "the memory."
+            ),
         ]
     )
 
@@ -195,7 +199,7 @@ def _drop(home: Path) -> None:
 
 def _table(lines: list[Line]) -> str:
     head = [
-        "| | wall s | requests | in flight | MB received | classes/s | rows written | peak RSS, MB |",
+        "| | wall s | requests | in flight | MB | classes/s | rows written | peak RSS, MB |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     rows = [

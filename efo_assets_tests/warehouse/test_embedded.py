@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: shared by processes, stopped by the last, touching no folder of others."""
+"""The embedded PostgreSQL: shared by processes, stopped by the last, opening no folder."""
 
 import shutil
 import signal
@@ -62,9 +62,11 @@ def leave(process: "subprocess.Popen[str]") -> None:
 
 
 def test_it_runs_as_long_as_the_block_and_keeps_its_rows(data_dir: Path) -> None:
-    with embedded_server(data_dir, is_durable=False) as target:
-        with psycopg.connect(**target.parameters) as connection:  # type: ignore[arg-type]
-            connection.execute("create table kept as select 7 as n")
+    with (
+        embedded_server(data_dir, is_durable=False) as target,
+        psycopg.connect(**target.parameters) as connection,  # type: ignore[arg-type]
+    ):
+        connection.execute("create table kept as select 7 as n")
     assert not answers(target)
     with (
         embedded_server(data_dir, is_durable=False) as target,

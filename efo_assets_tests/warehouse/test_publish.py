@@ -134,7 +134,10 @@ def test_a_class_that_comes_back_is_the_same_row(warehouse: Warehouse) -> None:
 @pytest.mark.fault("H24")
 def test_the_same_release_again_writes_no_row(warehouse: Warehouse) -> None:
     first = publish(warehouse, **FIRST)
-    written = "select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables where relname like 'efo_%'"
+    written = (
+        "select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables"
+        " where relname like 'efo_%'"
+    )
     before = ask(warehouse, written)
     again = publish(warehouse, **FIRST)
     assert (again.is_new, again.written, again.release_id) == (False, 0, first.release_id)
@@ -164,7 +167,7 @@ def test_rows_that_someone_changed_are_put_right_by_the_same_release(warehouse: 
 @pytest.mark.fault("O14")
 def test_a_load_that_was_never_audited_is_refused(warehouse: Warehouse) -> None:
     load = stage(warehouse, **FIRST)
-    with pytest.raises(AuditNotPassed, match="no passed verdict .* terms_are_complete"):
+    with pytest.raises(AuditNotPassed, match=r"no passed verdict .* terms_are_complete"):
         warehouse.publish(load)
     assert ask(warehouse, "select to_regclass('public.efo_terms')") == [(None,)]
 
