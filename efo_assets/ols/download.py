@@ -258,6 +258,7 @@ class _Fetch:
     fetched: int = 0
     latencies_s: list[float] = field(default_factory=list)
     hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
+    rejected: list[PageRejected] = field(default_factory=list)
 
     async def run(self, missing: list[PageSpec]) -> None:
         """Fetch and keep these pages; the first failure ends all others."""
@@ -271,10 +272,16 @@ class _Fetch:
                     group.create_task(self._work(waiting))
         except BaseExceptionGroup as failures:
             raise _gravest(failures) from None
+        if self.rejected:
+            raise PageRejected(f"{self.rejected[0]} {self._advice()}")
 
     async def _work(self, waiting: Iterator[PageSpec]) -> None:
         for spec in waiting:
-            await self._fetch(spec)
+            try:
+                await self._fetch(spec)
+            except PageRejected as error:
+                # The others are still worth having: the next run won't ask for them again.
+                self.rejected.append(error)
 
     async def _fetch(self, spec: PageSpec) -> None:
         try:
@@ -324,9 +331,16 @@ class _Fetch:
         rows = await self._unservable(spec)
         raise PageRejected(
             f"OLS never served {_place(rows or [spec])} of {self.plan.release.name} acceptably: "
-            f"{given_up.setback}. Nothing was published, since a release with a hole is none; "
-            f"{self.folder.kept}, so run again later, and tell the OLS team if it stays."
+            f"{given_up.setback}."
         ) from given_up
+
+    def _advice(self) -> str:
+        others = len(self.rejected) - 1
+        return (
+            (f"So it is with {others} more. " if others else "")
+            + "Nothing was published, since a release with a hole is none; "
+            f"{self.folder.kept}: run again later, and tell the OLS team if it stays."
+        )
 
     async def _unservable(self, spec: PageSpec) -> list[PageSpec]:
         """The smallest pages within `spec` that fail, each asked for once or twice."""

@@ -174,7 +174,7 @@ class Exchange:
             raise OlsUnreachable(
                 f"OLS unreachable at {place_of(url)}: {setback} ({failed} attempts)."
             ) from setback
-        outage = unanswered >= 2 * attempts and setback.overloaded
+        outage = unanswered >= 2 * self.limits.attempts and setback.overloaded
         if not (outage and self._outage.ever_succeeded):
             raise GaveUp(setback)
 

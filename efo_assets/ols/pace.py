@@ -21,7 +21,7 @@ BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 30.0
 MAX_RETRY_AFTER_S = 300.0
 """A server that asks for more than five minutes is taken to mean five minutes."""
-MAX_FAILURES_IN_A_ROW = 40
+MAX_FAILURES_IN_A_ROW = 36
 """With those under way when the last one fails, a total outage costs at most 48 requests."""
 MAX_OUTAGE_S = 600.0
 """Ten minutes without a success end a download even if few requests fitted into them."""
