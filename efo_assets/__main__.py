@@ -33,15 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m efo_assets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    shell = commands.add_parser("psql", help="open psql, or pass it arguments such as -c")
-    shell.add_argument("arguments", nargs=argparse.REMAINDER)
+    commands.add_parser("psql", help="open psql; whatever follows are its own arguments")
     commands.add_parser("status", help="print the published releases, newest first")
-    given = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    own = 1 if words[:1] == ["psql"] else len(words)
+    given = parser.parse_args(words[:own])
     try:
         settings = Settings.from_environment()
         with Warehouse.opened(settings) as warehouse:
             if given.command == "psql":
-                return _psql(warehouse.target, given.arguments, settings.schema)
+                return _psql(warehouse.target, words[own:], settings.schema)
             return _status(warehouse)
     except EfoError as error:
         sys.stderr.write(f"{error}\n")

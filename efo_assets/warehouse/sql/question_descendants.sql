@@ -12,5 +12,5 @@ select t.curie, t.label, count(*) over () as of_all
 from below
 join {schema}.efo_terms as t on t.id = below.id
 where t.curie <> %(curie)s
-order by t.label
+order by t.curie
 limit 5
