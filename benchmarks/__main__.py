@@ -137,7 +137,7 @@ def _ledger(environment: dict[str, str]) -> int:
     reset = "select pg_stat_reset()"
     command = [sys.executable, "-m", "efo_assets", "psql", "-XAtqc", query, "-c", reset]
     done = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=True
+        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
     )
     return int(done.stdout.split()[0])
 
@@ -155,7 +155,7 @@ def _engine(sample: Sample, home: Path, classes: int) -> tuple[Line, dict[str, f
 def _earlier(sample: Sample, few: int, classes: int) -> dict[str, Any]:
     sys.stderr.write("the method of earlier pipelines …\n")
     command = [sys.executable, "-m", "benchmarks.earlier", sample.url, str(few)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     scale = classes / found["terms"]
     return found | {"scaled_s": found["seconds"] * scale, "scaled_n": found["requests"] * scale}

@@ -80,7 +80,12 @@ def _insert(
         )
         cursor.executemany(
             "insert into synonyms values (%s, %s)",
-            [(term["iri"], text) for term in terms for text in term.get("synonyms") or []],
+            # The originals would end with an error at a NUL; here they may go on.
+            [
+                (term["iri"], text.replace("\0", ""))
+                for term in terms
+                for text in term.get("synonyms") or []
+            ],
         )
         cursor.executemany(
             "insert into parents values (%s, %s)",
