@@ -216,8 +216,8 @@ def _compared(first: Line, earlier: dict[str, Any], few: int, classes: int) -> s
         f"Earlier method, first {few:,} classes: {earlier['seconds']:.1f} s and "
         f"{earlier['requests']:,} requests; scaled to {classes:,}: {earlier['scaled_s']:,.0f} s "
         f"and {earlier['scaled_n']:,.0f} requests. Ratio of time: "
-        f"**{earlier['scaled_s'] / first.run.seconds:.0f}x**; of requests: "
-        f"**{earlier['scaled_n'] / first.requests:.0f}x**."
+        f"**{earlier['scaled_s'] / first.run.seconds:.3g}x**; of requests: "
+        f"**{earlier['scaled_n'] / first.requests:.3g}x**."
     )
 
 
