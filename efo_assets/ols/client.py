@@ -18,7 +18,7 @@ from efo_assets.ols.download import Download, Downloader, OnProgress, Progress
 from efo_assets.ols.exchange import Answer, Exchange, GaveUp, Limits, NotFound
 from efo_assets.ols.pace import Gate, Pause
 from efo_assets.ols.pages import PageStore
-from efo_assets.ols.payload import PayloadError, parse
+from efo_assets.ols.payload import Body, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING, ListingName
 from efo_assets.ols.release import Release, Totals
 
@@ -88,6 +88,8 @@ class OlsClient:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+        if self._exchange is not None:
+            self._exchange.close()
 
     @property
     def max_in_flight(self) -> int:
@@ -169,11 +171,11 @@ class OlsClient:
             raise type(error)(f"{error} {downloader.kept}") from error
 
 
-def _document(_: Answer, body: bytes) -> dict[str, Any]:
+def _document(_: Answer, body: Body) -> dict[str, Any]:
     return parse(body, dict[str, Any])[0]
 
 
-def _total_of(_: Answer, body: bytes) -> int:
+def _total_of(_: Answer, body: Body) -> int:
     total = parse(body, dict[str, Any])[0].get("totalElements")
     if not isinstance(total, int):
         raise PayloadError("the page has no totalElements")

@@ -21,7 +21,7 @@ from efo_assets.crashpoints import crash_point
 from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
 from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked
 from efo_assets.ols.pages import PageEntry, PageFolder, PageSet, PageStore
-from efo_assets.ols.payload import PayloadError, parse
+from efo_assets.ols.payload import Body, PayloadError, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
 
@@ -255,6 +255,8 @@ class _Fetch:
     folder: PageFolder
     on_progress: OnProgress | None
     began_s: float
+    pages_done: int = 0
+    rows_done: int = 0
     fetched: int = 0
     latencies_s: list[float] = field(default_factory=list)
     hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
@@ -262,6 +264,8 @@ class _Fetch:
 
     async def run(self, missing: list[PageSpec]) -> None:
         """Fetch and keep these pages; the first failure ends all others."""
+        self.pages_done = len(self.folder.entries)
+        self.rows_done = sum(entry.rows for entry in self.folder.entries.values())
         self._report()
         waiting = iter(missing)
         # More workers than may be under way would only wait at the gate.
@@ -295,12 +299,15 @@ class _Fetch:
         self.hashes[spec.key] = hashes
         self.latencies_s.append(latency_s)
         self.fetched += 1
+        # The folder's entries may grow in a thread just now.
+        self.pages_done += 1
+        self.rows_done += entry.rows
         self._report()
 
     async def _get(
         self, spec: PageSpec, attempts: int | None = None
     ) -> tuple[PageEntry, bytes, "array[int]", float]:
-        def accept(answer: Answer, body: bytes) -> tuple[PageEntry, bytes, "array[int]", float]:
+        def accept(answer: Answer, body: Body) -> tuple[PageEntry, bytes, "array[int]", float]:
             page = _accepted(spec, body)
             entry = PageEntry(
                 listing=spec.key.listing,
@@ -362,12 +369,11 @@ class _Fetch:
     def _report(self) -> None:
         if self.on_progress is None:
             return
-        entries = self.folder.entries
         self.on_progress(
             Progress(
-                pages_done=len(entries),
+                pages_done=self.pages_done,
                 pages_total=sum(1 for _ in self.plan.pages()),
-                rows_done=sum(entry.rows for entry in entries.values()),
+                rows_done=self.rows_done,
                 rows_total=self.plan.rows_in_pages,
                 bytes_received=self.client.exchange.tally.bytes_received,
                 elapsed_s=time.monotonic() - self.began_s,
@@ -384,7 +390,7 @@ class _PageMismatch(PageNotAsAsked):
         self.restart = restart
 
 
-def _accepted(spec: PageSpec, body: bytes) -> _ClassPage:
+def _accepted(spec: PageSpec, body: Body) -> _ClassPage:
     """The page, if it is what was asked for.
 
     Raises:

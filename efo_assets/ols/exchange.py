@@ -10,8 +10,10 @@ import contextlib
 import logging
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -20,7 +22,7 @@ from yarl import URL
 
 from efo_assets.errors import OlsRefused, OlsUnreachable
 from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, retry_after_s
-from efo_assets.ols.payload import BodyTooLarge, PayloadError, inflate, is_gzip
+from efo_assets.ols.payload import Body, BodyTooLarge, Inflater, PayloadError, inflate, is_gzip
 
 log = logging.getLogger(__name__)
 
@@ -115,12 +117,19 @@ class Exchange:
         self._pause = pause
         self._rng = rng
         self._outage = Outage()
-        self._decoding = asyncio.Semaphore(DECODING_THREADS)
+        self._threads = ThreadPoolExecutor(DECODING_THREADS, "efo-decode")
+        self._of_thread = threading.local()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def get(
-        self, url: URL, accept: Callable[[Answer, bytes], T], attempts: int | None = None
+        self, url: URL, accept: Callable[[Answer, Body], T], attempts: int | None = None
     ) -> T:
         """GET `url` until `accept(answer, inflated body)`, run in a thread, raises no PayloadError.
+
+        The inflated body is there only while `accept` runs.
 
         Raises:
             OlsRefused: an answer that asking again would not change.
@@ -139,7 +148,7 @@ class Exchange:
                 await self._wait(setback, tried)
             self.tally.retries += 1
 
-    async def _attempt(self, url: URL, accept: Callable[[Answer, bytes], T]) -> T:
+    async def _attempt(self, url: URL, accept: Callable[[Answer, Body], T]) -> T:
         async with self.gate.slot() as halvings:
             try:
                 if self._outage.is_total:
@@ -227,16 +236,19 @@ class Exchange:
         encodings = response.headers.get("Content-Encoding")
         return _excerpt(start, encodings)
 
-    async def _take(self, answer: Answer, accept: Callable[[Answer, bytes], T]) -> T:
-        async with self._decoding:
-            try:
-                return await asyncio.to_thread(_inflate_and, accept, answer, self.limits)
-            except PayloadError as error:
-                raise _setback_of_payload(answer, error) from error
+    async def _take(self, answer: Answer, accept: Callable[[Answer, Body], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, self._inflate_and, accept, answer)
+        except PayloadError as error:
+            raise _setback_of_payload(answer, error) from error
 
-
-def _inflate_and(accept: Callable[[Answer, bytes], T], answer: Answer, limits: Limits) -> T:
-    return accept(answer, inflate(answer.body, answer.content_encoding, limits.body_cap_bytes))
+    def _inflate_and(self, accept: Callable[[Answer, Body], T], answer: Answer) -> T:
+        if not hasattr(self._of_thread, "inflater"):
+            self._of_thread.inflater = Inflater()
+        inflater: Inflater = self._of_thread.inflater
+        cap_bytes = self.limits.body_cap_bytes
+        return accept(answer, inflater.inflate(answer.body, answer.content_encoding, cap_bytes))
 
 
 def place_of(url: URL) -> str:

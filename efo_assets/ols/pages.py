@@ -21,13 +21,14 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from efo_assets.errors import PageStoreError
-from efo_assets.ols.payload import PayloadError, inflate
+from efo_assets.ols.payload import Body, Inflater, PayloadError
 from efo_assets.ols.plan import Listing, ListingName, PageKey, PageSpec, Plan
 from efo_assets.ols.release import Release
 
@@ -99,7 +100,8 @@ class StoredPage(NamedTuple):
     """Row within the list that the page begins with."""
     rows: int
     """Rows that count: on the last page of a limited download, fewer than it has."""
-    body: bytes
+    body: Body
+    """As long as its inflater isn't used again."""
 
 
 _MANIFEST_LINE = msgspec.json.Decoder(Header | PageEntry | Completed)
@@ -152,20 +154,23 @@ class PageSet:
     def bodies(self) -> Iterator[StoredPage]:
         """Give every page in order, verified; the next is read while you use this one.
 
+        A page's body is there until you ask for the next.
+
         Raises:
             PageStoreError: a page is missing, or isn't what was stored.
         """
         with _shared_lock(self.folder / _MANIFEST), ThreadPoolExecutor(max_workers=1) as reader:
-            specs = self.plan.pages()
             ahead = None
-            for spec in specs:
-                behind, ahead = ahead, reader.submit(self.read, spec)
+            # One holds the page that is used, the other the next.
+            inflaters = cycle((Inflater(), Inflater()))
+            for spec, inflater in zip(self.plan.pages(), inflaters, strict=False):
+                behind, ahead = ahead, reader.submit(self.read, spec, inflater)
                 if behind is not None:
                     yield behind.result()
             if ahead is not None:
                 yield ahead.result()
 
-    def read(self, spec: PageSpec) -> StoredPage:
+    def read(self, spec: PageSpec, inflater: Inflater | None = None) -> StoredPage:
         """Read one page, verified.
 
         Raises:
@@ -174,7 +179,8 @@ class PageSet:
         try:
             entry = self.entries[spec.key]
             body = _verified(self.folder / entry.file_name, entry)
-            decoded = inflate(body, entry.encoding, STORED_BODY_CAP_BYTES)
+            inflater = inflater or Inflater()
+            decoded = inflater.inflate(body, entry.encoding, STORED_BODY_CAP_BYTES)
         except (KeyError, OSError, PayloadError) as error:
             raise PageStoreError(
                 f"{spec.place} in {self.folder} is missing or isn't what was stored ({error}); "

@@ -13,6 +13,7 @@ and carries axioms about it. What can't become a row is counted with samples in 
 is dropped in silence. This module knows neither files nor PostgreSQL.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from efo_assets.errors import RecordRejected
-from efo_assets.ols.payload import parse
+from efo_assets.ols.payload import Body, parse
 
 Row: TypeAlias = tuple[Any, ...]
 Sink: TypeAlias = Callable[[Row], None]
@@ -45,6 +46,7 @@ URL_PREFIX = "URL"
 KEY_LIMIT_BYTES = 2600
 """PostgreSQL refuses index rows over 2,704 bytes; the rest is left to the key's other columns."""
 SAMPLES_KEPT = 5
+_NUL_ESCAPE = re.compile(rb"\\u0000")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -106,7 +108,7 @@ class Sinks:
     xrefs: Sink
 
 
-def decode_page(body: bytes, sinks: Sinks, findings: Findings, most: int | None = None) -> int:
+def decode_page(body: Body, sinks: Sinks, findings: Findings, most: int | None = None) -> int:
     """Send the rows of one decoded v2 page to their sinks; return the number of terms.
 
     Args:
@@ -123,7 +125,7 @@ def decode_page(body: bytes, sinks: Sinks, findings: Findings, most: int | None 
     if replaced:
         findings.note("text_replaced", "lone surrogates in a page", replaced)
     # Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text.
-    reader = _ClassReader(sinks, findings, may_hold_nul=b"\\u0000" in body)
+    reader = _ClassReader(sinks, findings, may_hold_nul=_NUL_ESCAPE.search(body) is not None)
     return sum(reader.read(found) for found in page.elements[:most])
 
 
