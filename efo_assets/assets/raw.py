@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from efo_assets.assets.descriptions import OWNERS
-from efo_assets.failures import in_one_sentence
+from efo_assets.failures import in_one_sentence, run_to_its_end
 from efo_assets.ols.client import Download
 from efo_assets.progress import ProgressReport
 from efo_assets.resources import OlsResource, WarehouseResource
@@ -16,7 +16,7 @@ CHART_WIDTH = 40
 
 
 @dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS)
-async def raw_ols_pages(
+def raw_ols_pages(
     context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
 ) -> dg.MaterializeResult[Any]:
     """All classes of the ontology, obsolete ones included, page by page as OLS sent them.
@@ -27,18 +27,10 @@ async def raw_ols_pages(
     before and after.
     """
     with in_one_sentence():
-        settings = ols.settings
         # What PostgreSQL would refuse in the end is better known before the download.
         warehouse.get().prepare()
-        async with ols.client() as client:
-            with ProgressReport(context.log.info) as report:
-                download = await client.download(
-                    settings.ontology,
-                    ols.store,
-                    page_size=settings.page_size,
-                    limit=settings.limit,
-                    on_progress=report,
-                )
+        with ProgressReport(context.log.info) as report:
+            download = run_to_its_end(_download(ols, report))
     for note in download.notes:
         context.log.warning(note)
     context.log.info(
@@ -50,6 +42,18 @@ async def raw_ols_pages(
         download.requests,
     )
     return dg.MaterializeResult(metadata=_metadata(download))
+
+
+async def _download(ols: OlsResource, report: ProgressReport) -> Download:
+    settings = ols.settings
+    async with ols.client() as client:
+        return await client.download(
+            settings.ontology,
+            ols.store,
+            page_size=settings.page_size,
+            limit=settings.limit,
+            on_progress=report,
+        )
 
 
 def _metadata(download: Download) -> dict[str, Any]:

@@ -285,9 +285,7 @@ def drop(connection: Connection, load_id: str) -> None:
     """Drop a load's tables; what `efo_meta` knows of it stays."""
     # DROP, not TRUNCATE: on a full disk it is the one statement that gives space back.
     name = sql.Identifier(f"efo_load_{load_id}")
-    with connection.transaction():
-        connection.execute(sql.SQL("drop schema if exists {} cascade").format(name))
-        connection.execute(
-            "update efo_meta.loads set state = 'dropped' where load_id = %s", [load_id]
-        )
+    # Apart from the update, which may find no room: without its tables a load is never used.
+    connection.execute(sql.SQL("drop schema if exists {} cascade").format(name))
+    connection.execute("update efo_meta.loads set state = 'dropped' where load_id = %s", [load_id])
     _log.info("dropped the tables of load %s", load_id)

@@ -4,10 +4,11 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
+from efo_assets.errors import DatabaseFull, WarehouseError
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
 from efo_assets.warehouse import load as loading
@@ -90,9 +91,22 @@ class Warehouse:
             yield files, {name: copy.write_row for name, copy in rows.items()}
 
     def copy_into(self, into: loading.Load, table: Table, file: IO[bytes]) -> int:
-        """Fill one staged table from its COPY file; return its number of rows."""
-        with self._session(f"copying rows into {table.staged_name}") as connection:
-            return loading.copy_into(connection, into, table, file)
+        """Fill one staged table from its COPY file; return its number of rows.
+
+        Raises:
+            DatabaseFull: the load's tables are dropped, so that what they took is free again.
+        """
+        try:
+            with self._session(f"copying rows into {table.staged_name}") as connection:
+                return loading.copy_into(connection, into, table, file)
+        except DatabaseFull:
+            self._make_room(into)
+            raise
+
+    def _make_room(self, load: loading.Load) -> None:
+        # The next load would drop them, too, if PostgreSQL can't even do that now.
+        with suppress(WarehouseError), self._session("dropping the load") as connection:
+            loading.drop(connection, load.load_id)
 
     def seal(self, sealed: loading.Load, findings: Mapping[str, Any]) -> loading.Load:
         """Mark a load as staged."""
