@@ -5,9 +5,14 @@
 
 import re
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from efo_assets.settings import Settings
 from efo_assets.warehouse.tables import MESH_VIEW, MESH_VIEW_COMMENT, TABLES, Table
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests import queries
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -39,13 +44,13 @@ def _table_section(table: Table) -> str:
 
 
 def sections() -> dict[str, str]:
-    """Section name to the text that must stand in the README."""
+    """Section name to the text that must stand in the README, but for the queries."""
     return {"tables": tables_section(), "bench": RESULTS.read_text().strip()}
 
 
-def rewritten(text: str) -> str:
-    """`text` with every section as it should be."""
-    for name, section in sections().items():
+def rewritten(text: str, parts: Mapping[str, str]) -> str:
+    """`text` with these sections as they should be."""
+    for name, section in parts.items():
         block = f"<!-- {name}:begin -->\n{section}\n<!-- {name}:end -->"
         pattern = re.compile(f"<!-- {name}:begin -->.*?<!-- {name}:end -->", re.DOTALL)
         if not pattern.search(text):
@@ -54,6 +59,15 @@ def rewritten(text: str) -> str:
     return text
 
 
+def _queries_section() -> str:
+    with tempfile.TemporaryDirectory(prefix="efo-readme-") as folder:
+        settings = Settings.from_environment({"EFO_DATA_DIR": folder})
+        with Warehouse.opened(settings) as warehouse:
+            queries.publish_demo(warehouse)
+            return queries.section(warehouse)
+
+
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text()))
+    made = {**sections(), "queries": _queries_section()}
+    README.write_text(rewritten(README.read_text(), made))
     sys.stdout.write("README.md is up to date\n")

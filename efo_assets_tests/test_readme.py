@@ -4,13 +4,26 @@ import re
 
 import pytest
 
-from efo_assets.settings import Settings
-from efo_assets_tests.readme import README, ROOT, rewritten
+from efo_assets.settings import DatabaseTarget, Settings
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests import queries
+from efo_assets_tests.readme import README, ROOT, rewritten, sections
 
 
 def test_the_sections_made_from_code_and_measurements_are_in_step() -> None:
     text = README.read_text()
-    assert rewritten(text) == text, "run: python -m efo_assets_tests.readme"
+    assert rewritten(text, sections()) == text, "run: python -m efo_assets_tests.readme"
+
+
+def test_the_queries_answer_what_the_readme_shows(database: DatabaseTarget) -> None:
+    with Warehouse(database) as warehouse:
+        queries.publish_demo(warehouse)
+        answers = queries.answers(warehouse)
+        section = queries.section(warehouse)
+    assert list(answers) == list(range(1, 11))
+    assert all(rows for _, rows in answers.values())
+    text = README.read_text()
+    assert rewritten(text, {"queries": section}) == text, "run: python -m efo_assets_tests.readme"
 
 
 def test_every_setting_is_documented() -> None:
