@@ -3,6 +3,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PORT := 3000
+UI_HOME := .efo/dagster_home
 export DAGSTER_MODULE_NAME := efo_assets.definitions
 # Dagster starts twice as slowly where its bytecode can't be kept.
 unexport PYTHONDONTWRITEBYTECODE
@@ -11,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev run bench lint clean
+.PHONY: help demo test dev ui run bench lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -25,9 +27,16 @@ test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
 run: $(STAMP) ## Load EFO from OLS into the configured database (the embedded one by default)
 	@$(BIN)/dagster asset materialize --select '*'
 
-dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000
-	@mkdir -p .efo/dagster_home && cp dagster.yaml .efo/dagster_home/
-	@DAGSTER_HOME="$(CURDIR)/.efo/dagster_home" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg dev --host 127.0.0.1 --port 3000
+# `dg dev` names the code location to its processes; a module name beside it makes them hang.
+dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000 (PORT=… for another port)
+	@mkdir -p $(UI_HOME) && cp dagster.yaml $(UI_HOME)/
+	@env -u DAGSTER_MODULE_NAME DAGSTER_HOME="$(abspath $(UI_HOME))" \
+	  VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \
+	  $(BIN)/dg dev --host 127.0.0.1 --port $(PORT)
+
+ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) and picture the lineage graph
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/test_ui.py --picture docs/lineage.png
 
 bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
 	@$(BIN)/python -m benchmarks

@@ -1,6 +1,7 @@
 """Dagster's commands in processes of their own, as people type them."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,10 @@ def assert_one_sentence(done: Done, *said: str) -> None:
     assert 'File "' not in done.stdout, done.stdout[-3000:]
     assert "never awaited" not in done.stdout
     assert "was destroyed" not in done.stdout
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

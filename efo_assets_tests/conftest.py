@@ -26,6 +26,7 @@ _numbers = itertools.count()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-table", action="store_true", help="print which faults are covered")
+    parser.addoption("--picture", type=Path, help="keep the picture of the lineage graph here")
 
 
 def pytest_report_header() -> str:

@@ -37,7 +37,6 @@ def _out(table: Table) -> dg.AssetOut:
     outs={table.staged_name: _out(table) for table in TABLES},
     deps=["raw_ols_pages"],
     can_subset=True,
-    compute_kind="msgspec",
 )
 def staged_tables(
     context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
