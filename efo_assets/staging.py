@@ -3,21 +3,19 @@
 Plain Python, without Dagster: assets and benchmarks call the same functions.
 """
 
-import gc
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from efo_assets.crashpoints import crash_point
-from efo_assets.errors import PageStoreError
+from efo_assets.decoding import decode
 from efo_assets.ols.pages import PageSet
-from efo_assets.ols.payload import PayloadError
-from efo_assets.ols.records import Findings, Sinks, decode_page
-from efo_assets.warehouse.load import CopyFiles, Load, Source
+from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
+from efo_assets.warehouse.load import Load, Source
 from efo_assets.warehouse.tables import TABLES, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
@@ -33,7 +31,7 @@ class StagedRows:
 
     load: Load
     table: Table
-    file: IO[bytes] | None
+    file: CopyFile | None
 
 
 @dataclass(slots=True)
@@ -97,51 +95,15 @@ def staging(
         return
     crash_point("C5")
     began = time.monotonic()
-    files, findings = decode(warehouse, pages, work_dir)
+    files, findings = decode(pages, work_dir)
     try:
         load = warehouse.begin(
             source, expected_terms=pages.rows - findings.counts[_NO_TERM], run_id=run_id
         )
         elapsed_s = time.monotonic() - began
-        yield Staging(warehouse, load, as_facts(findings), files, elapsed_s)
+        yield Staging(warehouse, load, findings.as_facts(), files, elapsed_s)
     finally:
         files.close()
-
-
-def decode(warehouse: Warehouse, pages: PageSet, work_dir: Path) -> tuple[CopyFiles, Findings]:
-    """One pass over the pages into one COPY file per table, in flat memory."""
-    findings = Findings()
-    with warehouse.copy_files(work_dir) as (files, write), _collector_paused():
-        sinks = Sinks(*(write[table.staged_name] for table in TABLES))
-        for page in pages.bodies():
-            try:
-                decode_page(page.body, sinks, findings, most=page.rows)
-            except PayloadError as error:
-                raise PageStoreError(
-                    f"Page {page.number} of the {page.listing} list in {pages.folder} is no page "
-                    f"of classes ({error}): nothing was published; delete the folder, run again."
-                ) from error
-    return files, findings
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Decoded JSON holds no cycles, and looking for some costs an eighth of the pass."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def as_facts(findings: Findings) -> dict[str, Any]:
-    """Counts and samples by kind, as JSON."""
-    return {
-        kind: {"count": count, "samples": findings.samples[kind]}
-        for kind, count in sorted(findings.counts.items())
-    }
 
 
 def copy_all(staged: Staging) -> Load:

@@ -151,8 +151,8 @@ class PageSet:
         """Say whether the download was declared whole."""
         return self.serial > 0 and all(spec.key in self.entries for spec in self.plan.pages())
 
-    def bodies(self) -> Iterator[StoredPage]:
-        """Give every page in order, verified; the next is read while you use this one.
+    def bodies(self, specs: Iterable[PageSpec] | None = None) -> Iterator[StoredPage]:
+        """Give these pages (all of them) in order, verified; one is read while you use another.
 
         A page's body is there until you ask for the next.
 
@@ -163,7 +163,8 @@ class PageSet:
             ahead = None
             # One holds the page that is used, the other the next.
             inflaters = cycle((Inflater(), Inflater()))
-            for spec, inflater in zip(self.plan.pages(), inflaters, strict=False):
+            wanted = self.plan.pages() if specs is None else specs
+            for spec, inflater in zip(wanted, inflaters, strict=False):
                 behind, ahead = ahead, reader.submit(self.read, spec, inflater)
                 if behind is not None:
                     yield behind.result()
@@ -342,6 +343,19 @@ class PageStore:
         path = self.root / ontology
         _refuse_symlink(path)
         return path
+
+
+def open_page_set(folder: Path) -> PageSet:
+    """The pages in one folder of a store.
+
+    Raises:
+        PageStoreError: there are none in a format that we know.
+    """
+    with _explained(folder, "be read"):
+        found = _read_manifest(folder)
+    if found is None:
+        raise PageStoreError(f"{folder} holds no pages; fetch them with: {FETCH_COMMAND}")
+    return found
 
 
 def _serial(page_set: PageSet) -> int:

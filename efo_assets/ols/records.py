@@ -97,6 +97,28 @@ class Findings:
         if len(kept) < SAMPLES_KEPT:
             kept.append(sample[:300])
 
+    def add(self, others: "Findings") -> None:
+        """Count what was found elsewhere, too."""
+        self.counts.update(others.counts)
+        for kind, samples in others.samples.items():
+            kept = self.samples.setdefault(kind, [])
+            kept += samples[: SAMPLES_KEPT - len(kept)]
+
+    def as_facts(self) -> dict[str, Any]:
+        """Counts and samples by kind, as JSON."""
+        return {
+            kind: {"count": count, "samples": self.samples[kind]}
+            for kind, count in sorted(self.counts.items())
+        }
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> "Findings":
+        """What `as_facts` told."""
+        return cls(
+            Counter({kind: each["count"] for kind, each in facts.items()}),
+            {kind: list(each["samples"]) for kind, each in facts.items()},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
@@ -200,41 +222,43 @@ class _ClassReader:
             self._scoped_synonyms("exact", [found.exact, found.alternative])
 
     def _scoped_synonyms(self, scope: str, value: Any) -> None:
-        merged: dict[str, list[Axioms]] = {}
+        merged: dict[str, Axioms] = {}
         for text, axioms in self._values(value):
-            merged.setdefault(text, []).append(axioms)
-        for text, mentions in merged.items():
-            types = self._stated(mentions, f"{OBO_IN_OWL}hasSynonymType")
-            sources = self._stated(mentions, f"{OBO_IN_OWL}hasDbXref")
-            first, others = (types[0] if types else None), types[1:]
+            merged[text] = [*merged[text], *axioms] if text in merged else axioms
+        for text, axioms in merged.items():
+            types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
+            sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
+            first, others = (types[0], types[1:]) if types else (None, types)
             key = self._key("synonym", text)
             self._sinks.synonyms((self._iri, key, scope, first, others, sources))
 
-    def _stated(self, mentions: list[Axioms], predicate: str) -> list[str]:
-        """What axioms state by a predicate, over all mentions, each once and in order."""
-        found = [
-            text
-            for axioms in mentions
-            for axiom in axioms
-            if predicate in axiom
-            for text in self._texts(axiom[predicate])
-        ]
+    def _stated(self, axioms: Axioms, predicate: str) -> list[str]:
+        """What axioms state by a predicate, each once and in order."""
+        found: list[str] = []
+        for axiom in axioms:
+            value = axiom.get(predicate)
+            if value is not None:
+                found += self._texts(value)
         return sorted(set(found)) if len(found) > 1 else found
 
     def _xrefs(self, found: OlsClass) -> None:
-        merged: dict[tuple[str, str], tuple[list[Axioms], list[str]]] = {}
+        merged: dict[tuple[str, str], Axioms] = {}
+        urls: dict[tuple[str, str], list[str]] = {}
         links = _links(found.linked_entities)
         for value, axioms in self._values(found.xrefs):
-            prefix, accession = self._split(value)
-            mentions, urls = merged.setdefault((prefix, accession), ([], []))
-            mentions.append(axioms)
-            urls += [value] if prefix == URL_PREFIX else self._link(links, value)
-        for (prefix, accession), (mentions, urls) in merged.items():
-            sources = self._stated(mentions, f"{OBO_IN_OWL}source")
+            key = self._split(value)
+            merged[key] = [*merged[key], *axioms] if key in merged else axioms
+            if key[0] == URL_PREFIX:
+                urls[key] = [value]
+            elif value in links:
+                urls[key] = [*urls.get(key, ()), *self._texts(links[value].url)]
+        for key, axioms in merged.items():
+            prefix, accession = key
+            sources = self._stated(axioms, f"{OBO_IN_OWL}source")
             relation = "exact" if EXACT_EVIDENCE in sources else "xref"
-            key = self._key("cross reference", accession)
-            url = min(urls, default=None)
-            self._sinks.xrefs((self._iri, prefix, key, relation, sources, url))
+            url = min(urls[key], default=None) if key in urls else None
+            accession = self._key("cross reference", accession)
+            self._sinks.xrefs((self._iri, prefix, accession, relation, sources, url))
 
     def _split(self, value: str) -> tuple[str, str]:
         """Prefix and accession; URLs get a prefix of their own, a malformed value an empty one."""
@@ -246,10 +270,6 @@ class _ClassReader:
             self._findings.note("malformed_xref", f"{self._iri}: {value}")
             return "", value
         return PREFIX_ALIASES.get(prefix, prefix), accession
-
-    def _link(self, links: dict[str, LinkedEntity], value: str) -> list[str]:
-        entity = links.get(value)
-        return self._texts(entity.url) if entity is not None else []
 
     def _values(self, value: Any, axioms: Axioms = NO_AXIOMS) -> list[tuple[str, Axioms]]:
         """Every text of a value with the axioms about it, whatever its shape."""

@@ -7,21 +7,17 @@ Dagster; what a load is made from reaches it as a `Source` and as files in COPY'
 
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
-import psycopg
 from psycopg import sql
-from psycopg.copy import FileWriter
 from psycopg.types.json import Jsonb
 
 from efo_assets.crashpoints import crash_point
-from efo_assets.errors import NothingStaged, PageStoreError
+from efo_assets.errors import NothingStaged
+from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import copy_staged, create_staged, staged_hash, statement
 from efo_assets.warehouse.tables import TABLES, Table
@@ -136,62 +132,11 @@ def _load_row(load: Load, run_id: str | None) -> dict[str, Any]:
     }
 
 
-class CopyFiles:
-    """One nameless file per table in COPY's binary format, gone with this process at the latest."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files: dict[str, IO[bytes]] = {}
-
-    @contextmanager
-    def writing(self, connection: Connection) -> Iterator[dict[str, psycopg.Copy]]:
-        """Give a `Copy` per staged table name; `write_row` on it appends to its file.
-
-        `connection` lends its type adapters alone, nothing is sent over it.
-
-        Raises:
-            PageStoreError: the folder can't be written, or its disk is full.
-        """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            rows = {table.staged_name: self._writer(connection, table) for table in TABLES}
-            yield rows
-            for copy in rows.values():
-                copy.finish(None)
-            for file in self._files.values():
-                file.flush()
-        except OSError as error:
-            self.close()
-            raise PageStoreError(
-                f"COPY files cannot be written in {self._folder} ({error.strerror}): the pages are "
-                "kept and nothing was published; free space there, or set EFO_DATA_DIR."
-            ) from error
-
-    def _writer(self, connection: Connection, table: Table) -> psycopg.Copy:
-        file = TemporaryFile(dir=self._folder, buffering=1 << 18)  # noqa: SIM115  # see close
-        self._files[table.staged_name] = file
-        copy = psycopg.Copy(connection.cursor(), binary=True, writer=FileWriter(file))
-        copy.set_types(table.copy_types)
-        return copy
-
-    def file(self, table: Table) -> IO[bytes]:
-        """The rows of `table`, from the first on."""
-        found = self._files[table.staged_name]
-        found.seek(0)
-        return found
-
-    def close(self) -> None:
-        """Give the space back."""
-        for file in self._files.values():
-            with suppress(OSError):  # what a full disk didn't take can't be flushed either
-                file.close()
-
-
-def copy_into(connection: Connection, load: Load, table: Table, file: IO[bytes]) -> int:
+def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) -> int:
     """Stream a COPY file into the load's table; return the number of rows."""
     with connection.cursor() as cursor:
         with cursor.copy(copy_staged(load.schema, table)) as copy:
-            while chunk := file.read(COPY_CHUNK_BYTES):
+            for chunk in file.chunks(COPY_CHUNK_BYTES):
                 copy.write(chunk)
                 crash_point("C6")
         _log.info("staged %s rows in %s.%s", f"{cursor.rowcount:,}", load.schema, table.staged_name)

@@ -5,8 +5,7 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from efo_assets.errors import DatabaseFull, WarehouseError
 from efo_assets.settings import DatabaseTarget, Settings
@@ -14,6 +13,7 @@ from efo_assets.warehouse import audit as auditing
 from efo_assets.warehouse import load as loading
 from efo_assets.warehouse import publish as publishing
 from efo_assets.warehouse import session
+from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import Table
@@ -83,14 +83,7 @@ class Warehouse:
         with self._session("looking for a staged load") as connection:
             return loading.reusable(connection, self.schema, source)
 
-    @contextmanager
-    def copy_files(self, folder: Path) -> Iterator[tuple[loading.CopyFiles, Mapping[str, Any]]]:
-        """COPY files to write rows to, and one row writer per staged table name."""
-        files = loading.CopyFiles(folder)
-        with self._session("writing COPY files") as connection, files.writing(connection) as rows:
-            yield files, {name: copy.write_row for name, copy in rows.items()}
-
-    def copy_into(self, into: loading.Load, table: Table, file: IO[bytes]) -> int:
+    def copy_into(self, into: loading.Load, table: Table, file: CopyFile) -> int:
         """Fill one staged table from its COPY file; return its number of rows.
 
         Raises:

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
+from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.load import Load, Source
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
@@ -61,7 +62,8 @@ def stage(
         source, expected_terms=len(terms) if expected_terms is None else expected_terms
     )
     rows = {"terms": terms, "synonyms": synonyms, "parent_edges": edges, "xrefs": xrefs}
-    with warehouse.copy_files(Path(gettempdir())) as (files, write):
+    files = CopyFiles(Path(gettempdir()))
+    with files.writing() as write:
         for name, each in rows.items():
             for row in each:
                 write[name](row)

@@ -1,0 +1,172 @@
+"""COPY files: rows in COPY's binary format, kept until PostgreSQL takes them.
+
+psycopg encodes the rows, without a connection, so that any process can fill a part of a file.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from os import SEEK_END
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from psycopg import adapters
+from psycopg._copy_base import BinaryFormatter  # public only through a connection's cursor
+from psycopg.adapt import AdaptersMap, Dumper, Transformer
+from psycopg.pq import Format
+
+from efo_assets.errors import PageStoreError
+from efo_assets.warehouse.tables import BY_STAGED_NAME, TABLES, Table
+
+SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""With no flags and no header extension (PostgreSQL: COPY, "Binary Format")."""
+TRAILER = b"\xff\xff"
+TEXT_OID, TEXTS_OID = 25, 1009
+
+_NO_TEXTS = struct.pack(">iii", 0, 0, TEXT_OID)
+_SOME_TEXTS = struct.Struct(">iiiii").pack
+_LENGTH = struct.Struct(">i").pack
+
+
+class _TextsDumper(Dumper):
+    """`text[]` in PostgreSQL's binary form; psycopg's own serves any type, and takes four times."""
+
+    format = Format.BINARY
+    oid = TEXTS_OID
+
+    def dump(self, obj: Sequence[str]) -> bytes:
+        if not obj:  # as most are
+            return _NO_TEXTS
+        items = [item.encode() for item in obj]
+        # Dimensions, whether it holds nulls, type; length and lower bound of the dimension.
+        head = _SOME_TEXTS(1, 0, TEXT_OID, len(items), 1)
+        return head + b"".join(_LENGTH(len(item)) + item for item in items)
+
+
+class _Context:
+    """What psycopg wants to know where there is no connection."""
+
+    connection = None
+
+    def __init__(self) -> None:
+        self.adapters = AdaptersMap(adapters)
+        self.adapters.register_dumper(list, _TextsDumper)
+
+
+class RowWriter:
+    """Appends staged rows of one table to a file; `finish` when the last one is in."""
+
+    def __init__(self, table: Table, file: IO[bytes]) -> None:
+        self._file = file
+        transformer = Transformer(_Context())
+        known = transformer.adapters.types
+        oids = [known.get_oid(name) for name in table.copy_types]
+        transformer.set_dumper_types(oids, Format.BINARY)
+        self._formatter = BinaryFormatter(transformer)
+        self._write_row = self._formatter.write_row
+
+    def __call__(self, row: Sequence[Any]) -> None:
+        """Append one row; its values stand in the order of the staged columns."""
+        if piece := self._write_row(row):
+            self._file.write(piece)
+
+    def finish(self) -> None:
+        """End the rows and hand everything to the operating system."""
+        self._file.write(self._formatter.end())
+        self._file.flush()
+
+
+@contextmanager
+def row_writers(files: Mapping[str, IO[bytes]]) -> Iterator[dict[str, RowWriter]]:
+    """Give a row writer per staged table name; all that they wrote is in the files afterwards."""
+    writers = {name: RowWriter(BY_STAGED_NAME[name], file) for name, file in files.items()}
+    yield writers
+    for writer in writers.values():
+        writer.finish()
+
+
+class CopyFile:
+    """One table's rows for reading: the parts as one, in order."""
+
+    def __init__(self, parts: Sequence[IO[bytes]]) -> None:
+        self._parts = parts
+
+    def chunks(self, size_bytes: int) -> Iterator[bytes]:
+        """All of it, from the first byte on, in pieces of at most `size_bytes`."""
+        yield SIGNATURE
+        for part in self._parts:
+            # Each part begins with a signature and ends with a trailer of its own.
+            left_bytes = part.seek(0, SEEK_END) - len(SIGNATURE) - len(TRAILER)
+            part.seek(len(SIGNATURE))
+            while left_bytes > 0:
+                chunk = part.read(min(size_bytes, left_bytes))
+                if not chunk:
+                    raise PageStoreError("A COPY file is shorter than it was: run again.")
+                left_bytes -= len(chunk)
+                yield chunk
+        yield TRAILER
+
+
+class CopyFiles:
+    """Nameless files, some parts per table, gone with the last process that has them open."""
+
+    def __init__(self, folder: Path, parts: int = 1) -> None:
+        """Open them; use as a context manager.
+
+        Raises:
+            PageStoreError: the folder can't be written.
+        """
+        self._folder = folder
+        self._files: list[dict[str, IO[bytes]]] = []
+        with self.explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._files += (
+                {table.staged_name: _nameless(folder) for table in TABLES} for _ in range(parts)
+            )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Tell a full disk, or any other trouble of the file system, in one sentence.
+
+        Raises:
+            PageStoreError: instead of the OSError; the space is given back.
+        """
+        try:
+            yield
+        except OSError as error:
+            self.close()
+            raise PageStoreError(
+                f"COPY files cannot be written in {self._folder} ({error.strerror}): the pages are "
+                "kept and nothing was published; free space there, or set EFO_DATA_DIR."
+            ) from error
+
+    @property
+    def parts(self) -> Sequence[dict[str, IO[bytes]]]:
+        """Each part: staged table name to its file."""
+        return self._files
+
+    @contextmanager
+    def writing(self, part: int = 0) -> Iterator[dict[str, RowWriter]]:
+        """Give a row writer per staged table name; what they wrote is in the files afterwards.
+
+        Raises:
+            PageStoreError: the disk is full.
+        """
+        with self.explained(), row_writers(self._files[part]) as writers:
+            yield writers
+
+    def file(self, table: Table) -> CopyFile:
+        """The rows of `table`, of all parts."""
+        return CopyFile([part[table.staged_name] for part in self._files])
+
+    def close(self) -> None:
+        """Give the space back."""
+        for part in self._files:
+            for file in part.values():
+                with suppress(OSError):  # what a full disk didn't take can't be flushed either
+                    file.close()
+
+
+def _nameless(folder: Path) -> IO[bytes]:
+    return TemporaryFile(dir=folder)

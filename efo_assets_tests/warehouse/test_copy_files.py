@@ -1,0 +1,101 @@
+"""COPY files: what is written is what PostgreSQL holds, byte for byte."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from efo_assets.errors import PageStoreError
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.copy_files import CopyFiles
+from efo_assets.warehouse.statements import copy_staged, create_staged
+from efo_assets.warehouse.tables import SYNONYMS, TERMS
+
+# PostgreSQL refuses NUL and lone surrogates in text; the decoder replaces them before.
+texts = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)))
+synonyms = st.tuples(
+    texts, texts, st.sampled_from(["exact", "broad"]), st.none() | texts, *[st.lists(texts)] * 2
+)
+
+
+@pytest.fixture(scope="module")
+def connection(server: DatabaseTarget) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(**server.parameters, autocommit=True) as made:  # type: ignore[arg-type]
+        made.execute("create schema copy_files_test")
+        for table in (SYNONYMS, TERMS):
+            made.execute(create_staged("copy_files_test", table))
+        yield made
+        made.execute("drop schema copy_files_test cascade")
+
+
+@pytest.mark.fault("P19")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(synonyms), more=st.lists(synonyms))
+def test_every_text_comes_back_byte_for_byte(
+    connection: psycopg.Connection[Any],
+    tmp_path: Path,
+    rows: list[tuple[Any, ...]],
+    more: list[tuple[Any, ...]],
+) -> None:
+    files = CopyFiles(tmp_path, parts=2)
+    for part, some in enumerate((rows, more)):
+        with files.writing(part) as write:
+            for row in some:
+                write["synonyms"](row)
+    connection.execute("truncate copy_files_test.synonyms")
+    with connection.cursor().copy(copy_staged("copy_files_test", SYNONYMS)) as copy:
+        for chunk in files.file(SYNONYMS).chunks(7):
+            copy.write(chunk)
+    files.close()
+    found = connection.execute("select * from copy_files_test.synonyms").fetchall()
+    assert found == rows + more
+
+
+def test_booleans_and_nulls_come_back(connection: psycopg.Connection[Any], tmp_path: Path) -> None:
+    row = ("iri", None, None, [], None, ["a", ""], True, False, True)
+    files = CopyFiles(tmp_path)
+    with files.writing() as write:
+        write["terms"](row)
+    with connection.cursor().copy(copy_staged("copy_files_test", TERMS)) as copy:
+        for chunk in files.file(TERMS).chunks(1 << 16):
+            copy.write(chunk)
+    files.close()
+    assert connection.execute("select * from copy_files_test.terms").fetchall() == [row]
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes; PostgreSQL's own are not ours."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.fault("X11")
+def test_a_disk_that_takes_no_more_is_one_sentence(tmp_path: Path) -> None:
+    files = CopyFiles(tmp_path)
+
+    def write_much() -> None:
+        with files.writing() as write:
+            for _ in range(10_000):
+                write["synonyms"](("iri", "text" * 10, "exact", None, [], []))
+
+    refused = pytest.raises(PageStoreError, match=r"COPY files cannot be written .*File too large")
+    with largest_file(100_000), refused:
+        write_much()
+
+
+@pytest.mark.fault("X19")
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PageStoreError, match=r"COPY files cannot be written in .*Not a directory"):
+        CopyFiles(tmp_path / "file" / "copy")
