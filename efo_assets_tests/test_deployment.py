@@ -1,6 +1,8 @@
 """The files that start things: what they publish, whom they run as, what they must not hold."""
 
+import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -49,25 +51,67 @@ def test_every_published_port_is_on_the_loopback() -> None:
 @pytest.mark.fault("S14")
 def test_no_password_stands_in_the_files() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    passwords = re.findall(r"PASSWORD: (.*)", text) + re.findall(r"efo:(.*)@postgres", text)
-    assert len(passwords) >= 3
-    assert all(value.startswith("${EFO_PASSWORD:?") for value in passwords)
-    assert re.findall(
-        r"^EFO_PASSWORD=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
-    ) == [""]
+    passwords = re.findall(r"PASSWORD: (.*)", text)
+    assert len(passwords) >= 4
+    assert all(re.match(r"\$\{EFO_(ADMIN_)?PASSWORD:\?", value) for value in passwords)
+    assert re.findall(r"://[^/@\s]*:[^/@\s]*@", text) == []
+    example = (ROOT / ".env.example").read_text()
+    assert re.findall(r"^[A-Z_]*PASSWORD=(.*)$", example, re.MULTILINE) == ["", ""]
 
 
 @pytest.mark.fault("S15")
-def test_our_containers_run_without_rights() -> None:
+@pytest.mark.parametrize("name", read("docker-compose.yml")["services"])
+def test_every_container_runs_without_rights(name: str) -> None:
+    service = read("docker-compose.yml")["services"][name]
+    uid = int(service["user"].partition(":")[0])
+    assert uid == 10001 if service["image"].startswith("efo_assets") else uid > 0
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not any("docker.sock" in volume for volume in service.get("volumes", []))
+
+
+def test_every_service_that_stays_has_a_health_check_and_waits_for_healthy_ones() -> None:
     services = read("docker-compose.yml")["services"]
-    for name in ("code", "webserver", "daemon"):
-        service = services[name]
-        assert service["user"].startswith("10001")
-        assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
-        assert not any("docker.sock" in volume for volume in service.get("volumes", []))
-    assert "USER 10001" in (ROOT / "Dockerfile").read_text()
+    for name, service in services.items():
+        assert "healthcheck" in service or service["restart"] == "no", name
+        for needed, condition in service.get("depends_on", {}).items():
+            assert condition == {"condition": "service_healthy"}, name
+            assert "healthcheck" in services[needed]
+
+
+def test_images_have_versions() -> None:
+    for service in read("docker-compose.yml")["services"].values():
+        assert re.fullmatch(r"[a-z0-9_./-]+:v?[0-9][0-9.]*", service["image"])
+    stages = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(stages) == 2
+    assert all(re.search(r":[0-9]+\.[0-9]+\.[0-9]+-", stage) for stage in stages)
+
+
+def test_the_image_is_no_roots_and_holds_its_bytecode() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["10001:10001"]
+    assert "-m compileall" in text
+
+
+def test_both_composes_read_the_file() -> None:
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
+    passwords = {"EFO_PASSWORD": "x", "EFO_ADMIN_PASSWORD": "y"}
+    command = ["docker-compose", "--profile", "monitoring", "--profile", "sample", "config", "-q"]
+    for given, code in ((passwords, 0), ({}, 1)):
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+    assert "see .env.example" in done.stderr
 
 
 def test_no_tracked_file_names_a_registrys_host() -> None:

@@ -5,6 +5,8 @@ import dagster as dg
 from efo_assets.warehouse.tables import Column, Table
 
 OWNERS = ["team:efo"]
+LOADER_POOL = "efo_loader"
+"""One load at a time where the instance limits pools to one (deploy/dagster.yaml)."""
 
 
 def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:

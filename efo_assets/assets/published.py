@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from efo_assets.assets.descriptions import OWNERS, column_schema, published_description
+from efo_assets.assets.descriptions import LOADER_POOL, OWNERS, column_schema, published_description
 from efo_assets.failures import in_one_sentence
 from efo_assets.io_managers import StagedTable
 from efo_assets.resources import WarehouseResource
@@ -37,6 +37,7 @@ def _spec(table: Table) -> dg.AssetSpec:
         for table in TABLES
     },
     can_subset=True,
+    pool=LOADER_POOL,
 )
 def published_tables(  # noqa: PLR0917  # one argument per staged table
     context: dg.AssetExecutionContext,

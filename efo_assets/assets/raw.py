@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from efo_assets.assets.descriptions import OWNERS
+from efo_assets.assets.descriptions import LOADER_POOL, OWNERS
 from efo_assets.failures import in_one_sentence, run_to_its_end
 from efo_assets.ols.client import Download
 from efo_assets.progress import ProgressReport
@@ -15,7 +15,7 @@ CHART_ROWS = 8
 CHART_WIDTH = 40
 
 
-@dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS)
+@dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS, pool=LOADER_POOL)
 def raw_ols_pages(
     context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
 ) -> dg.MaterializeResult[Any]:

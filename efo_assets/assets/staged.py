@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from efo_assets.assets.descriptions import OWNERS, column_schema, staged_description
+from efo_assets.assets.descriptions import LOADER_POOL, OWNERS, column_schema, staged_description
 from efo_assets.errors import PageStoreError
 from efo_assets.failures import in_one_sentence
 from efo_assets.ols.pages import PageSet
@@ -37,6 +37,7 @@ def _out(table: Table) -> dg.AssetOut:
     outs={table.staged_name: _out(table) for table in TABLES},
     deps=["raw_ols_pages"],
     can_subset=True,
+    pool=LOADER_POOL,
 )
 def staged_tables(
     context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m efo_assets.sample", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="0 for any free one (default 8080)")
     parser.add_argument("--classes", type=int, default=20_000, help="how many classes to generate")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same ontology")
@@ -66,7 +67,7 @@ async def _serve(given: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     if given.warm:
         sample.warm()
-    async with serving(sample, given.port):
+    async with serving(sample, given.port, given.host):
         if given.port_file is not None:
             _write_whole(given.port_file, sample.url.rpartition(":")[2])
         sys.stdout.write(f"Serving generated sample data at {sample.url} (Ctrl-C ends it)\n")

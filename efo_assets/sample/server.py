@@ -381,14 +381,14 @@ def _pretty(body: Any) -> bytes:
 
 
 @asynccontextmanager
-async def serving(sample: Sample, port: int = 0) -> AsyncIterator[Sample]:
-    """Serve on the loopback as long as the block runs."""
+async def serving(sample: Sample, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[Sample]:
+    """Serve as long as the block runs, to this machine alone unless `host` says otherwise."""
     runner = web.AppRunner(sample.application(), access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, host, port)
         await site.start()
-        sample.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        sample.url = f"http://{host}:{runner.addresses[0][1]}"
         yield sample
     finally:
         await runner.cleanup()

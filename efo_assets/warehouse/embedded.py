@@ -84,14 +84,20 @@ def _installation(major: int) -> Path:
 
 @contextmanager
 def embedded_server(
-    data_dir: Path, *, major: int = NEWEST_MAJOR, is_durable: bool = True
+    data_dir: Path,
+    *,
+    major: int = NEWEST_MAJOR,
+    is_durable: bool = True,
+    tcp_port: int | None = None,
 ) -> Iterator[DatabaseTarget]:
     """Run the server of `data_dir` as long as the block does; make it at the first use.
+
+    With `tcp_port` it listens on the loopback, too, and wants passwords there.
 
     Raises:
         DatabaseUnavailable: it can't be made or started; the message holds its last word.
     """
-    server = _Server(data_dir.absolute(), major, is_durable=is_durable)
+    server = _Server(data_dir.absolute(), major, is_durable=is_durable, tcp_port=tcp_port)
     server.start()
     # A generator that nobody closes any more still ends at exit.
     atexit.register(server.release)
@@ -154,10 +160,18 @@ class _Account:
 class _Server:
     """The cluster of one data directory and major version, and this process's use of it."""
 
-    def __init__(self, data_dir: Path, major: int, *, is_durable: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        major: int,
+        *,
+        is_durable: bool = True,
+        tcp_port: int | None = None,
+    ) -> None:
         self._data_dir = data_dir
         self._major = major
         self._is_durable = is_durable
+        self._tcp_port = tcp_port
         self._account = _Account.chosen()
         self._name = f"postgres-{major}"
         self._lock_path = data_dir / f"{self._name}.lock"
@@ -170,7 +184,8 @@ class _Server:
     @property
     def target(self) -> DatabaseTarget:
         """Where the server listens."""
-        return DatabaseTarget({"host": str(self._socket_dir), "user": USER, "dbname": DATABASE})
+        place = {"host": str(self._socket_dir), "user": USER, "dbname": DATABASE}
+        return DatabaseTarget(place | ({"port": str(self._tcp_port)} if self._tcp_port else {}))
 
     def start(self) -> None:
         """Start the server, or join those who use it."""
@@ -264,7 +279,9 @@ class _Server:
         new.mkdir(mode=0o700)
         if self._account.is_other:
             os.chown(new, self._account.uid, self._account.gid)
-        options = ("-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions")
+        # Who gets to the socket is settled by its folder's mode.
+        auth = ("--auth-local=trust", "--auth-host=scram-sha-256")
+        options = ("-U", USER, *auth, "-E", "UTF8", "--locale=C", "--no-instructions")
         done = self._account.run(self._bin / "initdb", "-D", new, *options)
         if done.returncode:
             shutil.rmtree(new, ignore_errors=True)
@@ -286,9 +303,8 @@ class _Server:
             )
 
     def _make_database(self) -> None:
-        with psycopg.connect(
-            host=str(self._socket_dir), user=USER, dbname="postgres", autocommit=True
-        ) as connection:
+        place: dict[str, Any] = {**self.target.parameters, "dbname": "postgres"}
+        with psycopg.connect(**place, autocommit=True) as connection:
             known = connection.execute(
                 "select from pg_database where datname = %s", [DATABASE]
             ).fetchone()
@@ -298,6 +314,8 @@ class _Server:
     def _options(self) -> str:
         settings = {**CONFIGURATION, **({} if self._is_durable else NOT_DURABLE)}
         settings["unix_socket_directories"] = f"'{self._socket_dir}'"
+        if self._tcp_port is not None:
+            settings |= {"listen_addresses": "'127.0.0.1'", "port": str(self._tcp_port)}
         return " ".join(f'-c "{name}={value.strip(chr(39))}"' for name, value in settings.items())
 
     @property
