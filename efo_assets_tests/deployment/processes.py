@@ -6,6 +6,7 @@ nothing else is changed. Environment variables are those of the image and of the
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -100,6 +101,8 @@ class Deployment:
         """The words of a service's command, or of its health check."""
         found: Any = self._services[service][of]
         words = found["test"][1:] if of == "healthcheck" else found
+        if isinstance(words, str):
+            words = shlex.split(self._filled(words))
         return [self._here(word) for word in words]
 
     def start(self, service: str) -> "subprocess.Popen[bytes]":
