@@ -1,16 +1,18 @@
-"""The code location: the one place where assets, checks, jobs and resources are put together."""
+"""The code location: the one place where assets, checks, jobs, automation and resources meet."""
 
 import dagster as dg
 
 from efo_assets.assets.published import published_tables
 from efo_assets.assets.raw import raw_ols_pages
 from efo_assets.assets.staged import staged_tables
+from efo_assets.automation import REFRESH_JOB, release_sensor, weekly_schedule
 from efo_assets.checks import audit
 from efo_assets.io_managers import postgres_copy_io_manager
 from efo_assets.resources import OlsResource, WarehouseResource
+from efo_assets.settings import Automation
 
 refresh_efo = dg.define_asset_job(
-    "refresh_efo",
+    REFRESH_JOB,
     selection=dg.AssetSelection.all(),
     description="Download, stage, audit and publish the release that OLS serves now.",
 )
@@ -20,10 +22,13 @@ def build_defs(
     ols: OlsResource | None = None, warehouse: WarehouseResource | None = None
 ) -> dg.Definitions:
     """Put the graph together; a test may bring a resource of its own."""
+    automation = Automation.from_environment()
     return dg.Definitions(
         assets=[raw_ols_pages, staged_tables, published_tables],
         asset_checks=[audit],
         jobs=[refresh_efo],
+        sensors=[release_sensor(automation=automation)],
+        schedules=[weekly_schedule(is_on=automation.is_on)],
         resources={
             "ols": ols or OlsResource(),
             "warehouse": warehouse or WarehouseResource(),

@@ -7,6 +7,7 @@ be used is one sentence that names the variable and what it takes.
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ EBI_OLS_URL = "https://www.ebi.ac.uk/ols4"
 MAX_PAGE_SIZE = 1000
 """Rows. OLS serves no more in one page, and earlier generations cut it silently."""
 MAX_MAX_IN_FLIGHT = 50
+RELEASE_CONFIRM_S, MAX_RELEASE_CONFIRM_S = 300, 86_400
+"""Each data release of OLS begins with a short outage: a release is believed when it stays."""
 IDENTIFIER_LIMIT_BYTES = 63
 """PostgreSQL cuts longer identifiers without a word (NAMEDATALEN - 1)."""
 
@@ -65,6 +68,10 @@ class Settings:
     data_dir: Path = Path(".efo")
     allow_shrink: bool = False
     """Publish although the load is much smaller than what is published."""
+    automation: bool = False
+    """Look for new releases and load them unasked: the sensor and the schedule are on."""
+    release_confirm_s: int = RELEASE_CONFIRM_S
+    """A release is loaded unasked once OLS was seen serving it for so many seconds."""
 
     @classmethod
     def from_environment(
@@ -83,7 +90,7 @@ class Settings:
         given |= {
             name: str(value) for name, value in (overrides or {}).items() if value is not None
         }
-        read = {name: value.strip() for name, value in given.items() if value.strip()}
+        read = _values(given)
         defaults = cls()
         return cls(
             ols_url=_ols_url(read.get("EFO_OLS_URL", defaults.ols_url)),
@@ -97,7 +104,13 @@ class Settings:
             schema=_schema(read.get("EFO_SCHEMA", defaults.schema)),
             data_dir=Path(read.get("EFO_DATA_DIR", str(defaults.data_dir))).expanduser().absolute(),
             allow_shrink=_switch("EFO_ALLOW_SHRINK", read),
+            automation=_switch("EFO_AUTOMATION", read),
+            release_confirm_s=_release_confirm_s(read),
         )
+
+
+def _values(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in environment.items() if value.strip()}
 
 
 def _ols_url(text: str) -> str:
@@ -165,6 +178,32 @@ def _switch(name: str, read: Mapping[str, str]) -> bool:
     if text in ("0", "false", "no", "off"):
         return False
     raise SettingsError(f"{name} takes 1 or 0; it holds {text[:40]!r}.")
+
+
+def _release_confirm_s(read: Mapping[str, str]) -> int:
+    return _whole("EFO_RELEASE_CONFIRM_S", read, RELEASE_CONFIRM_S, MAX_RELEASE_CONFIRM_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Automation:
+    """What the code location itself must know of the settings."""
+
+    is_on: bool
+    release_confirm_s: int
+
+    @classmethod
+    def from_environment(cls) -> "Automation":
+        """Read `os.environ`; a code location loads whatever that holds.
+
+        So a wrong value means the default here; it is one sentence as soon as a run begins.
+        """
+        read = _values(os.environ)
+        is_on, confirm_s = False, RELEASE_CONFIRM_S
+        with suppress(SettingsError):
+            is_on = _switch("EFO_AUTOMATION", read)
+        with suppress(SettingsError):
+            confirm_s = _release_confirm_s(read)
+        return cls(is_on, confirm_s)
 
 
 def crash_point_in_force() -> str | None:

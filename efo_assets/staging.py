@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from efo_assets.crashpoints import crash_point
 from efo_assets.decoding import decode
 from efo_assets.ols.pages import PageSet
@@ -73,6 +75,7 @@ def source_of(pages: PageSet, url: str) -> Source:
         fingerprint=release.fingerprint,
         url=url,
         limit=pages.limit,
+        totals=msgspec.to_builtins(release.totals),
     )
 
 

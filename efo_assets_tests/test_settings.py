@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from efo_assets.errors import SettingsError
-from efo_assets.settings import DatabaseTarget, Settings
+from efo_assets.settings import Automation, DatabaseTarget, Settings
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
@@ -19,6 +19,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         schema="public",
         data_dir=Path.cwd() / ".efo",
         allow_shrink=False,
+        automation=False,
     )
 
 
@@ -61,6 +62,7 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_SCHEMA", 'x"; drop schema public'),
         ("EFO_SCHEMA", "s" * 64),
         ("EFO_ALLOW_SHRINK", "maybe"),
+        ("EFO_AUTOMATION", "sometimes"),
     ],
 )
 @pytest.mark.fault("S04")
@@ -73,6 +75,17 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(name: str, value:
     assert message.endswith(".")
     assert "\n" not in message
     assert "CANARY" not in message
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [("1", True), (" on ", True), ("0", False), (" ", False), ("sometimes", False)],
+)
+def test_the_code_location_takes_a_wrong_switch_for_off(
+    monkeypatch: pytest.MonkeyPatch, value: str, wanted: bool
+) -> None:
+    monkeypatch.setenv("EFO_AUTOMATION", value)
+    assert Automation.from_environment().is_on is wanted
 
 
 @pytest.mark.parametrize(

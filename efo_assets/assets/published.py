@@ -4,6 +4,7 @@ They change together, in one transaction, whichever of them is selected.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,10 @@ from efo_assets.warehouse.publish import Publication
 from efo_assets.warehouse.tables import TABLES, Table
 
 GROUP = "efo"
+FRESHNESS = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(days=35), fail_window=timedelta(days=45)
+)
+"""EFO comes out monthly, and the weekly schedule materializes what is unchanged, too."""
 
 
 def _spec(table: Table) -> dg.AssetSpec:
@@ -26,6 +31,7 @@ def _spec(table: Table) -> dg.AssetSpec:
         description=published_description(table),
         kinds={"postgres", "sql"},
         owners=OWNERS,
+        freshness_policy=FRESHNESS,
         metadata={"dagster/column_schema": column_schema(table.published_columns)},
     )
 

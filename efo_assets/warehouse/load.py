@@ -43,6 +43,8 @@ class Source:
     url: str = field(compare=False)
     """Where it came from; the same release from elsewhere is the same source."""
     limit: int | None = None
+    totals: Mapping[str, int] | None = field(default=None, compare=False)
+    """Classes by list (current, obsolete, all) as announced; the fingerprint covers them."""
 
     @property
     def name(self) -> str:
@@ -129,6 +131,7 @@ def _load_row(load: Load, run_id: str | None) -> dict[str, Any]:
         "expected_terms": load.expected_terms,
         "state": load.state,
         "run_id": run_id,
+        "totals": source.totals and Jsonb(dict(source.totals)),
     }
 
 

@@ -80,6 +80,8 @@ class PublishedRelease:
     load_id: str
     is_partial: bool
     content_hash: str
+    totals: Mapping[str, int] | None
+    """Classes by list (current, obsolete, all) as OLS announced them; None in old rows."""
 
 
 def publish(
@@ -221,6 +223,7 @@ def _open_ledger_row(
         "content_hash": seen.digest,
         "allowed_shrink": allow_shrink,
         "run_id": run_id,
+        "totals": source.totals and Jsonb(dict(source.totals)),
     }
     row = connection.execute(statement("release_insert"), values).fetchone()
     if row is None:  # INSERT … RETURNING of one row gives one
@@ -240,6 +243,12 @@ def _complete_ledger_row(
         connection.execute(
             "update efo_meta.releases set changes = %s where release_id = %s",
             [Jsonb({name: asdict(change) for name, change in changes.items()}), release_id],
+        )
+    elif load.source.totals:
+        # The same rows, counted otherwise or for the first time: else they stay news for ever.
+        connection.execute(
+            statement("release_totals"),
+            {"release_id": release_id, "totals": Jsonb(dict(load.source.totals))},
         )
     connection.execute(
         "update efo_meta.loads set state = 'published' where load_id = %s and state <> 'published'",

@@ -1,7 +1,8 @@
 """Connections: opening one, saying clearly why not, and what must hold before any work.
 
 Every connection of the project is made by `connect`. `prepared` checks privileges, encoding,
-server version and the columns of our tables, and makes `efo_meta`, before anything is downloaded.
+server version and the columns of our tables, and makes or migrates `efo_meta`, before anything is
+downloaded.
 """
 
 import logging
@@ -25,6 +26,7 @@ from efo_assets.errors import (
     WarehouseError,
 )
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import migrations
 from efo_assets.warehouse.statements import key_constraints, statement
 from efo_assets.warehouse.tables import TABLES, Table
 
@@ -169,16 +171,14 @@ def prepared(connection: Connection, schema: str) -> None:
     """Check all that a load needs of this server, and make `efo_meta` and the target schema.
 
     Raises:
-        DatabaseRefused: version, encoding, read-only server or a missing privilege; the message
-            names the GRANT.
+        DatabaseRefused: version, encoding, read-only server, a missing privilege (the message
+            names the GRANT), or tables of a later version of this project.
         SchemaDrift: a published table isn't as its specification says; the message lists how.
     """
-    for check in (_check_server, _check_privileges, _check_columns):
+    for check in (_check_server, _check_version, _check_privileges, _check_columns):
         check(connection, schema)
     with connection.transaction():
-        # CREATE … IF NOT EXISTS is no atomic step: two first runs at once would collide.
-        connection.execute("select pg_advisory_xact_lock(hashtext('efo_assets set-up'))")
-        connection.execute(statement("meta"))
+        migrations.apply(connection)
         connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
 
 
@@ -202,6 +202,11 @@ def _check_server(connection: Connection, schema: str) -> None:
             "The server is read-only (a standby, or default_transaction_read_only): "
             "point EFO_DATABASE_URL at the primary."
         )
+
+
+def _check_version(connection: Connection, schema: str) -> None:
+    del schema
+    migrations.refuse_newer(connection)
 
 
 def _check_privileges(connection: Connection, schema: str) -> None:

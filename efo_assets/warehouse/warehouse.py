@@ -11,8 +11,8 @@ from efo_assets.errors import DatabaseFull, WarehouseError
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
 from efo_assets.warehouse import load as loading
+from efo_assets.warehouse import migrations, session
 from efo_assets.warehouse import publish as publishing
-from efo_assets.warehouse import session
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.statements import statement
@@ -113,6 +113,7 @@ class Warehouse:
             NothingStaged: there is none.
         """
         with self._session("looking for the staged load") as connection:
+            migrations.keep_up(connection)
             return loading.latest(connection, self.schema)
 
     def audit(self, audited: loading.Load) -> list[auditing.Verdict]:

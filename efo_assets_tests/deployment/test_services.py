@@ -35,7 +35,7 @@ from efo_assets_tests.deployment.processes import Deployment, Service, database_
 CLASSES = 300
 SEED = 5
 PASSWORD = "p@ss/w:rd %41'"  # noqa: S105  # of a server that the test makes
-RELEASE_SEEN_EVERY_S = "4"
+RELEASE_CONFIRM_S = "4"
 MAX_RUNTIME_S = 25
 GOING_AGAIN_S = 30.0
 """From a killed worker to the next one at work, as the list of faults wants it."""
@@ -138,7 +138,7 @@ def deployed() -> Iterator[Deployed]:
                     "EFO_PASSWORD": PASSWORD,
                     "EFO_OLS_URL": sample.url,
                     "EFO_PAGE_SIZE": "50",
-                    "EFO_RELEASE_EVERY_S": RELEASE_SEEN_EVERY_S,
+                    "EFO_RELEASE_CONFIRM_S": RELEASE_CONFIRM_S,
                 },
             )
             _shorten_runs(deployment.home / "dagster.yaml")

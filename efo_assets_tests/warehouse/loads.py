@@ -54,10 +54,13 @@ def stage(
     expected_terms: int | None = None,
     limit: int | None = None,
     ontology: str = "efo",
+    totals: dict[str, int] | None = None,
 ) -> Load:
     """A staged load of these rows."""
     warehouse.prepare()
-    source = Source(ontology, version, f"http://v/{version}", None, version, "http://ols", limit)
+    source = Source(
+        ontology, version, f"http://v/{version}", None, version, "http://ols", limit, totals
+    )
     load = warehouse.begin(
         source, expected_terms=len(terms) if expected_terms is None else expected_terms
     )

@@ -1,6 +1,6 @@
 select
     load_id, target_schema, state, expected_terms, counts, findings,
-    ontology, version, version_iri, loaded, fingerprint, source_url, class_limit
+    ontology, version, version_iri, loaded, fingerprint, source_url, class_limit, totals
 from efo_meta.loads
 where target_schema = %s
     and format_version = %s

@@ -58,6 +58,4 @@ create table if not exists efo_meta.releases (
     published_at timestamptz not null default now(),
     run_id text
 );
-comment on table efo_meta.releases is 'The ledger: one row per publication, written in the same transaction as the rows.';
-
-insert into efo_meta.schema_version (version) values (1) on conflict do nothing
+comment on table efo_meta.releases is 'The ledger: one row per publication, written in the same transaction as the rows.'

@@ -1,0 +1,81 @@
+"""Migrations: the tables of `efo_meta`, brought from any earlier version to today's, forward only.
+
+Each is `sql/migration_<version>_<name>.sql`, applied once and recorded in `efo_meta.schema_version`
+in the same transaction. A file that was released is never edited: what is to change later is a new
+migration, an entry at the end of `MIGRATIONS`. Published tables live in `tables`, not here.
+"""
+
+import logging
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from efo_assets.errors import DatabaseRefused
+from efo_assets.warehouse.statements import statement
+
+MIGRATIONS: tuple[str, ...] = ("ledger", "totals")
+"""By name, in order; the first is version 1."""
+KNOWN_VERSION = len(MIGRATIONS)
+
+_log = logging.getLogger(__name__)
+
+
+def version(connection: psycopg.Connection[TupleRow]) -> int:
+    """The version of `efo_meta` in this database; 0 where there is none."""
+    found = connection.execute("select to_regclass('efo_meta.schema_version')").fetchone()
+    if found == (None,):
+        return 0
+    row = connection.execute(
+        "select coalesce(max(version), 0) from efo_meta.schema_version"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def refuse_newer(connection: psycopg.Connection[TupleRow]) -> None:
+    """Do nothing to a database that code of a later version has been at.
+
+    Raises:
+        DatabaseRefused: its version is higher than this code knows.
+    """
+    found = version(connection)
+    if found > KNOWN_VERSION:
+        raise DatabaseRefused(
+            f"The tables in schema efo_meta are of version {found}, and this code knows versions "
+            f"up to {KNOWN_VERSION}: a newer efo_assets has been here. Nothing was downloaded or "
+            "changed; upgrade efo_assets and run again."
+        )
+
+
+def apply(connection: psycopg.Connection[TupleRow]) -> list[int]:
+    """Apply what is missing, all of it or nothing; return the versions that were applied.
+
+    Raises:
+        DatabaseRefused: see `refuse_newer`.
+    """
+    with connection.transaction():
+        # Two first runs at once would collide: CREATE … IF NOT EXISTS is no atomic step.
+        connection.execute("select pg_advisory_xact_lock(hashtext('efo_assets set-up'))")
+        refuse_newer(connection)
+        missing = range(version(connection) + 1, KNOWN_VERSION + 1)
+        for number in missing:
+            _apply_one(connection, number)
+    return list(missing)
+
+
+def _apply_one(connection: psycopg.Connection[TupleRow], number: int) -> None:
+    name = f"migration_{number:03}_{MIGRATIONS[number - 1]}"
+    connection.execute(statement(name))
+    connection.execute("insert into efo_meta.schema_version (version) values (%s)", [number])
+    _log.info("applied %s", name)
+
+
+def keep_up(connection: psycopg.Connection[TupleRow]) -> None:
+    """Migrate a database that has our tables already; leave any other alone.
+
+    For a step that runs without the download before it, the first after an upgrade.
+
+    Raises:
+        DatabaseRefused: see `refuse_newer`.
+    """
+    if version(connection) not in (0, KNOWN_VERSION):
+        apply(connection)

@@ -1,0 +1,3 @@
+update efo_meta.releases
+set totals = %(totals)s
+where release_id = %(release_id)s and totals is distinct from %(totals)s

@@ -1,0 +1,257 @@
+"""Migrations of our own tables: from version 1 on, forward only, whole or not at all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from efo_assets.errors import DatabaseRefused, LoadInProgress
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import migrations, session
+from efo_assets.warehouse.publish import Changes
+from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.warehouse.loads import ask, edge, publish, stage, synonym, term, xref
+
+VERSION_1 = Path(__file__).with_name("version_1.sql").read_text()
+LOAD = "20261124t120000_0a1b2c3d"
+NEWER = "insert into efo_meta.schema_version (version) values (999)"
+SAME = {
+    "terms": [term("a"), term("b")],
+    "synonyms": [synonym("a", "first", "exact", "X:1")],
+    "edges": [edge("b", "a")],
+    "xrefs": [xref("a", "MESH", "D1")],
+}
+"""What version 1 published."""
+TOTALS = {"current": 2, "obsolete": 1, "all": 3}
+
+
+@pytest.fixture
+def warehouse(any_major_database: DatabaseTarget) -> Iterator[Warehouse]:
+    """An empty database."""
+    with Warehouse(any_major_database) as made:
+        yield made
+
+
+@pytest.fixture
+def old(warehouse: Warehouse) -> Warehouse:
+    """A database that version 1 made and published into."""
+    run(warehouse, VERSION_1)
+    return warehouse
+
+
+def run(warehouse: Warehouse, *statements: str) -> None:
+    with warehouse.connect() as connection:
+        for each in statements:
+            connection.execute(each)  # type: ignore[arg-type]
+
+
+def versions(warehouse: Warehouse) -> list[Any]:
+    return [row[0] for row in ask(warehouse, "select version from schema_version order by 1")]
+
+
+def rows(warehouse: Warehouse) -> dict[str, list[Any]]:
+    """All rows of our own and of the published tables, without the columns that version 1 lacks."""
+    found = {}
+    for table in ("loads", "verdicts", "releases", "efo_terms", "efo_synonyms", "efo_xrefs"):
+        query = f"select to_jsonb(t) - 'totals' from {table} as t order by to_jsonb(t)::text"
+        found[table] = ask(warehouse, query)
+    return found
+
+
+def catalog(warehouse: Warehouse) -> list[Any]:
+    """Every column and constraint of `efo_meta`, with comments."""
+    return ask(
+        warehouse,
+        "select c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+        " pg_get_expr(d.adbin, d.adrelid), a.attidentity::text,"
+        " col_description(c.oid, a.attnum), obj_description(c.oid)"
+        " from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0"
+        " left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum"
+        " where c.relnamespace = 'efo_meta'::regnamespace and c.relkind = 'r' order by 1, a.attnum",
+    ) + ask(
+        warehouse,
+        "select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint"
+        " where connamespace = 'efo_meta'::regnamespace and contype <> 'n' order by 1, 2",
+    )
+
+
+def test_an_empty_database_gets_every_version_in_order(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    assert versions(warehouse) == list(range(1, migrations.KNOWN_VERSION + 1))
+
+
+def test_the_first_migration_makes_what_version_1_made(
+    warehouse: Warehouse, any_major_database: DatabaseTarget
+) -> None:
+    with warehouse.connect() as connection, connection.transaction(force_rollback=True):
+        connection.execute(statement("migration_001_ledger"))
+        made = _columns(connection)
+    run(warehouse, VERSION_1)
+    with session.connect(any_major_database) as connection:
+        assert made == _columns(connection)
+
+
+def _columns(connection: session.Connection) -> list[Any]:
+    return connection.execute(
+        "select c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull"
+        " from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0"
+        " where c.relnamespace = 'efo_meta'::regnamespace and c.relkind = 'r' order by 1, a.attnum"
+    ).fetchall()
+
+
+def test_a_database_of_version_1_keeps_its_rows(old: Warehouse) -> None:
+    before = rows(old)
+    assert len(before["verdicts"]) == 17
+    old.prepare()
+    assert rows(old) == before
+    assert versions(old) == list(range(1, migrations.KNOWN_VERSION + 1))
+    assert ask(old, "select totals from releases union all select totals from loads") == [
+        (None,),
+        (None,),
+    ]
+
+
+def test_a_migrated_database_equals_a_new_one(old: Warehouse) -> None:
+    old.prepare()
+    migrated = catalog(old)
+    run(
+        old,
+        "drop schema efo_meta cascade",
+        "drop table public.efo_terms, public.efo_synonyms, public.efo_parent_edges,"
+        " public.efo_xrefs cascade",
+    )
+    old.prepare()
+    assert catalog(old) == migrated
+    comments = [row[6] for row in migrated if row[1] == "totals"]
+    assert len(comments) == 2
+    assert all(comments)
+
+
+def test_a_migrated_database_takes_the_next_release(old: Warehouse) -> None:
+    changed = {**SAME, "terms": [term("a"), term("b", "other"), term("c")]}
+    done = publish(old, "2", **changed, totals=TOTALS)
+    assert (done.release_id, done.is_new) == (2, True)
+    assert done.changes["efo_terms"] == Changes(inserted=1, changed=1, unchanged=1)
+    assert done.changes["efo_synonyms"] == Changes(unchanged=1)
+    ids = ask(old, "select id, curie, first_release from efo_terms order by id")
+    assert ids == [(1, "EX:a", 1), (2, "EX:b", 1), (3, "EX:c", 2)]
+    assert ask(old, "select version, totals from releases order by release_id") == [
+        ("1", None),
+        ("2", TOTALS),
+    ]
+
+
+def test_the_load_of_version_1_is_published_again_without_a_download(old: Warehouse) -> None:
+    """As `--select efo_terms` does, the first command after an upgrade."""
+    load = old.latest()
+    assert (load.load_id, load.source.totals) == (LOAD, None)
+    old.audit(load)
+    assert not old.publish(load).is_new
+    assert versions(old)[-1] == migrations.KNOWN_VERSION
+
+
+def test_the_totals_of_an_old_row_are_filled_in_by_the_same_release(old: Warehouse) -> None:
+    again = publish(old, "1", **SAME, totals=TOTALS)
+    assert (again.release_id, again.is_new, again.written) == (1, False, 0)
+    current = old.current_release()
+    assert current is not None
+    assert current.totals == TOTALS
+
+
+def test_the_ledger_of_version_1_can_be_read_before_it_is_migrated(old: Warehouse) -> None:
+    current = old.current_release()
+    assert current is not None
+    assert (current.version, current.totals) == ("1", None)
+    assert len(old.releases()) == 1
+    assert versions(old) == [1], "reading changes nothing"
+
+
+def test_applied_twice_changes_nothing(old: Warehouse) -> None:
+    old.prepare()
+    before = (catalog(old), rows(old), ask(old, "select * from schema_version order by 1"))
+    with old.connect() as connection:
+        assert migrations.apply(connection) == []
+        migrations.keep_up(connection)
+    assert (catalog(old), rows(old), ask(old, "select * from schema_version order by 1")) == before
+
+
+@pytest.mark.fault("D15")
+@pytest.mark.parametrize("step", ["prepare", "latest"])
+def test_a_newer_database_is_refused_and_left_alone(old: Warehouse, step: str) -> None:
+    run(old, NEWER, "alter table public.efo_terms rename column label to name")
+    before = (catalog(old), rows(old))
+    with pytest.raises(DatabaseRefused) as caught:
+        getattr(old, step)()
+    message = str(caught.value)
+    assert "of version 999" in message
+    assert f"up to {migrations.KNOWN_VERSION}" in message
+    assert "Nothing was downloaded or changed; upgrade efo_assets" in message
+    assert "\n" not in message
+    assert (catalog(old), rows(old)) == before
+
+
+def test_a_migration_that_fails_leaves_the_version_before_it(old: Warehouse) -> None:
+    run(old, "alter table efo_meta.releases add column totals text")
+    before = catalog(old)
+    with pytest.raises(psycopg.errors.DuplicateColumn):
+        old.prepare()
+    assert (catalog(old), versions(old)) == (before, [1])
+    run(old, "alter table efo_meta.releases drop column totals")
+    old.prepare()
+    assert versions(old)[-1] == migrations.KNOWN_VERSION
+
+
+@pytest.mark.parametrize("step", ["prepare", "latest"])
+def test_a_version_that_is_not_recorded_was_not_applied(old: Warehouse, step: str) -> None:
+    run(old, "alter table efo_meta.schema_version add constraint no_more check (version < 2)")
+    before = catalog(old)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        getattr(old, step)()
+    assert (catalog(old), versions(old)) == (before, [1])
+
+
+def test_two_first_runs_do_not_migrate_at_once(
+    old: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LOCK_TIMEOUT_MS", 100)
+    with old.connect() as other, other.transaction():
+        other.execute("select pg_advisory_xact_lock(hashtext('efo_assets set-up'))")
+        with pytest.raises(LoadInProgress, match="holds a lock"):
+            old.prepare()
+        assert versions(old) == [1]
+    old.prepare()
+    assert versions(old)[-1] == migrations.KNOWN_VERSION
+
+
+def test_a_role_that_does_not_own_the_tables_is_refused(
+    old: Warehouse, server: DatabaseTarget
+) -> None:
+    owner = old.target.parameters["user"]
+    admin = {**old.target.parameters, "user": server.parameters["user"]}
+    with Warehouse(DatabaseTarget(admin)) as superuser:
+        run(
+            superuser,
+            f"alter table efo_meta.loads owner to {admin['user']}",
+            f"grant all on efo_meta.loads to {owner}",
+        )
+    with pytest.raises(DatabaseRefused, match="must be owner of table loads"):
+        old.prepare()
+    assert versions(old) == [1]
+
+
+def test_every_migration_has_its_file_and_no_file_is_forgotten() -> None:
+    folder = Path(migrations.__file__).with_name("sql")
+    expected = [
+        f"migration_{number:03}_{name}.sql"
+        for number, name in enumerate(migrations.MIGRATIONS, start=1)
+    ]
+    assert sorted(path.name for path in folder.glob("migration_*")) == expected
+
+
+def test_a_load_remembers_the_totals_that_were_announced(warehouse: Warehouse) -> None:
+    load = stage(warehouse, terms=[term("a"), term("b"), term("c")], totals=TOTALS)
+    assert warehouse.latest().source.totals == TOTALS
+    assert warehouse.reusable(load.source) is not None
