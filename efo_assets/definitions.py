@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from efo_assets.alerts.hook import watched
+from efo_assets.alerts.sensors import alert_sensors
 from efo_assets.assets.published import published_tables
 from efo_assets.assets.raw import raw_ols_pages
 from efo_assets.assets.staged import staged_tables
@@ -21,9 +23,10 @@ def build_defs(
 ) -> dg.Definitions:
     """Put the graph together; a test may bring a resource of its own."""
     return dg.Definitions(
-        assets=[raw_ols_pages, staged_tables, published_tables],
-        asset_checks=[audit],
+        assets=watched([raw_ols_pages, staged_tables, published_tables]),
+        asset_checks=watched([audit]),
         jobs=[refresh_efo],
+        sensors=alert_sensors(),
         resources={
             "ols": ols or OlsResource(),
             "warehouse": warehouse or WarehouseResource(),

@@ -17,6 +17,7 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
 from efo_assets.errors import EfoError
+from efo_assets.scrub import scrubbed
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,7 +43,7 @@ def in_one_sentence(
     except EfoError as error:
         sys.tracebacklimit = _NO_FRAMES_IN_THIS_RUN
         raise dg.Failure(
-            str(error),
+            scrubbed(str(error)),
             metadata={"error": dg.MetadataValue.text(type(error).__name__)},
             allow_retries=False,
         ) from None
