@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from efo_assets.alerts.mail import MailReceiver
@@ -9,6 +10,15 @@ from efo_assets.alerts.message import Message
 from efo_assets.alerts.webhook import WebhookReceiver
 from efo_assets.errors import NotDelivered
 from efo_assets.settings import AlertSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one message at one receiver."""
+
+    arrived: bool
+    trouble: str | None = None
+    """One sentence about what did not go well, without a secret."""
 
 
 class Receiver(Protocol):
@@ -19,8 +29,8 @@ class Receiver(Protocol):
         """One word, the same for ever: what was told is noted under it."""
         ...
 
-    def send(self, message: Message) -> None:
-        """Hand the message over, in a few seconds at most.
+    def send(self, message: Message) -> str | None:
+        """Hand the message over, in a few seconds at most; give what some did not get of it.
 
         Raises:
             NotDelivered: it did not arrive, or nobody knows; one sentence without a secret.
@@ -38,18 +48,17 @@ def receivers(settings: AlertSettings) -> list[Receiver]:
     return found
 
 
-def deliver(message: Message, to: Sequence[Receiver]) -> Mapping[str, str | None]:
-    """Send to all at once; give for each receiver's name why it failed, or None."""
+def deliver(message: Message, to: Sequence[Receiver]) -> Mapping[str, Outcome]:
+    """Send to all at once; give what became of it, by the receivers' names."""
     if not to:
         return {}
     with ThreadPoolExecutor(max_workers=len(to)) as pool:
         outcomes = pool.map(lambda receiver: _sent(message, receiver), to)
-    return {receiver.name: why for receiver, why in zip(to, outcomes, strict=True)}
+    return {receiver.name: outcome for receiver, outcome in zip(to, outcomes, strict=True)}
 
 
-def _sent(message: Message, receiver: Receiver) -> str | None:
+def _sent(message: Message, receiver: Receiver) -> Outcome:
     try:
-        receiver.send(message)
+        return Outcome(arrived=True, trouble=receiver.send(message))
     except NotDelivered as error:
-        return str(error)
-    return None
+        return Outcome(arrived=False, trouble=str(error))

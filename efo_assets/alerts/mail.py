@@ -27,11 +27,11 @@ class MailReceiver:
         self._sender = sender
         self._recipients = recipients
 
-    def send(self, message: Message) -> None:
-        """Hand the mail to the server.
+    def send(self, message: Message) -> str | None:
+        """Hand the mail to the server; where it refuses some addresses, say how many.
 
         Raises:
-            NotDelivered: the server is out of reach, refuses, or refuses some address.
+            NotDelivered: the server is out of reach, or refuses the mail or every address.
         """
         place = f"{self._smtp.host}:{self._smtp.port}"
         try:
@@ -54,11 +54,12 @@ class MailReceiver:
                 f"The mail server {place} could not be used ({type(error).__name__}); look at "
                 "EFO_ALERT_SMTP_URL."
             ) from None
-        if refused:
-            raise NotDelivered(
-                f"The mail server {place} refused {len(refused)} of {len(self._recipients)} "
-                "addresses of EFO_ALERT_EMAIL_TO; the others have the mail."
-            )
+        if not refused:
+            return None
+        return (
+            f"The mail server {place} refused {len(refused)} of {len(self._recipients)} addresses "
+            "of EFO_ALERT_EMAIL_TO; the others have the mail."
+        )
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:

@@ -7,11 +7,12 @@ incident, for the receivers that missed it, and for those alone.
 
 import socket
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import dagster as dg
 
 from efo_assets.alerts import incidents
-from efo_assets.alerts.delivery import Receiver, deliver, receivers
+from efo_assets.alerts.delivery import Outcome, Receiver, deliver, receivers
 from efo_assets.alerts.incidents import Incident
 from efo_assets.alerts.message import Message, Place, failed, over
 from efo_assets.alerts.runs import Cause, cause_of
@@ -24,8 +25,8 @@ NOBODY = (
     "code location runs"
 )
 
-Outcomes = Mapping[str, str | None]
-"""Receiver to why it missed the message, or None."""
+Outcomes: TypeAlias = Mapping[str, Outcome]
+"""By the receivers' names."""
 
 
 def alert_sensors() -> list[dg.SensorDefinition]:
@@ -136,7 +137,7 @@ def _tell_of_failure(
     incidents.note(
         instance,
         incident.first,
-        {name: "missed" if why else "told" for name, why in outcomes.items()},
+        {name: "told" if it.arrived else "missed" for name, it in outcomes.items()},
     )
     return outcomes
 
@@ -160,9 +161,9 @@ def _report_dead_run(
             cause.sentence, Report(step="no step", tags=tags, cause=(run.job_name,))
         )
     except NotDelivered as error:
-        return {Sentry.name: str(error)}
+        return {Sentry.name: Outcome(arrived=False, trouble=str(error))}
     incidents.note(instance, run, {Sentry.name: "told"})
-    return {Sentry.name: None}
+    return {Sentry.name: Outcome(arrived=True)}
 
 
 def _place(settings: AlertSettings, run: dg.DagsterRun, step: str | None) -> Place:
@@ -185,9 +186,8 @@ def _why_silent(run: dg.DagsterRun, incident: Incident | None) -> str:
 
 
 def _result(outcomes: Outcomes, why_silent: str) -> dg.SkipReason | None:
-    missed = {name: why for name, why in outcomes.items() if why}
-    if missed:
-        reasons = " ".join(f"{name}: {why}" for name, why in missed.items())
-        reached = ", ".join(name for name in outcomes if name not in missed) or "nobody"
-        raise NotDelivered(f"An alert did not reach everyone (it reached {reached}). {reasons}")
+    troubles = " ".join(each.trouble for each in outcomes.values() if each.trouble)
+    if troubles:
+        reached = ", ".join(name for name, it in outcomes.items() if it.arrived) or "nobody"
+        raise NotDelivered(f"An alert did not reach everyone (it reached: {reached}). {troubles}")
     return None if outcomes else dg.SkipReason(why_silent)

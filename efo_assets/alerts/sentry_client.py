@@ -28,9 +28,7 @@ AGENT = f"efo_assets/{version('efo_assets')}"
 
 
 @contextmanager
-def capturing(
-    dsn: str, tags: Mapping[str, str], fingerprint: Sequence[str]
-) -> Iterator[Scope]:
+def capturing(dsn: str, tags: Mapping[str, str], fingerprint: Sequence[str]) -> Iterator[Scope]:
     """A scope to capture one event in; left when Sentry has taken it.
 
     Raises:

@@ -174,6 +174,10 @@ def mail_server(
         ready.set()
         await ended.wait()
         server.close()
+        sessions = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in sessions:
+            each.cancel()
+        await asyncio.gather(*sessions, return_exceptions=True)
         await server.wait_closed()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
@@ -184,7 +188,4 @@ def mail_server(
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
         loop.close()
