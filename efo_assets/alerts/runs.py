@@ -26,7 +26,8 @@ def cause_of(instance: dg.DagsterInstance, run_id: str) -> Cause:
         if data.error_source.name != "INTERRUPT":
             return Cause(_sentence(event), event.step_key)
     for event in events(instance, run_id, dg.DagsterEventType.RUN_FAILURE):
-        error = event.job_failure_data.error
+        # Run monitoring reports a failure without data.
+        error = event.job_failure_data.error if event.event_specific_data else None
         return Cause((error and error.message) or event.message or NOTHING_SAID, None)
     return Cause(NOTHING_SAID, None)
 

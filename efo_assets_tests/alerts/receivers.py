@@ -6,7 +6,7 @@ import gzip
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -38,6 +38,7 @@ class WebReceiver:
     is_silent: bool = False
     url: str = ""
     let_go: threading.Event = field(default_factory=threading.Event)
+    before_answering: Callable[[], None] = lambda: None
 
     def texts(self) -> list[str]:
         """The texts of Slack's JSON."""
@@ -83,6 +84,7 @@ def web_receiver() -> Iterator[WebReceiver]:
             if receiver.is_silent:
                 receiver.let_go.wait(30)
                 return
+            receiver.before_answering()
             statuses = receiver.statuses
             self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
             if receiver.location:
