@@ -2,6 +2,7 @@
 
 `python -m efo_assets psql` opens PostgreSQL's own shell on the configured database, or on the
 embedded one, which it starts if need be. `python -m efo_assets status` prints the ledger.
+`python -m efo_assets alert-test` sends a test to everybody who would be told of a failure.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
+from efo_assets.alerts.trial import try_alerts
 from efo_assets.errors import EfoError
 from efo_assets.settings import DatabaseTarget, Settings, child_environment
 from efo_assets.warehouse.embedded import program
@@ -35,10 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("psql", help="open psql; whatever follows are its own arguments")
     commands.add_parser("status", help="print the published releases, newest first")
+    commands.add_parser("alert-test", help="send a test to every configured receiver of alerts")
     words = list(sys.argv[1:] if arguments is None else arguments)
     own = 1 if words[:1] == ["psql"] else len(words)
     given = parser.parse_args(words[:own])
     try:
+        if given.command == "alert-test":
+            return _alert_test()
         settings = Settings.from_environment()
         with Warehouse.opened(settings) as warehouse:
             if given.command == "psql":
@@ -70,6 +75,13 @@ def _status(warehouse: Warehouse) -> int:
     headers = ["release", "version", "published at (UTC)", "terms", "rows written", "load"]
     sys.stdout.write(tabulate(releases, headers=headers, intfmt=",") + "\n")
     return 0
+
+
+def _alert_test() -> int:
+    outcomes = try_alerts()
+    for name, outcome in outcomes.items():
+        sys.stdout.write(f"{name}: {outcome.trouble or 'arrived'}\n")
+    return 1 if any(outcome.trouble for outcome in outcomes.values()) else 0
 
 
 if __name__ == "__main__":

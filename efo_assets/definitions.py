@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from efo_assets.alerts.hook import watched
+from efo_assets.alerts.sensors import alert_sensors
 from efo_assets.assets.published import published_tables
 from efo_assets.assets.raw import raw_ols_pages
 from efo_assets.assets.staged import staged_tables
@@ -24,10 +26,10 @@ def build_defs(
     """Put the graph together; a test may bring a resource of its own."""
     automation = Automation.from_environment()
     return dg.Definitions(
-        assets=[raw_ols_pages, staged_tables, published_tables],
-        asset_checks=[audit],
+        assets=watched([raw_ols_pages, staged_tables, published_tables]),
+        asset_checks=watched([audit]),
         jobs=[refresh_efo],
-        sensors=[release_sensor(automation=automation)],
+        sensors=[release_sensor(automation=automation), *alert_sensors()],
         schedules=[weekly_schedule(is_on=automation.is_on)],
         resources={
             "ols": ols or OlsResource(),

@@ -10,6 +10,7 @@
     │   ├── RecordRejected         a class with a value that PostgreSQL can't hold as a key
     │   ├── IncompleteDownload     pages that do not make the whole that was announced
     │   └── ReleaseChanged         another release came up while we were downloading
+    ├── NotDelivered               a receiver of alerts did not take a message
     ├── PageStoreError             the page store cannot be read, written or trusted
     └── WarehouseError
         ├── DatabaseUnavailable    PostgreSQL is down or out of reach
@@ -64,6 +65,10 @@ class IncompleteDownload(OlsError):
 
 class ReleaseChanged(OlsError):
     """OLS served more than one release during the download."""
+
+
+class NotDelivered(EfoError):
+    """A receiver of alerts did not take a message, or nobody knows whether it did."""
 
 
 class PageStoreError(EfoError):

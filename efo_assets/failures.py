@@ -17,6 +17,7 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
 from efo_assets.errors import EfoError
+from efo_assets.scrub import scrub_exception, scrubbed
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,7 +43,7 @@ def in_one_sentence(
     except EfoError as error:
         sys.tracebacklimit = _NO_FRAMES_IN_THIS_RUN
         raise dg.Failure(
-            str(error),
+            scrubbed(str(error)),
             metadata={"error": dg.MetadataValue.text(type(error).__name__)},
             allow_retries=False,
         ) from None
@@ -52,6 +53,10 @@ def in_one_sentence(
         raise DagsterExecutionInterruptedError(
             f"Interrupted. {kept}; run the same command again to go on from there."
         ) from None
+    except Exception as error:
+        # A defect keeps its type and its traceback, which Dagster writes to its event log.
+        scrub_exception(error)
+        raise
 
 
 def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -8,8 +8,9 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -25,6 +26,15 @@ RELEASE_CONFIRM_S, MAX_RELEASE_CONFIRM_S = 300, 86_400
 """Each data release of OLS begins with a short outage: a release is believed when it stays."""
 IDENTIFIER_LIMIT_BYTES = 63
 """PostgreSQL cuts longer identifiers without a word (NAMEDATALEN - 1)."""
+
+SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+"""Scheme of EFO_ALERT_SMTP_URL to its default port."""
+_SMTP_SECURITY = {"smtp": "offered", "smtp+starttls": "starttls", "smtps": "tls"}
+
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]+@[A-Za-z0-9][A-Za-z0-9.-]*")
+_CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
+_PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD")
+_URL_VARIABLES = ("EFO_OLS_URL", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
 
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]*")
@@ -111,6 +121,54 @@ class Settings:
 
 def _values(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value.strip() for name, value in environment.items() if value.strip()}
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpTarget:
+    """A mail server; its text never shows the password."""
+
+    host: str
+    port: int
+    security: str
+    """`tls` from the first byte, `starttls` or nothing, or `offered`: STARTTLS if it is offered."""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Who is told of a failure; every receiver is off until it is configured."""
+
+    webhook_url: str | None = field(default=None, repr=False)
+    """Takes Slack's JSON. Whoever knows the address may post, so it is a secret."""
+    smtp: SmtpTarget | None = None
+    email_from: str = ""
+    email_to: tuple[str, ...] = ()
+    sentry_dsn: str | None = field(default=None, repr=False)
+    ui_url: str | None = None
+    """Where people open Dagster's UI, for links to runs."""
+    ontology: str = "efo"
+    """As configured for the loads, unchecked: it is only shown."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "AlertSettings":
+        """Read the variables of the alerts alone: a wrong one elsewhere must not silence them.
+
+        Raises:
+            SettingsError: a value cannot be used; the message names the variable, never a secret.
+        """
+        given = os.environ if environment is None else environment
+        read = _values(given)
+        smtp = _smtp(read.get("EFO_ALERT_SMTP_URL"))
+        return cls(
+            webhook_url=_webhook_url(read.get("EFO_ALERT_WEBHOOK_URL")),
+            smtp=smtp,
+            email_from=_sender(read, is_needed=smtp is not None),
+            email_to=_addresses("EFO_ALERT_EMAIL_TO", read, is_needed=smtp is not None),
+            sentry_dsn=_dsn(read.get("SENTRY_DSN")),
+            ui_url=_ui_url(read.get("EFO_UI_URL")),
+            ontology=read.get("EFO_ONTOLOGY", cls().ontology),
+        )
 
 
 def _ols_url(text: str) -> str:
@@ -204,6 +262,117 @@ class Automation:
         with suppress(SettingsError):
             confirm_s = _release_confirm_s(read)
         return cls(is_on, confirm_s)
+
+
+def _web_url(takes: str, text: str) -> URL:
+    """The URL, if it is one for http(s) without fragment; the sentence never shows it."""
+    try:
+        url = URL(text)
+    except ValueError:
+        raise SettingsError(f"{takes}; what it holds is no URL.") from None
+    if url.scheme not in ("http", "https") or not url.host or url.fragment:
+        raise SettingsError(f"{takes}; what it holds is none.")
+    return url
+
+
+def _webhook_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    takes = "EFO_ALERT_WEBHOOK_URL takes the http(s) address of a webhook that takes Slack's JSON"
+    if _web_url(takes, text).user is not None:
+        raise SettingsError(f"{takes}; it must not hold a user or a password.")
+    return text
+
+
+def _ui_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    takes = "EFO_UI_URL takes the http(s) address of Dagster's UI, such as http://127.0.0.1:3000"
+    url = _web_url(takes, text)
+    if url.user is not None or url.query_string:
+        raise SettingsError(f"{takes}; it must not hold a user, a password or a ?.")
+    return str(url).rstrip("/")
+
+
+def _dsn(text: str | None) -> str | None:
+    if text is None:
+        return None
+    takes = "SENTRY_DSN takes the DSN of a Sentry project, https://key@host/number"
+    url = _web_url(takes, text)
+    if not url.user or not url.name.isdigit() or url.query_string:
+        raise SettingsError(f"{takes}; what it holds is none.")
+    return text
+
+
+def _smtp(text: str | None) -> SmtpTarget | None:
+    if text is None:
+        return None
+    takes = "EFO_ALERT_SMTP_URL takes smtp://, smtp+starttls:// or smtps://user:password@host:port"
+    try:
+        url = URL(text)
+        port = url.port
+    except ValueError:
+        raise SettingsError(f"{takes}; what it holds is no URL.") from None
+    if url.scheme not in SMTP_PORTS or not url.host or url.raw_path not in ("", "/"):
+        raise SettingsError(f"{takes}; what it holds is none.")
+    if (url.user is None) != (url.password is None):
+        raise SettingsError(f"{takes}; user and password go together.")
+    return SmtpTarget(
+        host=url.host,
+        port=port or SMTP_PORTS[url.scheme],
+        security=_SMTP_SECURITY[url.scheme],
+        user=url.user,
+        password=url.password,
+    )
+
+
+def _addresses(name: str, read: Mapping[str, str], *, is_needed: bool) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in read.get(name, "").split(",") if each.strip())
+    takes = f"{name} takes e-mail addresses such as efo@example.org, separated by commas"
+    for each in found:
+        if not _ADDRESS.fullmatch(each):
+            raise SettingsError(f"{takes}; one of them is {each[:40]!r}.")
+    if is_needed and not found:
+        raise SettingsError(f"{takes}; it is needed with EFO_ALERT_SMTP_URL.")
+    if found and not is_needed:
+        raise SettingsError(f"{takes}; it is of no use without EFO_ALERT_SMTP_URL.")
+    return found
+
+
+def _sender(read: Mapping[str, str], *, is_needed: bool) -> str:
+    found = _addresses("EFO_ALERT_EMAIL_FROM", read, is_needed=is_needed)
+    if len(found) > 1:
+        raise SettingsError("EFO_ALERT_EMAIL_FROM takes one e-mail address; it holds several.")
+    return found[0] if found else ""
+
+
+def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Every secret that the environment holds, in each spelling known; read without complaint.
+
+    Passwords as they are and as they stand in a URL, the key of the DSN, the path of the webhook.
+    """
+    given = os.environ if environment is None else environment
+    found = [given.get(name, "") for name in _PASSWORD_VARIABLES]
+    for name in _URL_VARIABLES:
+        found += _passwords_of_url(given.get(name, ""))
+    found += _CREDENTIALS.findall(given.get("SENTRY_DSN", ""))
+    found.append(_database_password(given.get("EFO_DATABASE_URL", "")))
+    webhook = given.get("EFO_ALERT_WEBHOOK_URL", "").strip()
+    found += [webhook, webhook.partition("://")[2].partition("/")[2]]
+    return tuple(dict.fromkeys(each for each in found if each))
+
+
+def _passwords_of_url(text: str) -> list[str]:
+    passwords = [each.partition(":")[2] for each in _CREDENTIALS.findall(text)]
+    return [*passwords, *map(unquote, passwords)]
+
+
+def _database_password(text: str) -> str:
+    try:
+        return str(conninfo_to_dict(text).get("password") or "")
+    except ProgrammingError:
+        # Not to be read, and so nobody knows which part is the password.
+        return text
 
 
 def crash_point_in_force() -> str | None:

@@ -119,7 +119,7 @@ def _database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("EFO_", "DAGSTER_", "PG")):
+        if name.startswith(("EFO_", "DAGSTER_", "PG", "SENTRY_")):
             monkeypatch.delenv(name)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from efo_assets.errors import SettingsError
-from efo_assets.settings import Automation, DatabaseTarget, Settings
+from efo_assets.settings import AlertSettings, Automation, DatabaseTarget, Settings, SmtpTarget
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
@@ -106,3 +106,113 @@ def test_a_database_never_shows_its_password() -> None:
     assert target.place == "db.example.org:6543/efo"
     assert "CANARY" not in repr(target)
     assert "CANARY" not in repr(Settings(database=DatabaseTarget(target.parameters)))
+
+
+MAIL = {
+    "EFO_ALERT_SMTP_URL": "smtp://mail.example.org",
+    "EFO_ALERT_EMAIL_FROM": "efo@example.org",
+    "EFO_ALERT_EMAIL_TO": "ops@example.org",
+}
+
+
+def test_nobody_is_told_by_default() -> None:
+    assert AlertSettings.from_environment({}) == AlertSettings(
+        webhook_url=None,
+        smtp=None,
+        email_from="",
+        email_to=(),
+        sentry_dsn=None,
+        ui_url=None,
+        ontology="efo",
+    )
+
+
+def test_the_settings_of_the_alerts_are_read() -> None:
+    read = AlertSettings.from_environment(
+        MAIL
+        | {
+            "EFO_ALERT_WEBHOOK_URL": "https://hooks.example.org/T/B/x",
+            "EFO_ALERT_EMAIL_TO": "ops@example.org, dba@example.org,",
+            "SENTRY_DSN": "https://key@sentry.example.org/42",
+            "EFO_UI_URL": "https://dagster.example.org/",
+            "EFO_ONTOLOGY": "mondo",
+        }
+    )
+    assert read.webhook_url == "https://hooks.example.org/T/B/x"
+    assert read.email_to == ("ops@example.org", "dba@example.org")
+    assert read.email_from == "efo@example.org"
+    assert read.sentry_dsn == "https://key@sentry.example.org/42"
+    assert (read.ui_url, read.ontology) == ("https://dagster.example.org", "mondo")
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("smtp://mail.example.org", SmtpTarget("mail.example.org", 25, "offered")),
+        ("smtp+starttls://mail.example.org", SmtpTarget("mail.example.org", 587, "starttls")),
+        (
+            "smtps://me%40example.org:p%2Fw%40@mail.example.org:2465/",
+            SmtpTarget("mail.example.org", 2465, "tls", "me@example.org", "p/w@"),
+        ),
+    ],
+)
+def test_the_scheme_of_the_mail_server_says_how_it_is_encrypted(
+    url: str, target: SmtpTarget
+) -> None:
+    assert AlertSettings.from_environment(MAIL | {"EFO_ALERT_SMTP_URL": url}).smtp == target
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EFO_ALERT_WEBHOOK_URL", "hooks.example.org/CANARY"),
+        ("EFO_ALERT_WEBHOOK_URL", "file:///CANARY"),
+        ("EFO_ALERT_WEBHOOK_URL", "https://me:CANARY@hooks.example.org/"),
+        ("EFO_ALERT_WEBHOOK_URL", "https://[CANARY"),
+        ("EFO_ALERT_SMTP_URL", "http://me:CANARY@mail.example.org"),
+        ("EFO_ALERT_SMTP_URL", "smtp://me:CANARY@mail.example.org/path"),
+        ("EFO_ALERT_SMTP_URL", "smtp://CANARY@mail.example.org"),
+        ("EFO_ALERT_SMTP_URL", "smtp://me:CANARY@mail.example.org:port"),
+        ("EFO_ALERT_EMAIL_FROM", "nobody"),
+        ("EFO_ALERT_EMAIL_FROM", "a@example.org, b@example.org"),
+        ("EFO_ALERT_EMAIL_FROM", ""),
+        ("EFO_ALERT_EMAIL_TO", ""),
+        ("EFO_ALERT_EMAIL_TO", "ops@example.org\nBcc: x@example.org"),
+        ("EFO_ALERT_EMAIL_TO", "Ops <ops@example.org>"),
+        ("SENTRY_DSN", "CANARY"),
+        ("SENTRY_DSN", "https://sentry.example.org/42"),
+        ("SENTRY_DSN", "https://CANARY@sentry.example.org/project"),
+        ("EFO_UI_URL", "dagster.example.org"),
+        ("EFO_UI_URL", "https://me:CANARY@dagster.example.org"),
+    ],
+)
+@pytest.mark.fault("S01")
+def test_a_wrong_value_of_the_alerts_is_one_sentence_that_names_the_variable(
+    name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        AlertSettings.from_environment(MAIL | {name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name} takes ")
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert "CANARY" not in message
+
+
+def test_an_address_without_a_mail_server_is_of_no_use_and_said_so() -> None:
+    with pytest.raises(SettingsError, match=r"EFO_ALERT_EMAIL_TO .* without EFO_ALERT_SMTP_URL"):
+        AlertSettings.from_environment({"EFO_ALERT_EMAIL_TO": "ops@example.org"})
+
+
+@pytest.mark.fault("S03")
+def test_the_settings_of_the_alerts_never_show_a_secret() -> None:
+    read = AlertSettings.from_environment(
+        MAIL
+        | {
+            "EFO_ALERT_WEBHOOK_URL": "https://hooks.example.org/CANARY",
+            "EFO_ALERT_SMTP_URL": "smtps://me:CANARY@mail.example.org",
+            "SENTRY_DSN": "https://CANARY@sentry.example.org/42",
+        }
+    )
+    assert "mail.example.org" in repr(read)
+    assert "CANARY" not in repr(read)

@@ -1,0 +1,93 @@
+"""What people read: one message for a failure, for its end and for a test.
+
+A message is plain text, scrubbed of secrets, harmless to a terminal and bounded in length. Neither
+Dagster nor a receiver is known here; how a receiver writes it is the receiver's part.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from efo_assets.scrub import scrubbed
+
+TITLE_CHARACTERS = 120
+LINE_CHARACTERS = 700
+KEPT = "what was downloaded, and the published release as it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something happened."""
+
+    ontology: str
+    job: str
+    run_id: str
+    host: str
+    step: str | None = None
+    ui_url: str | None = None
+
+    @property
+    def link(self) -> str | None:
+        """The run in Dagster's UI, if the address of the UI is known."""
+        return f"{self.ui_url}/runs/{self.run_id}" if self.ui_url else None
+
+    def __str__(self) -> str:
+        step = f", step {self.step}" if self.step else ""
+        return f"{self.ontology}, job {self.job}{step}, on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A title and a few lines, all of them one-liners."""
+
+    title: str
+    lines: tuple[str, ...]
+    incident: str
+    """The id of the run that began it; messages of one incident belong together."""
+    kind: str
+    """`failed`, `over` or `test`."""
+
+    @property
+    def text(self) -> str:
+        """The lines below each other."""
+        return "\n".join(self.lines)
+
+
+def failed(what: str, place: Place, *, incident: str) -> Message:
+    """Say what failed, where, what is kept, and where the run is to be seen."""
+    lines = [what, f"Where: {place}", f"Kept: {KEPT}", _run(place)]
+    return _message(f"efo_assets: {place.job} failed", lines, incident, "failed")
+
+
+def over(first: str, place: Place, *, incident: str, began: datetime, failures: int) -> Message:
+    """Say that a job works again, and what had begun the incident."""
+    times = "once" if failures == 1 else f"{failures} times"
+    since = f"It had failed {times} since {began:%Y-%m-%d %H:%M} UTC, first with: {first}"
+    lines = [since, f"Where: {place}", _run(place)]
+    return _message(f"efo_assets: {place.job} works again", lines, incident, "over")
+
+
+def trial(host: str, *, incident: str) -> Message:
+    """Say that this is only a test."""
+    lines = ["This is a test: nothing failed. Alerts of efo_assets arrive here.", f"Where: {host}"]
+    return _message("efo_assets: test of the alerts", lines, incident, "test")
+
+
+def _run(place: Place) -> str:
+    return f"Run: {place.link or place.run_id}"
+
+
+def _message(title: str, lines: list[str], incident: str, kind: str) -> Message:
+    return Message(
+        title=one_line(title, TITLE_CHARACTERS),
+        lines=tuple(one_line(line, LINE_CHARACTERS) for line in lines),
+        incident=incident,
+        kind=kind,
+    )
+
+
+def one_line(text: str, most_characters: int) -> str:
+    """Scrub, join lines, show control and direction characters as escapes, cut with an ellipsis."""
+    # Cut last: of a secret that was cut first, the beginning would be left.
+    joined = " ".join(scrubbed(text).split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+    return shown if len(shown) <= most_characters else shown[: most_characters - 1] + "…"
