@@ -6,6 +6,7 @@ from efo_assets.assets.published import published_tables
 from efo_assets.assets.raw import raw_ols_pages
 from efo_assets.assets.staged import staged_tables
 from efo_assets.checks import audit
+from efo_assets.dbt_project import is_available as dbt_is_available
 from efo_assets.io_managers import postgres_copy_io_manager
 from efo_assets.resources import OlsResource, WarehouseResource
 
@@ -21,7 +22,7 @@ def build_defs(
 ) -> dg.Definitions:
     """Put the graph together; a test may bring a resource of its own."""
     return dg.Definitions(
-        assets=[raw_ols_pages, staged_tables, published_tables],
+        assets=[raw_ols_pages, staged_tables, published_tables, *_dbt_models()],
         asset_checks=[audit],
         jobs=[refresh_efo],
         resources={
@@ -32,6 +33,15 @@ def build_defs(
         # One process for all steps: a process each would cost 1.7 s, and one load is one writer.
         executor=dg.in_process_executor,
     )
+
+
+def _dbt_models() -> list[dg.AssetsDefinition]:
+    """The models of the extra `dbt`, where it is installed."""
+    if not dbt_is_available():
+        return []
+    from efo_assets.dbt_models import dbt_models  # noqa: PLC0415  # needs the extra
+
+    return [dbt_models()]
 
 
 defs = build_defs()

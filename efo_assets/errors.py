@@ -11,6 +11,7 @@
     │   ├── IncompleteDownload     pages that do not make the whole that was announced
     │   └── ReleaseChanged         another release came up while we were downloading
     ├── PageStoreError             the page store cannot be read, written or trusted
+    ├── DbtError                   dbt is missing, or a model or test of its project failed
     └── WarehouseError
         ├── DatabaseUnavailable    PostgreSQL is down or out of reach
         ├── DatabaseRefused        a password, a privilege, a read-only server
@@ -68,6 +69,10 @@ class ReleaseChanged(OlsError):
 
 class PageStoreError(EfoError):
     """The page store cannot be read, written or trusted."""
+
+
+class DbtError(EfoError):
+    """dbt is missing, can't read its project, or a model or test of it failed."""
 
 
 class WarehouseError(EfoError):
