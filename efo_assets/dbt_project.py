@@ -29,7 +29,9 @@ PROJECT_DIR = Path(__file__).parents[1] / "dbt"
 DISTRIBUTIONS = ("dagster-dbt", "dbt-core", "dbt-postgres")
 """What the extra `dbt` installs."""
 PROGRAM = Path(sys.executable).with_name("dbt")
-WRITING_COMMANDS = frozenset({"build", "clone", "retry", "run", "run-operation", "seed", "snapshot"})
+WRITING_COMMANDS = frozenset(
+    {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot"}
+)
 
 _NO_DATABASE = DatabaseTarget({"host": "localhost", "user": "nobody", "dbname": "none"})
 """`dbt parse` wants a profile and connects to nothing."""

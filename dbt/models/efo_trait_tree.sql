@@ -1,67 +1,62 @@
-{{ config(indexes=[{'columns': ['root_id', 'term_id'], 'unique': true}, {'columns': ['root_id', 'parent_id']}]) }}
+{{ config(indexes=[
+    {'columns': ['root_id', 'term_id'], 'unique': true},
+    {'columns': ['root_id', 'parent_id']},
+]) }}
 
-with recursive current_terms as (
-    select id, iri, curie, label, is_root
+-- One row per root and level, breadth first: the level's terms, the parent that each is reached
+-- from, and all terms seen so far. What was seen never comes again, so a cycle ends here, and the
+-- first level that holds a term is its shortest distance.
+with recursive levels as (
+    select
+        id as root_id,
+        0 as depth,
+        array[id] as terms,
+        array[null]::bigint[] as parents,
+        array[id] as seen
     from {{ source('efo', 'efo_terms') }}
-    where not is_obsolete and removed_in is null
-),
-
-is_a as (
-    select e.child_id, e.parent_id
-    from {{ source('efo', 'efo_parent_edges') }} as e
-    join current_terms as c on c.id = e.child_id
-    join current_terms as p on p.id = e.parent_id
-    where e.predicate = 'is_a'
-),
-
--- One row per root and level, breadth first: what is seen for the first time, and all seen so far.
--- A term that is seen once never comes again, so a cycle ends here and no path is walked twice.
-levels as (
-    select id as root_id, 0 as depth, array[id] as level, array[id] as seen
-    from current_terms
-    where is_root
+    where is_root and not is_obsolete and removed_in is null
     union all
-    select l.root_id, l.depth + 1, below.level, l.seen || below.level
+    select l.root_id, l.depth + 1, below.terms, below.parents, l.seen || below.terms
     from levels as l
     cross join lateral (
-        select array_agg(fresh.child_id) as level
+        select array_agg(fresh.child_id) as terms, array_agg(fresh.parent_id) as parents
         from (
-            select e.child_id
-            from is_a as e
-            where e.parent_id = any (l.level)
-            except
-            select unnest(l.seen)
+            -- Of several parents one level up, the first by IRI.
+            select distinct on (e.child_id) e.child_id, e.parent_id
+            from unnest(l.terms) as above (id)
+            join {{ source('efo', 'efo_terms') }} as p on p.id = above.id
+            join {{ source('efo', 'efo_parent_edges') }} as e
+                on e.parent_id = above.id and e.predicate = 'is_a'
+            join {{ source('efo', 'efo_terms') }} as c
+                on c.id = e.child_id and not c.is_obsolete and c.removed_in is null
+            where not exists (select from unnest(l.seen) as s (id) where s.id = e.child_id)
+            order by e.child_id, p.iri collate "C"
         ) as fresh
     ) as below
-    where below.level is not null
+    where below.terms is not null
 ),
 
 placed as (
-    select l.root_id, l.depth, t.id as term_id
+    select l.root_id, l.depth, each.term_id, each.parent_id
     from levels as l
-    cross join lateral unnest(l.level) as t (id)
+    cross join lateral unnest(l.terms, l.parents) as each (term_id, parent_id)
 ),
 
--- Of several parents one level up, the first by IRI.
-hung as (
-    select distinct on (c.root_id, c.term_id) c.root_id, c.term_id, c.depth, p.term_id as parent_id
-    from placed as c
-    join is_a as e on e.child_id = c.term_id
-    join placed as p
-        on p.root_id = c.root_id and p.term_id = e.parent_id and p.depth = c.depth - 1
-    join current_terms as t on t.id = p.term_id
-    order by c.root_id, c.term_id, t.iri collate "C"
+named as (
+    select p.*, t.iri, t.curie, t.label
+    from placed as p
+    join {{ source('efo', 'efo_terms') }} as t on t.id = p.term_id
 ),
 
 paths as (
-    select id as root_id, id as term_id, null::bigint as parent_id, 0 as depth, array[label] as path
-    from current_terms
-    where is_root
+    select n.*, n.curie as root_curie, n.label as root_label, array[n.label] as path
+    from named as n
+    where n.depth = 0
     union all
-    select h.root_id, h.term_id, h.parent_id, h.depth, p.path || t.label
+    select n.*, p.root_curie, p.root_label, p.path || n.label
     from paths as p
-    join hung as h on h.root_id = p.root_id and h.parent_id = p.term_id
-    join current_terms as t on t.id = h.term_id
+    join named as n
+        on n.root_id = p.root_id and n.parent_id = p.term_id and n.depth = p.depth + 1
 ),
 
 release as (
@@ -70,18 +65,16 @@ release as (
 
 select
     p.root_id,
-    root.curie as root_curie,
-    root.label as root_label,
+    p.root_curie,
+    p.root_label,
     p.term_id,
-    t.iri,
-    t.curie,
-    t.label,
+    p.iri,
+    p.curie,
+    p.label,
     p.parent_id,
     p.depth,
     p.path,
     r.release_id,
     r.release
 from paths as p
-join current_terms as t on t.id = p.term_id
-join current_terms as root on root.id = p.root_id
 cross join release as r
