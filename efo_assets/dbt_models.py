@@ -26,8 +26,8 @@ from dagster_dbt.asset_utils import get_updated_cli_invocation_params_for_contex
 from packaging.version import Version
 
 from efo_assets.assets.descriptions import OWNERS
-from efo_assets.dbt_project import PROGRAM, PROJECT_DIR, environment, manifest, writing
-from efo_assets.errors import DbtError, WarehouseError
+from efo_assets.dbt_project import COMMAND, PROJECT_DIR, environment, manifest, writing
+from efo_assets.errors import DbtError
 from efo_assets.failures import in_one_sentence
 from efo_assets.resources import WarehouseResource
 from efo_assets.settings import Settings, child_environment
@@ -113,26 +113,21 @@ def with_attached_sources(manifest: dict[str, Any]) -> dict[str, Any]:
 def _built(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
     house = warehouse.get()
     settings = replace(Settings.from_environment(), schema=house.schema)
-    if house.current_release() is None:
-        raise WarehouseError(
-            f"Nothing is published in schema {house.schema} yet, so dbt has nothing to build its "
-            "models from: run `dagster asset materialize -m efo_assets.definitions --select '*'`."
-        )
     with writing(house, settings), tempfile.TemporaryDirectory(prefix="efo-dbt-") as folder:
         variables = environment(house.target, settings, Path(folder))
-        with _dbt_build(context, variables) as invocation:
+        with _dbt_build(context.op_execution_context, variables) as invocation:
             said = []
             for event in invocation.stream_raw_events():
                 if event.raw_event["info"]["level"] == "error":
                     said.append(str(event))
-                yield from _dagster_events(event, invocation, context, settings.dbt_schema)
+                yield from _dagster_events(event, invocation, settings.dbt_schema)
         if not invocation.is_successful():
             raise DbtError(_failure(invocation.target_path / "run_results.json", said))
 
 
 @contextmanager
 def _dbt_build(
-    context: dg.AssetExecutionContext, variables: Mapping[str, str]
+    context: dg.OpExecutionContext, variables: Mapping[str, str]
 ) -> Iterator[DbtCliInvocation]:
     """`dbt build` of what is selected, ended when the block ends.
 
@@ -146,7 +141,7 @@ def _dbt_build(
     if chosen.indirect_selection:
         changes["DBT_INDIRECT_SELECTION"] = chosen.indirect_selection
     invocation = DbtCliInvocation.run(
-        args=[str(PROGRAM), "build", *chosen.selection_args],
+        args=[*COMMAND, "build", *chosen.selection_args],
         env=child_environment(changes),
         manifest=chosen.manifest,
         dagster_dbt_translator=chosen.dagster_dbt_translator,
@@ -166,15 +161,12 @@ def _dbt_build(
 
 
 def _dagster_events(
-    event: DbtCliEventMessage,
-    invocation: DbtCliInvocation,
-    context: dg.AssetExecutionContext,
-    schema: str,
+    event: DbtCliEventMessage, invocation: DbtCliInvocation, schema: str
 ) -> Iterator[Any]:
     made = event.to_default_asset_events(
         manifest=invocation.manifest,
         dagster_dbt_translator=invocation.dagster_dbt_translator,
-        context=context,
+        context=invocation.context,
         target_path=invocation.target_path,
     )
     for each in made:

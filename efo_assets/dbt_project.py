@@ -28,7 +28,8 @@ from efo_assets.warehouse.warehouse import Warehouse
 PROJECT_DIR = Path(__file__).parents[1] / "dbt"
 DISTRIBUTIONS = ("dagster-dbt", "dbt-core", "dbt-postgres")
 """What the extra `dbt` installs."""
-PROGRAM = Path(sys.executable).with_name("dbt")
+COMMAND = (sys.executable, "-c", "from dbt.cli.main import cli; cli(prog_name='dbt')")
+"""dbt, wherever its own program is; as a module it warns."""
 WRITING_COMMANDS = frozenset(
     {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot"}
 )
@@ -93,12 +94,20 @@ def models_schema(settings: Settings) -> str:
 
 @contextmanager
 def writing(house: Warehouse, settings: Settings) -> Iterator[None]:
-    """Keep a second dbt out of the models' schema.
+    """Keep a second dbt out of the models' schema while there is a release to read.
 
     Raises:
-        LoadInProgress: another one is at work there.
+        SettingsError: the models' schema is the published one.
+        DbtError: nothing is published yet.
+        LoadInProgress: another dbt is at work there.
     """
     lock = WriterLock(house.connect, models_schema(settings))
+    if house.current_release() is None:
+        raise DbtError(
+            f"Nothing is published in schema {house.schema} yet, so dbt has nothing to build its "
+            "models from: run `make run` or "
+            "`dagster asset materialize -m efo_assets.definitions --select '*'`."
+        )
     lock.acquire()
     try:
         yield
@@ -139,7 +148,7 @@ def run(house: Warehouse, settings: Settings, arguments: Sequence[str]) -> int:
     """Run dbt with `arguments` on the warehouse; return its exit code.
 
     Raises:
-        DbtError: dbt isn't installed, or its project isn't here.
+        DbtError: dbt isn't installed, its project isn't here, or nothing is published.
         LoadInProgress: another dbt is at work in the models' schema.
     """
     require()
@@ -151,7 +160,7 @@ def run(house: Warehouse, settings: Settings, arguments: Sequence[str]) -> int:
 
 def _run(house: Warehouse, settings: Settings, arguments: Sequence[str]) -> int:
     variables = environment(house.target, settings, settings.data_dir / "dbt")
-    command = [str(PROGRAM), *arguments]
+    command = [*COMMAND, *arguments]
     return subprocess.run(command, env=child_environment(variables), check=False).returncode  # noqa: S603
 
 
@@ -191,7 +200,7 @@ def _parsed(work_dir: Path) -> bytes:
     # The manifest tells assets apart and describes them; where they are is known when dbt runs.
     defaults = replace(Settings(), data_dir=work_dir)
     done = subprocess.run(  # noqa: S603  # dbt, with arguments of ours
-        [str(PROGRAM), "--no-partial-parse", "parse"],
+        [*COMMAND, "--no-partial-parse", "parse"],
         env=child_environment(environment(_NO_DATABASE, defaults, work_dir)),
         cwd=PROJECT_DIR,
         stdin=subprocess.DEVNULL,

@@ -29,6 +29,15 @@ parents as (
     group by e.child_id
 ),
 
+xrefs as (
+    select term_id, array_agg(written order by written collate "C") as written
+    from (
+        select term_id, concat_ws(':', nullif(prefix, ''), accession) as written
+        from {{ source('efo', 'efo_xrefs') }}
+    ) as x
+    group by term_id
+),
+
 mesh as (
     select term_id, array_agg(mesh_id order by mesh_id collate "C") as mesh_ids
     from {{ source('efo', 'efo_mesh_xrefs') }}
@@ -52,6 +61,7 @@ select
     coalesce(p.iris, '{}') as parent_iris,
     coalesce(p.curies, '{}') as parent_curies,
     coalesce(p.labels, '{}') as parent_labels,
+    coalesce(x.written, '{}') as xrefs,
     coalesce(m.mesh_ids, '{}') as mesh_ids,
     r.release_id,
     r.release
@@ -59,4 +69,5 @@ from current_terms as t
 cross join release as r
 left join synonyms as s on s.term_id = t.id
 left join parents as p on p.child_id = t.id
+left join xrefs as x on x.term_id = t.id
 left join mesh as m on m.term_id = t.id
