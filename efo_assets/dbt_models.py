@@ -137,9 +137,13 @@ def _dbt_build(
     chosen = get_updated_cli_invocation_params_for_context(
         context=context, manifest={}, dagster_dbt_translator=DagsterDbtTranslator()
     )
-    changes = {**variables, "DBT_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
-    if chosen.indirect_selection:
-        changes["DBT_INDIRECT_SELECTION"] = chosen.indirect_selection
+    changes = {
+        **variables,
+        "DBT_LOG_FORMAT": "json",
+        # By default dbt would also run tests that read a model that isn't selected, nor there.
+        "DBT_INDIRECT_SELECTION": chosen.indirect_selection or "buildable",
+        "PYTHONUNBUFFERED": "1",
+    }
     invocation = DbtCliInvocation.run(
         args=[*COMMAND, "build", *chosen.selection_args],
         env=child_environment(changes),

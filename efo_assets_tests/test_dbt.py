@@ -312,10 +312,16 @@ def test_a_broken_row_turns_its_check_red_until_the_release_is_published_again(
 
 
 @with_the_extra
-def test_a_model_says_where_it_is_and_how_many_rows_it_has(graph: Graph, house: Warehouse) -> None:
+def test_one_model_alone_says_where_it_is_and_how_many_rows_it_has(
+    graph: Graph, house: Warehouse
+) -> None:
     rows = publish_sample(house)
     graph.configure(EFO_DBT_SCHEMA="elsewhere")
     result = graph.materialize("efo_term_cards")
+    assert result.success
+    assert all(checks_of(result).values())
+    of_the_other = {key for key in dbt_checks() if key[0] == "efo_trait_tree"}
+    assert set(checks_of(result)) == dbt_checks() - of_the_other
     (event,) = result.get_asset_materialization_events()
     metadata = event.materialization.metadata
     assert metadata["dagster/table_name"].value == "elsewhere.efo_term_cards"
@@ -549,3 +555,10 @@ def test_the_extras_pins_are_those_of_the_project_but_for_pathspec() -> None:
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dbt"]]
     names = {re.split(r"[\[<>=!]", each)[0] for each in wanted}
     assert names - {name.lower() for name in extra} == set()
+
+
+@pytest.mark.parametrize("value", ["efo_meta", "pg_temp", "Models", 'x"; drop schema public'])
+@pytest.mark.fault("S04")
+def test_a_schema_that_models_cannot_have_is_one_sentence(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"^EFO_DBT_SCHEMA takes a schema name"):
+        Settings.from_environment({"EFO_DBT_SCHEMA": value})
