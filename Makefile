@@ -3,6 +3,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# dbt-core and mypy want different versions of pathspec: dbt gets an environment of its own.
+DBT_VENV := .venv-dbt
+DBT_BIN := $(DBT_VENV)/bin
+DBT_STAMP := $(DBT_VENV)/.installed
 PORT := 3000
 UI_HOME := .efo/dagster_home
 export DAGSTER_MODULE_NAME := efo_assets.definitions
@@ -13,10 +17,10 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev ui run bench lint clean
+.PHONY: help demo test dev ui run bench lint dbt dbt-test clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask it three questions
 	@$(BIN)/python -m efo_assets.demo
@@ -46,9 +50,15 @@ lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+dbt: $(DBT_STAMP) ## Build dbt's models and run its tests on what `make demo` has loaded
+	@env -u EFO_DATABASE_URL -u EFO_SCHEMA EFO_DATA_DIR=.efo/demo $(DBT_BIN)/python -m efo_assets dbt build
+
+dbt-test: $(DBT_STAMP) ## Run the tests of the extra `dbt`
+	@$(DBT_BIN)/python -m pytest -n 0 efo_assets_tests/test_dbt.py
+
 clean: ## Remove the environment, the data directory and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets.warehouse.embedded .efo .efo/demo; fi
-	@rm -rf $(VENV) .efo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(DBT_VENV) dbt/target dbt/logs .efo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The newest Python that fits and can make virtual environments.
@@ -62,4 +72,12 @@ $(STAMP): pyproject.toml constraints.txt
 	rm -rf $(VENV) && $$python -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
+	@touch $@
+
+# With the Python of the ordinary environment.
+$(DBT_STAMP): pyproject.toml constraints-dbt.txt | $(STAMP)
+	@echo "Installing dbt into $(DBT_VENV) (once)"
+	@rm -rf $(DBT_VENV) && $(BIN)/python -m venv $(DBT_VENV)
+	@$(DBT_BIN)/python -m pip install --quiet --constraint constraints-dbt.txt --editable '.[dbt]' pytest pytest-xdist
+	@$(DBT_BIN)/python -m compileall -q $(DBT_VENV)/lib >/dev/null 2>&1 || true
 	@touch $@

@@ -3,6 +3,7 @@
 `python -m efo_assets psql` opens PostgreSQL's own shell on the configured database, or on the
 embedded one, which it starts if need be. `python -m efo_assets status` prints the ledger.
 `python -m efo_assets alert-test` sends a test to everybody who would be told of a failure.
+`python -m efo_assets dbt` runs dbt there, for those who have the extra.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
+from efo_assets import dbt_project
 from efo_assets.alerts.trial import try_alerts
 from efo_assets.errors import EfoError
 from efo_assets.settings import DatabaseTarget, Settings, child_environment
@@ -36,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m efo_assets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("psql", help="open psql; whatever follows are its own arguments")
+    commands.add_parser("dbt", help="run dbt; whatever follows are its own arguments")
     commands.add_parser("status", help="print the published releases, newest first")
     commands.add_parser("alert-test", help="send a test to every configured receiver of alerts")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    own = 1 if words[:1] == ["psql"] else len(words)
+    own = 1 if words[:1] in (["psql"], ["dbt"]) else len(words)
     given = parser.parse_args(words[:own])
     try:
         if given.command == "alert-test":
@@ -48,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Warehouse.opened(settings) as warehouse:
             if given.command == "psql":
                 return _psql(warehouse.target, words[own:], settings.schema)
+            if given.command == "dbt":
+                return dbt_project.run(warehouse, settings, words[own:])
             return _status(warehouse)
     except EfoError as error:
         sys.stderr.write(f"{error}\n")

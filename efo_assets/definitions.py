@@ -9,6 +9,7 @@ from efo_assets.assets.raw import raw_ols_pages
 from efo_assets.assets.staged import staged_tables
 from efo_assets.automation import REFRESH_JOB, release_sensor, weekly_schedule
 from efo_assets.checks import audit
+from efo_assets.dbt_project import is_available as dbt_is_available
 from efo_assets.io_managers import postgres_copy_io_manager
 from efo_assets.resources import OlsResource, WarehouseResource
 from efo_assets.settings import Automation
@@ -26,7 +27,7 @@ def build_defs(
     """Put the graph together; a test may bring a resource of its own."""
     automation = Automation.from_environment()
     return dg.Definitions(
-        assets=watched([raw_ols_pages, staged_tables, published_tables]),
+        assets=watched([raw_ols_pages, staged_tables, published_tables, *_dbt_models()]),
         asset_checks=watched([audit]),
         jobs=[refresh_efo],
         sensors=[release_sensor(automation=automation), *alert_sensors()],
@@ -39,6 +40,15 @@ def build_defs(
         # One process for all steps: a process each would cost 1.7 s, and one load is one writer.
         executor=dg.in_process_executor,
     )
+
+
+def _dbt_models() -> list[dg.AssetsDefinition]:
+    """The models of the extra `dbt`, where it is installed."""
+    if not dbt_is_available():
+        return []
+    from efo_assets.dbt_models import dbt_models  # noqa: PLC0415  # needs the extra
+
+    return [dbt_models()]
 
 
 defs = build_defs()

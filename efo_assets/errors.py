@@ -12,6 +12,7 @@
     │   └── ReleaseChanged         another release came up while we were downloading
     ├── NotDelivered               a receiver of alerts did not take a message
     ├── PageStoreError             the page store cannot be read, written or trusted
+    ├── DbtError                   dbt is missing, or a model or test of its project failed
     └── WarehouseError
         ├── DatabaseUnavailable    PostgreSQL is down or out of reach
         ├── DatabaseRefused        a password, a privilege, a read-only server
@@ -73,6 +74,10 @@ class NotDelivered(EfoError):
 
 class PageStoreError(EfoError):
     """The page store cannot be read, written or trusted."""
+
+
+class DbtError(EfoError):
+    """dbt is missing, can't read its project, or a model or test of it failed."""
 
 
 class WarehouseError(EfoError):

@@ -82,6 +82,8 @@ class Settings:
     """Look for new releases and load them unasked: the sensor and the schedule are on."""
     release_confirm_s: int = RELEASE_CONFIRM_S
     """A release is loaded unasked once OLS was seen serving it for so many seconds."""
+    dbt_schema: str = "efo_dbt"
+    """Where dbt's models are, for those who have the extra `dbt`."""
 
     @classmethod
     def from_environment(
@@ -114,6 +116,9 @@ class Settings:
             schema=_schema(read.get("EFO_SCHEMA", defaults.schema)),
             data_dir=Path(read.get("EFO_DATA_DIR", str(defaults.data_dir))).expanduser().absolute(),
             allow_shrink=_switch("EFO_ALLOW_SHRINK", read),
+            dbt_schema=_schema(
+                read.get("EFO_DBT_SCHEMA", defaults.dbt_schema), name="EFO_DBT_SCHEMA"
+            ),
             automation=_switch("EFO_AUTOMATION", read),
             release_confirm_s=_release_confirm_s(read),
         )
@@ -219,12 +224,12 @@ def _database(text: str | None) -> DatabaseTarget | None:
     return DatabaseTarget({key: str(value) for key, value in parsed.items() if value is not None})
 
 
-def _schema(text: str) -> str:
+def _schema(text: str, name: str = "EFO_SCHEMA") -> str:
     fits = _SCHEMA.fullmatch(text) and len(text) <= IDENTIFIER_LIMIT_BYTES
     if fits and not text.startswith(_RESERVED_SCHEMAS):
         return text
     raise SettingsError(
-        f"EFO_SCHEMA takes a schema name of up to {IDENTIFIER_LIMIT_BYTES} lower-case letters, "
+        f"{name} takes a schema name of up to {IDENTIFIER_LIMIT_BYTES} lower-case letters, "
         f"digits and _, not one of ours or PostgreSQL's own; it holds {text[:40]!r}."
     )
 
