@@ -9,16 +9,13 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from efo_assets.errors import SettingsError
-from efo_assets.monitoring.catalogue import DAGSTER, DATABASE
-from efo_assets.monitoring.dagster_metrics import opened_instance, read_instance
+from efo_assets.monitoring.exporter import opened_sources
 from efo_assets.monitoring.server import bound
-from efo_assets.monitoring.sources import Source, Sources
-from efo_assets.monitoring.warehouse_metrics import opened_warehouse, read_warehouse
-from efo_assets.settings import Settings
+from efo_assets.settings import Settings, dagster_home
 
 DEFAULT_PORT = 9464
 
@@ -46,21 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, host: str, port: int) -> int:
-    database: Source[Any] = Source(DATABASE, lambda: opened_warehouse(settings), read_warehouse)
-    history: Source[Any] = Source(DAGSTER, opened_instance, read_instance)
-    with ExitStack() as closing:
-        for source in (database, history):
-            closing.callback(source.close)
-        server = closing.enter_context(bound(Sources([history, database]), host, port))
+    with (
+        suppress(KeyboardInterrupt),
+        opened_sources(settings, dagster_home()) as sources,
+        bound(sources, host, port) as server,
+    ):
         signal.signal(signal.SIGTERM, _end)
-        for source in (database, history):
-            source.reading()  # the first one opens the source and takes longest
+        sources.begin()
         sys.stdout.write(f"Metrics at http://{host}:{server.server_port}/metrics\n")
         sys.stdout.flush()
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
+        server.serve_forever()
     return 0
 
 

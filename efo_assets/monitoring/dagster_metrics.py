@@ -5,15 +5,12 @@ there are show up by their names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterHomeNotSetError
 from prometheus_client.metrics_core import Metric
 
 from efo_assets.assets.raw import LATENCY_QUANTILES, latency_key, raw_ols_pages
-from efo_assets.errors import SettingsError
 from efo_assets.monitoring import catalogue
 
 RECENT_RUNS = 100
@@ -27,24 +24,6 @@ ENDED_TICK = ("SUCCESS", "SKIPPED", "FAILURE")
 # MANAGED is a status of runs that no launcher of today makes.
 _STATUSES = [each for each in dg.DagsterRunStatus if each.value != "MANAGED"]
 _Figures = dict[tuple[str, ...], float]
-
-
-@contextmanager
-def opened_instance() -> Iterator[dg.DagsterInstance]:
-    """The instance that DAGSTER_HOME names.
-
-    Raises:
-        SettingsError: DAGSTER_HOME isn't set.
-    """
-    try:
-        instance = dg.DagsterInstance.get()
-    except DagsterHomeNotSetError:
-        raise SettingsError(
-            "DAGSTER_HOME is not set, so there is no run history to read: set it to the folder "
-            "that holds the dagster.yaml of the daemon and the webserver."
-        ) from None
-    with instance:
-        yield instance
 
 
 def read_instance(instance: dg.DagsterInstance) -> list[Metric]:

@@ -121,13 +121,17 @@ class Sources(Collector):
         began_s = time.monotonic()
         up: dict[tuple[str, ...], float] = {}
         seconds: dict[tuple[str, ...], float] = {}
-        for source, reading in [(each, each.reading()) for each in self._sources]:
+        for source, reading in self.begin():
             found = self._awaited(source, reading, began_s)
             up[source.name,] = found.metrics is not None
             seconds[source.name,] = found.seconds
             yield from found.metrics or ()
         yield SOURCE_UP.of(up)
         yield SOURCE_READ_SECONDS.of(seconds)
+
+    def begin(self) -> "list[tuple[Source[Any], Future[Reading]]]":
+        """Begin to read all of them; the first time opens them and takes longest."""
+        return [(source, source.reading()) for source in self._sources]
 
     def _awaited(self, source: Source[Any], reading: "Future[Reading]", began_s: float) -> Reading:
         left_s = max(0.0, began_s + self._timeout_s - time.monotonic())
