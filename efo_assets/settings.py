@@ -385,6 +385,12 @@ def crash_point_in_force() -> str | None:
     return os.environ.get("EFO_CRASH_POINT")
 
 
+def dagster_home() -> Path | None:
+    """The folder of Dagster's instance, as Dagster itself takes it; None where it isn't set."""
+    text = os.environ.get("DAGSTER_HOME", "").strip()
+    return Path(text).expanduser().absolute() if text else None
+
+
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
     """The environment for a process that we start: ours with `changes`."""
     return {**os.environ, **changes}

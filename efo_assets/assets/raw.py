@@ -1,5 +1,6 @@
 """The raw asset: every page of the ontology as OLS sent it, in the page store."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from efo_assets.ols.client import Download
 from efo_assets.progress import ProgressReport
 from efo_assets.resources import OlsResource, WarehouseResource
 
+LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 CHART_ROWS = 8
 CHART_WIDTH = 40
 
@@ -74,8 +76,27 @@ def _metadata(download: Download) -> dict[str, Any]:
         "seconds": round(download.seconds, 2),
         "most_in_flight": download.max_in_flight_seen,
         "notes": dg.MetadataValue.json(list(download.notes)),
+        **latency_quantiles(download.request_latencies_s),
         "page_latencies": dg.MetadataValue.md(latency_chart(download.latencies_s)),
     }
+
+
+def latency_quantiles(latencies_s: Sequence[float]) -> dict[str, float]:
+    """`request_latency_p50_s` and so on: the smallest latency that so many requests kept within.
+
+    Empty without requests. Dagster's UI plots them over loads, and the metrics endpoint reads them.
+    """
+    ordered = sorted(latencies_s)
+    return {
+        latency_key(quantile): round(ordered[math.ceil(quantile * len(ordered)) - 1], 4)
+        for quantile in LATENCY_QUANTILES
+        if ordered
+    }
+
+
+def latency_key(quantile: float) -> str:
+    """The metadata key of a quantile, such as `request_latency_p99_s`; seconds."""
+    return f"request_latency_p{quantile * 100:.0f}_s"
 
 
 def latency_chart(latencies_s: Sequence[float]) -> str:

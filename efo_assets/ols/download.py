@@ -78,6 +78,9 @@ class Download:
     retries: int
     seconds: float
     latencies_s: list[float]
+    """Of the pages that were fetched."""
+    request_latencies_s: list[float]
+    """Of every request that was answered, probes included."""
     max_in_flight_seen: int
     notes: list[str]
 
@@ -207,6 +210,7 @@ class Downloader:
             retries=tally.retries,
             seconds=time.monotonic() - began,
             latencies_s=fetch.latencies_s,
+            request_latencies_s=tally.latencies_s,
             max_in_flight_seen=self.client.exchange.gate.max_in_flight_seen,
             notes=self.notes,
         )

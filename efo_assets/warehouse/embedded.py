@@ -108,6 +108,11 @@ def embedded_server(
         atexit.unregister(server.release)
 
 
+def is_made(data_dir: Path, *, major: int = NEWEST_MAJOR) -> bool:
+    """Whether `data_dir` has a server: one was started there and not removed since."""
+    return _lock_path(data_dir.absolute(), major).exists()
+
+
 def remove(data_dir: Path, *, major: int = NEWEST_MAJOR) -> None:
     """Stop the server of `data_dir` and delete its cluster, wherever that is."""
     if data_dir.is_dir():
@@ -174,7 +179,7 @@ class _Server:
         self._tcp_port = tcp_port
         self._account = _Account.chosen()
         self._name = f"postgres-{major}"
-        self._lock_path = data_dir / f"{self._name}.lock"
+        self._lock_path = _lock_path(data_dir, major)
         self._pid = os.getpid()
         self._users: int | None = None
         self._cluster = Path()
@@ -357,6 +362,10 @@ class _Server:
         except (OSError, psycopg.Error) as error:
             reason = f"error: {getattr(error, 'strerror', None) or error}"
             raise DatabaseUnavailable(self._complaint(f"can't be {what}", reason)) from error
+
+
+def _lock_path(data_dir: Path, major: int) -> Path:
+    return data_dir / f"postgres-{major}.lock"
 
 
 def _is_last(descriptor: int) -> bool:

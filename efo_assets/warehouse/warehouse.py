@@ -13,6 +13,7 @@ from efo_assets.warehouse import audit as auditing
 from efo_assets.warehouse import load as loading
 from efo_assets.warehouse import migrations, session
 from efo_assets.warehouse import publish as publishing
+from efo_assets.warehouse import standing as standings
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.statements import statement
@@ -137,6 +138,14 @@ class Warehouse:
         """The ledger for this schema, newest first; see `sql/releases.sql` for the columns."""
         with self._session("reading the ledger") as connection:
             return publishing.releases(connection, self.schema)
+
+    def standing(self) -> standings.Standing:
+        """The published release and the last audit, without waiting long for either."""
+        with (
+            session.translated(self.target, "reading how things stand"),
+            session.connect(self.target, patience_s=standings.CONNECT_PATIENCE_S) as connection,
+        ):
+            return standings.standing(connection, self.schema)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The answer to `sql/<question>.sql` over the published tables."""

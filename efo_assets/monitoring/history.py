@@ -1,0 +1,56 @@
+"""Opening Dagster's history to read it: the instance of DAGSTER_HOME, never made for a scrape."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+
+from efo_assets.errors import SettingsError
+
+SQLITE_STORAGE = "DagsterSqliteStorage"
+LAST_DATABASE = Path("schedules") / "schedules.db"
+"""Of the three that make an SQLite history, the one that Dagster makes last."""
+
+
+@contextmanager
+def opened_instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
+    """The instance whose dagster.yaml is in `home`.
+
+    Raises:
+        SettingsError: DAGSTER_HOME isn't set or no folder, or has no history yet.
+    """
+    if home is None or not home.is_dir():
+        raise SettingsError(
+            "DAGSTER_HOME is not set or names no folder, so there is no run history to read: set "
+            "it to the folder that holds the dagster.yaml of the daemon and the webserver."
+        )
+    reference = InstanceRef.from_dir(str(home))
+    _refuse_to_make(home, reference)
+    with dg.DagsterInstance.from_ref(reference) as instance:
+        yield instance
+
+
+def _refuse_to_make(home: Path, reference: InstanceRef) -> None:
+    # Opening an SQLite history makes it, and of two processes that make one at once, one fails:
+    # it must not be the first run. In PostgreSQL Dagster tries again by itself.
+    storage = reference.storage_data
+    if storage is None or storage.class_name != SQLITE_STORAGE:
+        return
+    if not _is_complete(Path(storage.config_dict["base_dir"]) / LAST_DATABASE):
+        raise SettingsError(
+            f"{home} holds no run history yet: it is read as soon as a run, the daemon or the "
+            "webserver has made one."
+        )
+
+
+def _is_complete(database: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            # Dagster's last step: it stamps the tables with their version.
+            found = connection.execute("select count(*) from alembic_version").fetchone()
+    except sqlite3.Error:
+        return False
+    return bool(found[0])

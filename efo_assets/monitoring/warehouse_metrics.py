@@ -1,0 +1,72 @@
+"""Metrics from the ledger and the verdicts in PostgreSQL; the warehouse does the reading."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client.metrics_core import Metric
+
+from efo_assets.errors import DatabaseUnavailable
+from efo_assets.monitoring import catalogue
+from efo_assets.settings import Settings
+from efo_assets.warehouse.embedded import is_made
+from efo_assets.warehouse.standing import Finding, StandingRelease
+from efo_assets.warehouse.warehouse import Warehouse
+
+
+@contextmanager
+def opened_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """The configured database; else the embedded one, used as every other process uses it.
+
+    An embedded server that nothing was ever loaded into isn't made for the sake of a scrape.
+
+    Raises:
+        DatabaseUnavailable: there is none yet.
+    """
+    if settings.database is None and not is_made(settings.data_dir):
+        raise DatabaseUnavailable(
+            f"EFO_DATABASE_URL is not set, and {settings.data_dir} holds no embedded PostgreSQL "
+            "yet: load a release first, or set one of EFO_DATABASE_URL and EFO_DATA_DIR."
+        )
+    with Warehouse.opened(settings) as warehouse:
+        yield warehouse
+
+
+def read_warehouse(warehouse: Warehouse) -> list[Metric]:
+    """Every metric of the database; those of a release are empty before the first one."""
+    standing = warehouse.standing()
+    return [*_of_release(standing.release), *_of_audit(standing.findings)]
+
+
+def _of_release(release: StandingRelease | None) -> Iterator[Metric]:
+    if release is None:
+        return
+    partial = str(release.is_partial).lower()
+    labels = (release.ontology, release.version, release.version_iri, partial)
+    yield catalogue.RELEASE_INFO.of({labels: 1})
+    yield catalogue.RELEASE_ID.of({(): release.release_id})
+    yield catalogue.RELEASE_PUBLISHED.of({(): release.published_at_s})
+    yield catalogue.TABLE_ROWS.of({(table,): rows for table, rows in release.rows.items()})
+    yield catalogue.ROW_CHANGES.of(
+        {
+            (table, change): rows
+            for table, changes in release.changes.items()
+            for change, rows in (
+                ("inserted", changes.inserted),
+                ("changed", changes.changed),
+                ("removed", changes.removed),
+            )
+        }
+    )
+
+
+def _of_audit(findings: tuple[Finding, ...]) -> Iterator[Metric]:
+    if not findings:
+        return
+    labels = [(each.check_name, str(each.is_blocking).lower()) for each in findings]
+    yield catalogue.CHECK_PASSED.of(
+        {key: each.passed for key, each in zip(labels, findings, strict=True)}
+    )
+    yield catalogue.CHECK_OFFENDERS.of(
+        {key: each.offenders for key, each in zip(labels, findings, strict=True)}
+    )
+    yield catalogue.AUDIT_TIMESTAMP.of({(): max(each.checked_at_s for each in findings)})

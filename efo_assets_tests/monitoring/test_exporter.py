@@ -1,0 +1,371 @@
+"""The endpoint, scraped over HTTP after real loads: every figure is what the sources say."""
+
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from efo_assets.monitoring.__main__ import main
+from efo_assets.monitoring.catalogue import DAGSTER, DATABASE, GAUGES
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.monitoring.conftest import LATENCY_MS, House, endpoint_of
+from efo_assets_tests.monitoring.processes import (
+    PATIENCE_S,
+    Endpoint,
+    Scrape,
+    running_exporter,
+    until,
+)
+
+JOB = "refresh_efo"
+
+
+def names(source: str) -> set[str]:
+    return {gauge.name for gauge in GAUGES if gauge.source == source}
+
+
+def test_the_release_is_what_the_ledger_says(loaded: House) -> None:
+    with endpoint_of(loaded) as endpoint:
+        scrape = endpoint.scrape()
+    ((number, version, iri, published, changes),) = loaded.graph.ask(
+        "select release_id, version, version_iri, extract(epoch from published_at), changes"
+        " from efo_meta.releases order by release_id desc limit 1"
+    )
+    assert number == 2
+    assert scrape.value("efo_release_id") == 2
+    # In the order of the labels' names: ontology, partial, version, version_iri.
+    assert scrape.samples("efo_release_info") == {("efo", "false", version, iri): 1}
+    assert scrape.value("efo_release_published_timestamp_seconds") == pytest.approx(
+        float(published)
+    )
+    assert scrape.samples("efo_release_row_changes") == {
+        (change, table): changes[table][change]
+        for table in changes
+        for change in ("inserted", "changed", "removed")
+    }
+    assert scrape.value("efo_release_row_changes", "removed", "efo_terms") > 0
+
+
+def test_rows_are_those_of_the_published_tables(loaded: House) -> None:
+    expected = {name: len(rows) for name, rows in loaded.graph.published().items()}
+    with endpoint_of(loaded) as endpoint:
+        assert endpoint.scrape().samples("efo_table_rows") == {
+            (table.name,): expected[table.staged_name] for table in TABLES
+        }
+
+
+def test_checks_are_the_verdicts_of_the_last_audit(loaded: House) -> None:
+    with endpoint_of(loaded) as endpoint:
+        scrape = endpoint.scrape()
+    verdicts = loaded.graph.ask(
+        "select blocking::text, check_name, passed, offenders, extract(epoch from checked_at)"
+        " from efo_meta.verdicts where load_id = (select max(load_id) from efo_meta.verdicts)"
+    )
+    assert len(verdicts) >= 17
+    assert scrape.samples("efo_check_passed") == {
+        (blocking, name): passed for blocking, name, passed, _, _ in verdicts
+    }
+    assert scrape.samples("efo_check_offenders") == {
+        (blocking, name): offenders for blocking, name, _, offenders, _ in verdicts
+    }
+    newest = max(float(checked_at) for *_, checked_at in verdicts)
+    assert scrape.value("efo_audit_timestamp_seconds") == pytest.approx(newest)
+
+
+def test_assets_have_the_times_of_their_events(loaded: House) -> None:
+    assert_assets_have_the_times_of_their_events(loaded)
+
+
+def test_a_history_in_postgres_is_read_as_well(house: House) -> None:
+    keep_history_in_postgres(house)
+    assert house.load()
+    assert_assets_have_the_times_of_their_events(house)
+    assert not (house.home / "history").exists()
+
+
+def assert_assets_have_the_times_of_their_events(house: House) -> None:
+    with endpoint_of(house) as endpoint:
+        scrape = endpoint.scrape()
+    with house.instance() as instance:
+        run = instance.get_runs(limit=1)[0]
+        events = [log for log in instance.all_logs(run.run_id) if log.dagster_event is not None]
+    made = {
+        log.asset_materialization.asset_key.to_user_string(): log
+        for log in events
+        if log.asset_materialization is not None
+    }
+    assert made.keys() == {"raw_ols_pages", *(t.name for t in TABLES)} | {
+        t.staged_name for t in TABLES
+    }
+    assert scrape.samples("efo_asset_last_success_timestamp_seconds") == {
+        (asset,): pytest.approx(log.timestamp) for asset, log in made.items()
+    }
+    began = step_times(events, dg.DagsterEventType.STEP_START)
+    ended = step_times(events, dg.DagsterEventType.STEP_SUCCESS)
+    assert scrape.samples("efo_asset_last_duration_seconds") == {
+        (asset,): pytest.approx(ended[log.step_key] - began[log.step_key])
+        for asset, log in made.items()
+    }
+
+
+def step_times(
+    events: list[dg.EventLogEntry], kind: dg.DagsterEventType
+) -> dict[str | None, float]:
+    return {
+        log.step_key: log.timestamp
+        for log in events
+        if log.dagster_event is not None and log.dagster_event.event_type is kind
+    }
+
+
+def keep_history_in_postgres(house: House) -> None:
+    """The same kind of storage as deploy/dagster.yaml, here in the data's database."""
+    parameters = house.graph.database.parameters
+    url = f"postgresql://{parameters['user']}@/{parameters['dbname']}?host={parameters['host']}"
+    text = (house.home / "dagster.yaml").read_text()
+    (house.home / "dagster.yaml").write_text(
+        f"{text}\nstorage:\n  postgres:\n    postgres_url: {url!r}\n"
+    )
+
+
+def test_a_release_that_is_kept_already_has_the_figures_of_its_few_requests(loaded: House) -> None:
+    with endpoint_of(loaded) as endpoint:
+        scrape = endpoint.scrape()
+    assert scrape.value("efo_ols_requests") == len(loaded.sample.requests)
+    assert scrape.value("efo_ols_received_bytes") == loaded.sample.bytes_sent
+    assert scrape.value("efo_ols_pages", "fetched") == 0
+    assert scrape.value("efo_ols_pages", "kept") > 0
+    latencies = scrape.samples("efo_ols_request_latency_seconds")
+    assert list(latencies) == [("0.5",), ("0.9",), ("0.99",), ("1",)]
+    assert sorted(latencies.values()) == list(latencies.values())
+    assert latencies["0.5",] >= LATENCY_MS / 1000
+
+
+def test_failed_runs_count_until_the_next_success(house: House) -> None:
+    house.graph.configure(EFO_ONTOLOGY="nosuch")
+    assert not house.load()
+    assert not house.load()
+    with endpoint_of(house) as endpoint:
+        scrape = endpoint.scrape()
+        assert scrape.value("efo_runs", JOB, "FAILURE") == 2
+        assert scrape.value("efo_runs", JOB, "SUCCESS") == 0
+        assert scrape.value("efo_runs_failed_in_a_row", JOB) == 2
+        assert scrape.samples("efo_asset_last_success_timestamp_seconds") == {}
+        house.graph.configure(EFO_ONTOLOGY="efo")
+        house.sample.reset()
+        assert house.load()
+        scrape = endpoint.scrape()
+    assert scrape.value("efo_runs", JOB, "FAILURE") == 2
+    assert scrape.value("efo_runs", JOB, "SUCCESS") == 1
+    assert scrape.value("efo_runs_failed_in_a_row", JOB) == 0
+    with house.instance() as instance:
+        succeeded, failed, _ = instance.get_run_records()
+    assert scrape.samples("efo_run_last_end_timestamp_seconds") == {
+        (JOB, "SUCCESS"): succeeded.end_time,
+        (JOB, "FAILURE"): failed.end_time,
+    }
+    assert_download_is_what_ols_saw(house, scrape)
+
+
+def assert_download_is_what_ols_saw(house: House, scrape: Scrape) -> None:
+    assert scrape.value("efo_ols_requests") == len(house.sample.requests)
+    assert scrape.value("efo_ols_received_bytes") == house.sample.bytes_sent
+    assert scrape.value("efo_ols_retries") == 0
+    assert scrape.value("efo_ols_download_seconds") > LATENCY_MS / 1000
+    pages = {query["page"] for _, _, query, _ in house.sample.requests if "page" in query}
+    assert scrape.value("efo_ols_pages", "fetched") >= len(pages) > 0
+    assert scrape.value("efo_ols_pages", "kept") == 0
+
+
+def test_a_refused_audit_shows_until_another_passes_and_the_release_stays(house: House) -> None:
+    assert house.load()
+    house.refuse_the_next_release()
+    with endpoint_of(house) as endpoint:
+        scrape = endpoint.scrape()
+        assert scrape.value("efo_check_passed", "true", "terms_did_not_shrink") == 0
+        assert scrape.value("efo_check_offenders", "true", "terms_did_not_shrink") > 900_000
+        assert scrape.value("efo_check_passed", "true", "terms_are_unique") == 1
+        assert scrape.value("efo_release_id") == 1
+        assert scrape.value("efo_runs_failed_in_a_row", JOB) == 1
+        house.graph.configure(EFO_ALLOW_SHRINK="1")
+        assert house.load()
+        scrape = endpoint.scrape()
+    assert scrape.value("efo_check_passed", "true", "terms_did_not_shrink") == 1
+    assert scrape.value("efo_release_id") == 2
+    assert scrape.value("efo_runs_failed_in_a_row", JOB) == 0
+
+
+def test_before_the_first_load_both_sources_are_up_and_empty(house: House) -> None:
+    with house.instance():
+        pass  # as the daemon and the webserver do when they start
+    with endpoint_of(house) as endpoint:
+        scrape = endpoint.scrape()
+    assert scrape.samples("efo_source_up") == {("dagster",): 1, ("database",): 1}
+    assert "efo_release_id" not in scrape.families
+    assert "efo_check_passed" not in scrape.families
+    # A daemon that the instance needs and that never ran.
+    assert scrape.value("efo_daemon_heartbeat_timestamp_seconds", "SENSOR") == 0
+
+
+def test_no_history_is_made_for_a_scrape(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    with endpoint_of(house) as endpoint:
+        assert endpoint.scrape().value("efo_source_up", "dagster") == 0
+    assert "holds no run history yet" in caplog.text
+    assert [path.name for path in house.home.iterdir()] == ["dagster.yaml"]
+
+
+@pytest.mark.fault("S01")
+def test_a_database_that_is_down_is_a_metric(loaded: House, tmp_path: Path) -> None:
+    url = "postgresql://me:CANARY@127.0.0.1:1/efo"
+    environment = loaded.environment | {"EFO_DATABASE_URL": url}
+    with running_exporter(tmp_path, environment) as exporter:
+        scrape = until(exporter.process, partial(scrape_if_up, exporter, "dagster"), "Dagster")
+        assert scrape.value("efo_source_up", "database") == 0
+        assert not names(DATABASE) & scrape.families.keys()
+        assert scrape.value("efo_runs", JOB, "SUCCESS") == 3
+        log = exporter.log
+    assert "database is down for the metrics: PostgreSQL at 127.0.0.1:1/efo" in log
+    assert "CANARY" not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.fault("S01")
+def test_a_history_that_is_down_is_a_metric(loaded: House, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(
+        "storage: {postgres: {postgres_url: 'postgresql://me:CANARY@127.0.0.1:1/dagster'}}"
+    )
+    environment = loaded.environment | {"DAGSTER_HOME": str(tmp_path)}
+    with running_exporter(tmp_path, environment) as exporter:
+        scrape = until(exporter.process, partial(scrape_if_up, exporter, "database"), "the ledger")
+        assert scrape.value("efo_source_up", "dagster") == 0
+        assert scrape.value("efo_release_id") == 2
+        assert not names(DAGSTER) & scrape.families.keys()
+        log = exporter.log
+    assert "dagster is down for the metrics" in log
+    assert "CANARY" not in log
+    assert "Traceback" not in log
+
+
+def scrape_if_up(endpoint: Endpoint, source: str) -> Scrape | None:
+    scrape = endpoint.scrape()
+    return scrape if scrape.value("efo_source_up", source) else None
+
+
+@pytest.mark.parametrize("home", ["", "/nowhere"])
+def test_without_a_dagster_home_the_history_is_down_and_a_sentence_says_why(
+    house: House, home: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with endpoint_of(house, DAGSTER_HOME=home) as endpoint:
+        assert endpoint.scrape().value("efo_source_up", "dagster") == 0
+    assert "DAGSTER_HOME is not set or names no folder" in caplog.text
+
+
+def test_a_database_that_comes_back_is_read_again(
+    loaded: House, server: DatabaseTarget, caplog: pytest.LogCaptureFixture
+) -> None:
+    with endpoint_of(loaded) as endpoint:
+        assert endpoint.scrape().value("efo_release_id") == 2
+        allow_connections(loaded, server, allowed=False)
+        scrape = endpoint.scrape()
+        assert scrape.value("efo_source_up", "database") == 0
+        assert "efo_release_id" not in scrape.families
+        allow_connections(loaded, server, allowed=True)
+        with caplog.at_level("INFO", "efo_assets.monitoring"):
+            assert endpoint.scrape().value("efo_release_id") == 2
+    assert "database is up again" in caplog.text
+
+
+def allow_connections(house: House, server: DatabaseTarget, *, allowed: bool) -> None:
+    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+        admin.execute(
+            sql.SQL("alter database {} allow_connections {}").format(
+                sql.Identifier(house.graph.database.parameters["dbname"]), allowed
+            )
+        )
+
+
+@pytest.mark.fault("S18")
+def test_a_role_that_may_only_read_the_ledger_is_enough(
+    loaded: House, server: DatabaseTarget
+) -> None:
+    parameters = loaded.graph.database.parameters
+    role = f"watcher_{parameters['dbname']}"
+    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+        admin.execute(f"create role {role} login")  # type: ignore[arg-type]
+    with psycopg.connect(**parameters) as owner:  # type: ignore[arg-type]
+        owner.execute(f"grant usage on schema efo_meta to {role}")  # type: ignore[arg-type]
+        owner.execute(f"grant select on all tables in schema efo_meta to {role}")  # type: ignore[arg-type]
+    url = make_conninfo(**{**parameters, "user": role})
+    with endpoint_of(loaded, EFO_DATABASE_URL=url) as endpoint:
+        assert endpoint.scrape().value("efo_release_id") == 2
+
+
+def test_no_embedded_database_is_made_for_a_scrape(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = house.folder / "empty"
+    with endpoint_of(house, EFO_DATABASE_URL="", EFO_DATA_DIR=str(empty)) as endpoint:
+        assert endpoint.scrape().value("efo_source_up", "database") == 0
+    assert "holds no embedded PostgreSQL yet" in caplog.text
+    assert not empty.exists()
+
+
+@pytest.mark.usefixtures("server")
+def test_an_embedded_database_is_read_as_it_runs(house: House, clusters: Path) -> None:
+    with endpoint_of(house, EFO_DATABASE_URL="", EFO_DATA_DIR=str(clusters)) as endpoint:
+        assert endpoint.scrape().value("efo_source_up", "database") == 1
+
+
+def test_the_process_is_well_whatever_its_sources_are(house: House) -> None:
+    nothing = {"DAGSTER_HOME": "", "EFO_DATABASE_URL": "", "EFO_DATA_DIR": str(house.folder / "no")}
+    with endpoint_of(house, **nothing) as endpoint:
+        assert endpoint.get("/healthz") == (200, "OK\n")
+        assert endpoint.scrape().samples("efo_source_up") == {("dagster",): 0, ("database",): 0}
+
+
+def test_other_pages_and_methods_are_refused(house: House) -> None:
+    with endpoint_of(house) as endpoint:
+        with pytest.raises(HTTPError, match="404") as missing:
+            endpoint.get("/")
+        missing.value.close()
+        with pytest.raises(HTTPError, match="405") as refused:
+            urlopen(Request(f"{endpoint.url}/metrics", method="POST"))
+        refused.value.close()
+        with urlopen(Request(f"{endpoint.url}/healthz", method="HEAD")) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    with running_exporter(tmp_path, {"EFO_DATA_DIR": str(tmp_path / "none")}) as exporter:
+        assert exporter.get("/healthz") == (200, "OK\n")
+        exporter.process.send_signal(number)
+        assert exporter.process.wait(PATIENCE_S) == 0
+        assert "Traceback" not in exporter.log
+
+
+def test_what_cannot_be_served_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for arguments, said in (
+            (["--port", str(port)], f"can't be served at 127.0.0.1:{port} (Address already in use"),
+            (["--host", "192.0.2.1"], "can't be served at 192.0.2.1:9464"),
+            (["--port", "70000"], "can't be served at 127.0.0.1:70000"),
+        ):
+            assert main(arguments) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert said in line
+    monkeypatch.setenv("EFO_SCHEMA", "No Schema")
+    assert main([]) == 1
+    assert capsys.readouterr().err.startswith("EFO_SCHEMA takes a schema name")
