@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -22,6 +23,10 @@ MAX_PAGE_SIZE = 1000
 MAX_MAX_IN_FLIGHT = 50
 IDENTIFIER_LIMIT_BYTES = 63
 """PostgreSQL cuts longer identifiers without a word (NAMEDATALEN - 1)."""
+
+_CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
+_PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD")
+_URL_VARIABLES = ("EFO_OLS_URL", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
 
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]*")
@@ -165,6 +170,35 @@ def _switch(name: str, read: Mapping[str, str]) -> bool:
     if text in ("0", "false", "no", "off"):
         return False
     raise SettingsError(f"{name} takes 1 or 0; it holds {text[:40]!r}.")
+
+
+def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Every secret that the environment holds, in each spelling known; read without complaint.
+
+    Passwords as they are and as they stand in a URL, the key of the DSN, the path of the webhook.
+    """
+    given = os.environ if environment is None else environment
+    found = [given.get(name, "") for name in _PASSWORD_VARIABLES]
+    for name in _URL_VARIABLES:
+        found += _passwords_of_url(given.get(name, ""))
+    found += _CREDENTIALS.findall(given.get("SENTRY_DSN", ""))
+    found.append(_database_password(given.get("EFO_DATABASE_URL", "")))
+    webhook = given.get("EFO_ALERT_WEBHOOK_URL", "").strip()
+    found += [webhook, webhook.partition("://")[2].partition("/")[2]]
+    return tuple(dict.fromkeys(each for each in found if each))
+
+
+def _passwords_of_url(text: str) -> list[str]:
+    passwords = [each.partition(":")[2] for each in _CREDENTIALS.findall(text)]
+    return [*passwords, *map(unquote, passwords)]
+
+
+def _database_password(text: str) -> str:
+    try:
+        return str(conninfo_to_dict(text).get("password") or "")
+    except ProgrammingError:
+        # Not to be read, and so nobody knows which part is the password.
+        return text
 
 
 def crash_point_in_force() -> str | None:
