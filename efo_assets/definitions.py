@@ -6,8 +6,12 @@ from efo_assets.assets.published import published_tables
 from efo_assets.assets.raw import raw_ols_pages
 from efo_assets.assets.staged import staged_tables
 from efo_assets.checks import audit
+from efo_assets.disclosure import guard_log_lines
 from efo_assets.io_managers import postgres_copy_io_manager
 from efo_assets.resources import OlsResource, WarehouseResource
+
+# Before Dagster runs anything of ours.
+guard_log_lines()
 
 refresh_efo = dg.define_asset_job(
     "refresh_efo",

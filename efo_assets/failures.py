@@ -2,7 +2,7 @@
 
 Dagster prints the frames of every exception, its own included, twice. For a failure that is
 expected they say nothing, so they are left out until the run ends (`frames_shown_again`); a
-failure that isn't expected keeps its traceback.
+failure that isn't expected keeps its traceback. Neither shows a secret (`disclosure`).
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
+from efo_assets.disclosure import no_secret_shown, sentence
 from efo_assets.errors import EfoError
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
@@ -38,11 +39,12 @@ def in_one_sentence(
         DagsterExecutionInterruptedError: Ctrl-C, or terminated.
     """
     try:
-        yield
+        with no_secret_shown():
+            yield
     except EfoError as error:
         sys.tracebacklimit = _NO_FRAMES_IN_THIS_RUN
         raise dg.Failure(
-            str(error),
+            sentence(error),
             metadata={"error": dg.MetadataValue.text(type(error).__name__)},
             allow_retries=False,
         ) from None
