@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ import psycopg
 import pytest
 import yaml
 from aiohttp import web
+from psycopg.conninfo import conninfo_to_dict
 
 from efo_assets.ols.pages import PageStore
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse import session
+from efo_assets.warehouse import publish, session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT, Done, dagster
 from efo_assets_tests.faults.secure_server import CANARY, MARK, SecureServer, secure_server
@@ -76,6 +77,7 @@ class Scene:
     answers: Answers
     monkeypatch: pytest.MonkeyPatch
     instance: dg.DagsterInstance
+    until_the_end: ExitStack
 
     def run(self, *keys: str) -> dg.ExecuteInProcessResult:
         return self.graph.materialize(*keys, instance=self.instance)
@@ -83,6 +85,13 @@ class Scene:
     def loaded(self) -> None:
         """Publish a release, so that there is something to break."""
         assert self.run().success
+
+    def prepared(self) -> Warehouse:
+        """The database ready for a load, and the writer's lock held until the end of a block."""
+        parameters = conninfo_to_dict(self.server.url())
+        made = Warehouse(DatabaseTarget({key: str(value) for key, value in parameters.items()}))
+        made.prepare()
+        return made
 
     def fails(self, owner: Any, name: str, error: BaseException) -> None:
         """Have a function of the engine raise what nobody expects."""
@@ -110,14 +119,15 @@ def scene(
     instance: dg.DagsterInstance,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Scene:
+) -> Iterator[Scene]:
     secure.anew()
     database = DatabaseTarget({**secure.superuser.parameters, "dbname": "efo"})
     graph = Graph(monkeypatch, database, tmp_path / "data", answers.sample.url)
     graph.configure(EFO_DATABASE_URL=secure.url(), EFO_PASSWORD=CANARY)
     graph.configure(DAGSTER_HOME=instance.root_directory)
     monkeypatch.setitem(session.connect.__kwdefaults__, "patience_s", 0.1)
-    return Scene(graph, secure, answers, monkeypatch, instance)
+    with ExitStack() as until_the_end:
+        yield Scene(graph, secure, answers, monkeypatch, instance, until_the_end)
 
 
 def traces(folder: Path) -> list[str]:
@@ -221,30 +231,25 @@ def read_only(scene: Scene) -> None:
 
 def drift(scene: Scene) -> None:
     scene.loaded()
-    scene.server.execute("alter table efo_terms alter column label type varchar")
+    scene.server.execute("alter table efo_terms rename column definition to described")
 
 
 def another_loader(scene: Scene) -> None:
-    scene.loaded()
-    target = scene.graph.database
-    other = Warehouse(target)
-    other.prepare()
-    scene.monkeypatch.setattr(scene, "keep_open", other, raising=False)
+    scene.until_the_end.enter_context(scene.prepared())
 
 
 def no_space(scene: Scene) -> None:
-    scene.loaded()
     _refusing_loads(scene, "errcode = '53100', ")
 
 
 def trigger_with_the_url(scene: Scene) -> None:
-    scene.loaded()
     _refusing_loads(scene, "")
 
 
 def _refusing_loads(scene: Scene, option: str) -> None:
     """PostgreSQL itself raises, with the secret in message, detail and hint."""
-    text = scene.server.url().replace("'", "''")
+    with scene.prepared():
+        text = scene.server.url().replace("'", "''")
     scene.server.execute(
         "create function public.refuse() returns trigger language plpgsql as $refuse$ begin"
         f" raise using {option} message = 'no, {text}', detail = '{text}', hint = '{text}';"
@@ -252,8 +257,6 @@ def _refusing_loads(scene: Scene, option: str) -> None:
         "create trigger refuse before insert on efo_meta.loads"
         " for each row execute function public.refuse()",
     )
-    # Held by the trigger alone, which is no table of ours.
-    scene.answers.sample.publish(2)
 
 
 def unknown_ontology(scene: Scene) -> None:
@@ -317,7 +320,7 @@ def defect_in_publication(scene: Scene) -> None:
 
 def lost_in_publication(scene: Scene) -> None:
     error = psycopg.OperationalError(f"server closed the connection: {scene.server.url()}")
-    scene.fails("efo_assets.warehouse.publish", "publish", error)
+    scene.fails(publish, "publish", error)
 
 
 SCENES = (
