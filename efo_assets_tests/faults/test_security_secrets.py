@@ -29,7 +29,7 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import publish, session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT, Done, dagster
-from efo_assets_tests.faults.secure_server import CANARY, MARK, SecureServer, secure_server
+from efo_assets_tests.faults.secure_server import CANARY, LOADER, MARK, SecureServer, secure_server
 from efo_assets_tests.graph import Graph
 
 CLASSES = 60
@@ -434,7 +434,8 @@ def test_no_failure_of_our_own_command_shows_it(scene: Scene) -> None:
         "create function public.told() returns text language plpgsql as $told$ begin"
         f" raise 'no, {scene.server.url().replace('%', '%%')}'; end $told$",
         "alter table efo_meta.releases rename to kept",
-        "create view efo_meta.releases as select *, public.told() from efo_meta.kept",
+        "create view efo_meta.releases as select * from efo_meta.kept where public.told() = ''",
+        f"alter view efo_meta.releases owner to {LOADER}",
     )
     defect = status()
     assert "Traceback" in defect.stderr
