@@ -442,6 +442,24 @@ def test_no_failure_of_our_own_command_shows_it(scene: Scene) -> None:
     assert_nowhere(scene, done.stderr, unreadable.stderr, defect.stderr)
 
 
+@pytest.mark.fault("S01")
+def test_no_command_line_shows_it(scene: Scene) -> None:
+    """Everybody on the machine reads command lines; those of psql and of what started it."""
+    lines = (
+        r"\! cat /proc/$PPID/cmdline /proc/$(awk '/^PPid/ {print $2}' /proc/$PPID/status)/cmdline"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "efo_assets", "psql", "-c", "select 6 * 7", "-c", lines],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "42" in done.stdout, "it got in by the password"
+    assert "--no-psqlrc" in done.stdout
+    assert "efo_assets" in done.stdout
+    assert_nowhere(scene, done.stdout, done.stderr)
+
+
 @pytest.mark.parametrize("value", [CANARY, zlib.compress(CANARY.encode()), f"a {MARK}".encode()])
 def test_the_search_finds_what_is_there(tmp_path: Path, value: str | bytes) -> None:
     with closing(sqlite3.connect(tmp_path / "runs.db")) as database:
