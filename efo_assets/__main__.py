@@ -15,7 +15,9 @@ from tabulate import tabulate
 
 from efo_assets import dbt_project
 from efo_assets.alerts.trial import try_alerts
+from efo_assets.disclosure import guard_log_lines, no_secret_shown, sentence
 from efo_assets.errors import EfoError
+from efo_assets.printable import escaped
 from efo_assets.settings import DatabaseTarget, Settings, child_environment
 from efo_assets.warehouse.embedded import program
 from efo_assets.warehouse.warehouse import Warehouse
@@ -44,18 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     own = 1 if words[:1] in (["psql"], ["dbt"]) else len(words)
     given = parser.parse_args(words[:own])
+    guard_log_lines()
     try:
-        if given.command == "alert-test":
-            return _alert_test()
-        settings = Settings.from_environment()
-        with Warehouse.opened(settings) as warehouse:
-            if given.command == "psql":
-                return _psql(warehouse.target, words[own:], settings.schema)
-            if given.command == "dbt":
-                return dbt_project.run(warehouse, settings, words[own:])
-            return _status(warehouse)
+        with no_secret_shown():
+            if given.command == "alert-test":
+                return _alert_test()
+            settings = Settings.from_environment()
+            with Warehouse.opened(settings) as warehouse:
+                if given.command == "psql":
+                    return _psql(warehouse.target, words[own:], settings.schema)
+                if given.command == "dbt":
+                    return dbt_project.run(warehouse, settings, words[own:])
+                return _status(warehouse)
     except EfoError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{sentence(error)}\n")
         return 1
 
 
@@ -73,7 +77,7 @@ def _psql_environment(parameters: Mapping[str, str], schema: str) -> dict[str, s
 
 
 def _status(warehouse: Warehouse) -> int:
-    releases = warehouse.releases()
+    releases = [[_cell(value) for value in row] for row in warehouse.releases()]
     if not releases:
         sys.stdout.write("Nothing is published yet: run `make run`.\n")
         return 0
@@ -87,6 +91,11 @@ def _alert_test() -> int:
     for name, outcome in outcomes.items():
         sys.stdout.write(f"{name}: {outcome.trouble or 'arrived'}\n")
     return 1 if any(outcome.trouble for outcome in outcomes.values()) else 0
+
+
+def _cell(value: object) -> object:
+    """A version is OLS's text, and this is a terminal."""
+    return escaped(value) if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

@@ -35,16 +35,16 @@ def audit(
         house = warehouse.get()
         load = house.latest()
         verdicts = house.audit(load)
-    context.log.info(
-        "load %s: %d of %d checks passed",
-        load.load_id,
-        sum(verdict.passed for verdict in verdicts),
-        len(verdicts),
-    )
-    for verdict in verdicts:
-        key = dg.AssetCheckKey(dg.AssetKey(verdict.check.table), verdict.check.name)
-        if key in context.selected_asset_check_keys:
-            yield _result(verdict, load.load_id)
+        context.log.info(
+            "load %s: %d of %d checks passed",
+            load.load_id,
+            sum(verdict.passed for verdict in verdicts),
+            len(verdicts),
+        )
+        for verdict in verdicts:
+            key = dg.AssetCheckKey(dg.AssetKey(verdict.check.table), verdict.check.name)
+            if key in context.selected_asset_check_keys:
+                yield _result(verdict, load.load_id)
 
 
 def _result(verdict: Verdict, load_id: str) -> dg.AssetCheckResult:

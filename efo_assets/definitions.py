@@ -10,9 +10,13 @@ from efo_assets.assets.staged import staged_tables
 from efo_assets.automation import REFRESH_JOB, release_sensor, weekly_schedule
 from efo_assets.checks import audit
 from efo_assets.dbt_project import is_available as dbt_is_available
+from efo_assets.disclosure import guard_log_lines
 from efo_assets.io_managers import postgres_copy_io_manager
 from efo_assets.resources import OlsResource, WarehouseResource
 from efo_assets.settings import Automation
+
+# Before Dagster runs anything of ours.
+guard_log_lines()
 
 refresh_efo = dg.define_asset_job(
     REFRESH_JOB,

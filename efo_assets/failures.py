@@ -2,7 +2,7 @@
 
 Dagster prints the frames of every exception, its own included, twice. For a failure that is
 expected they say nothing, so they are left out until the run ends (`frames_shown_again`); a
-failure that isn't expected keeps its traceback.
+failure that isn't expected keeps its traceback. Neither shows a secret (`disclosure`).
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
+from efo_assets.disclosure import no_secret_shown, sentence
 from efo_assets.errors import EfoError
-from efo_assets.scrub import scrub_exception, scrubbed
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,11 +39,12 @@ def in_one_sentence(
         DagsterExecutionInterruptedError: Ctrl-C, or terminated.
     """
     try:
-        yield
+        with no_secret_shown():
+            yield
     except EfoError as error:
         sys.tracebacklimit = _NO_FRAMES_IN_THIS_RUN
         raise dg.Failure(
-            scrubbed(str(error)),
+            sentence(error),
             metadata={"error": dg.MetadataValue.text(type(error).__name__)},
             allow_retries=False,
         ) from None
@@ -53,10 +54,6 @@ def in_one_sentence(
         raise DagsterExecutionInterruptedError(
             f"Interrupted. {kept}; run the same command again to go on from there."
         ) from None
-    except Exception as error:
-        # A defect keeps its type and its traceback, which Dagster writes to its event log.
-        scrub_exception(error)
-        raise
 
 
 def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -33,16 +33,6 @@ def scrubbed_whole(value: Any, environment: Mapping[str, str] | None = None) -> 
     return _walk(value, _scrub(environment), DEEPEST)
 
 
-def scrub_exception(error: BaseException) -> None:
-    """Take every secret out of an exception's own texts and those of what it came from."""
-    each: BaseException | None = error
-    for _ in range(DEEPEST):
-        if each is None:
-            return
-        each.args = tuple(scrubbed(arg) if isinstance(arg, str) else arg for arg in each.args)
-        each = each.__cause__ or each.__context__
-
-
 def _scrub(environment: Mapping[str, str] | None) -> Callable[[str], str]:
     spellings = {
         spelling

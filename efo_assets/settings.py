@@ -33,6 +33,8 @@ _SMTP_SECURITY = {"smtp": "offered", "smtp+starttls": "starttls", "smtps": "tls"
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]+@[A-Za-z0-9][A-Za-z0-9.-]*")
 _CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
+_URL_OF_DATABASE = re.compile(r"postgres(ql)?://")
+_SOUND_URL = re.compile(r"[a-z]+://([^@/]*@)?[^@]*")
 _PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD")
 _URL_VARIABLES = ("EFO_OLS_URL", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
 
@@ -114,7 +116,7 @@ class Settings:
             limit=_whole("EFO_LIMIT", read, 0, None) or None,
             database=_database(read.get("EFO_DATABASE_URL")),
             schema=_schema(read.get("EFO_SCHEMA", defaults.schema)),
-            data_dir=Path(read.get("EFO_DATA_DIR", str(defaults.data_dir))).expanduser().absolute(),
+            data_dir=_folder("EFO_DATA_DIR", read, defaults.data_dir),
             allow_shrink=_switch("EFO_ALLOW_SHRINK", read),
             dbt_schema=_schema(
                 read.get("EFO_DBT_SCHEMA", defaults.dbt_schema), name="EFO_DBT_SCHEMA"
@@ -215,13 +217,26 @@ def _database(text: str | None) -> DatabaseTarget | None:
     if text is None:
         return None
     takes = "EFO_DATABASE_URL takes postgresql://user:password@host:port/database"
+    # libpq would take a part of the password for the host, the port or the database, and say so.
+    if _URL_OF_DATABASE.match(text) and not _SOUND_URL.fullmatch(text):
+        raise SettingsError(f"{takes}; in user and password, a @ is written %40 and a / %2F.")
     try:
         parsed = conninfo_to_dict(text)
     except ProgrammingError:
         raise SettingsError(f"{takes}; what it holds can't be read as one.") from None
     if not parsed:
         raise SettingsError(f"{takes}; it names nothing to connect to.")
+    if not re.fullmatch(r"[0-9,]*", str(parsed.get("port") or "")):
+        raise SettingsError(f"{takes}; the port is no number.")
     return DatabaseTarget({key: str(value) for key, value in parsed.items() if value is not None})
+
+
+def _folder(name: str, read: Mapping[str, str], default: Path) -> Path:
+    text = read.get(name, str(default))
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise SettingsError(f"{name} takes a folder; nobody's home is {text[:40]!r}.") from None
 
 
 def _schema(text: str, name: str = "EFO_SCHEMA") -> str:
@@ -361,7 +376,7 @@ def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[st
     for name in _URL_VARIABLES:
         found += _passwords_of_url(given.get(name, ""))
     found += _CREDENTIALS.findall(given.get("SENTRY_DSN", ""))
-    found.append(_database_password(given.get("EFO_DATABASE_URL", "")))
+    found += _database_passwords(given.get("EFO_DATABASE_URL", ""))
     webhook = given.get("EFO_ALERT_WEBHOOK_URL", "").strip()
     found += [webhook, webhook.partition("://")[2].partition("/")[2]]
     return tuple(dict.fromkeys(each for each in found if each))
@@ -372,12 +387,14 @@ def _passwords_of_url(text: str) -> list[str]:
     return [*passwords, *map(unquote, passwords)]
 
 
-def _database_password(text: str) -> str:
+def _database_passwords(text: str) -> list[str]:
     try:
-        return str(conninfo_to_dict(text).get("password") or "")
+        read = conninfo_to_dict(text)
     except ProgrammingError:
         # Not to be read, and so nobody knows which part is the password.
-        return text
+        return [text]
+    # The second opens the key of a client certificate.
+    return [str(read.get(key) or "") for key in ("password", "sslpassword")]
 
 
 def crash_point_in_force() -> str | None:

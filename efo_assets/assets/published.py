@@ -57,15 +57,15 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
     del synonyms, parent_edges, xrefs  # references to tables of the same load
     with in_one_sentence():
         done = warehouse.get().publish(terms.load, run_id=context.run.run_id)
-    _log_outcome(context, done)
-    schema = warehouse.get().schema
-    for table in TABLES:
-        key = dg.AssetKey(table.name)
-        metadata = _metadata(done, table, schema)
-        if key in context.selected_asset_keys:
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        else:
-            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+        _log_outcome(context, done)
+        schema = warehouse.get().schema
+        for table in TABLES:
+            key = dg.AssetKey(table.name)
+            metadata = _metadata(done, table, schema)
+            if key in context.selected_asset_keys:
+                yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+            else:
+                context.log_event(dg.AssetMaterialization(key, metadata=metadata))
 
 
 def _log_outcome(context: dg.AssetExecutionContext, done: Publication) -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 from efo_assets.assets.descriptions import LOADER_POOL, OWNERS
 from efo_assets.failures import in_one_sentence, run_to_its_end
 from efo_assets.ols.client import Download
+from efo_assets.printable import escaped
 from efo_assets.progress import ProgressReport
 from efo_assets.resources import OlsResource, WarehouseResource
 
@@ -33,8 +34,13 @@ def raw_ols_pages(
         warehouse.get().prepare()
         with ProgressReport(context.log.info) as report:
             download = run_to_its_end(_download(ols, report))
+        _log_outcome(context, download)
+        return dg.MaterializeResult(metadata=_metadata(download))
+
+
+def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
     for note in download.notes:
-        context.log.warning(note)
+        context.log.warning("%s", note)
     context.log.info(
         "%s: %d pages, %d fetched, %d kept from before, %d requests",
         download.page_set.release.name,
@@ -43,7 +49,6 @@ def raw_ols_pages(
         download.reused,
         download.requests,
     )
-    return dg.MaterializeResult(metadata=_metadata(download))
 
 
 async def _download(ols: OlsResource, report: ProgressReport) -> Download:
@@ -63,7 +68,7 @@ def _metadata(download: Download) -> dict[str, Any]:
     return {
         "release": dg.MetadataValue.text(release.name),
         "fingerprint": dg.MetadataValue.text(release.fingerprint),
-        "version_iri": dg.MetadataValue.text(release.version_iri or "none given"),
+        "version_iri": dg.MetadataValue.text(escaped(release.version_iri or "none given")),
         "folder": dg.MetadataValue.path(str(download.page_set.folder)),
         "pages": download.pages,
         "fetched": download.fetched,

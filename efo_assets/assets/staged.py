@@ -55,7 +55,7 @@ def staged_tables(
         with opened as staged:
             yield from _outputs(context, warehouse, staged)
             load = staged.seal()
-    context.log.info("load %s of %s is staged", load.load_id, load.source.name)
+        context.log.info("load %s of %s is staged", load.load_id, load.source.name)
 
 
 def _newest_pages(ols: OlsResource) -> PageSet:

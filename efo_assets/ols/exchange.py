@@ -23,6 +23,7 @@ from yarl import URL
 from efo_assets.errors import OlsRefused, OlsUnreachable
 from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, retry_after_s
 from efo_assets.ols.payload import Body, BodyTooLarge, Inflater, PayloadError, inflate, is_gzip
+from efo_assets.printable import escaped
 
 log = logging.getLogger(__name__)
 
@@ -258,8 +259,7 @@ def place_of(url: URL) -> str:
 
 def printable(text: str) -> str:
     """Give the first characters of what a server wrote, harmless to a terminal."""
-    cut = text[:EXCERPT_CHARACTERS]
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return escaped(text[:EXCERPT_CHARACTERS])
 
 
 def _excerpt(start: bytes, content_encoding: str | None) -> str:

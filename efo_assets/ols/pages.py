@@ -8,7 +8,8 @@
 A page is there when the manifest tells its hash and the file has it. A file gets its name after
 its bytes are on the disk, and its line in the manifest after that, so whatever dies in between
 leaves a page that is fetched again and never one that is half there. Names are made of numbers
-and of words listed here; a symbolic link inside the store is refused. HTTP lives elsewhere.
+and of words listed here; a symbolic link inside the store is refused. Other accounts may read
+pages, which are public, and neither write nor lock anything. HTTP lives elsewhere.
 """
 
 import contextlib
@@ -43,6 +44,8 @@ STORED_BODY_CAP_BYTES = 1 << 30
 FETCH_COMMAND = "dagster asset materialize -m efo_assets.definitions --select raw_ols_pages"
 
 _MANIFEST = "manifest.jsonl"
+_FOLDER_MODE, _FILE_MODE, _LOCK_MODE = 0o755, 0o644, 0o600
+"""At most, whatever the umask. Whoever can open a lock file can hold it."""
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SET_FOLDER = re.compile(r"[0-9a-f]{16}-s[0-9]{1,7}(-first[0-9]{1,9})?-(one|two)")
 _SUFFIX_OF_ENCODING = {"gzip": ".json.gz", "identity": ".json"}
@@ -208,7 +211,7 @@ class PageFolder:
             found = _read_manifest(self.path)
             if found is None or found.plan != self.plan:
                 _remove(self.path)
-                self.path.mkdir()
+                self.path.mkdir(_FOLDER_MODE)
                 _sync_folder(self.path.parent)
                 self._append(Header(FORMAT, self.plan))
                 return
@@ -249,7 +252,7 @@ class PageFolder:
         path = self.path / _MANIFEST
         _drop_unfinished_line(path)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        with open(os.open(path, flags, 0o644), "ab", buffering=0) as manifest:  # noqa: PTH123
+        with open(os.open(path, flags, _FILE_MODE), "ab", buffering=0) as manifest:  # noqa: PTH123
             _write_all(manifest.fileno(), msgspec.json.encode(line) + b"\n")
             os.fsync(manifest.fileno())
 
@@ -269,8 +272,11 @@ class PageStore:
         """
         folder = self._ontology_folder(ontology)
         with _explained(folder, "be written"):
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            self.root.parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+            for made in (self.root, folder):
+                made.mkdir(_FOLDER_MODE, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
         try:
             _lock_or_name_the_holder(descriptor, ontology, folder)
             yield
@@ -422,7 +428,8 @@ def _write_whole(path: Path, body: bytes) -> None:
     """Give the bytes their name only once they are on the disk."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, _FILE_MODE)
     try:
         _write_all(descriptor, body)
         os.fsync(descriptor)
@@ -451,11 +458,16 @@ def _sync_folder(path: Path) -> None:
 
 def _drop_unfinished_line(manifest: Path) -> None:
     """Cut what a writer that died left behind the last whole line."""
-    with contextlib.suppress(FileNotFoundError):
-        text = _read_nofollow(manifest)
+    try:
+        # By its descriptor: a name may lead elsewhere by the time that it is cut.
+        descriptor = os.open(manifest, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    with open(descriptor, "rb+") as file:  # noqa: PTH123
+        text = file.read()
         whole_bytes = text.rfind(b"\n") + 1
         if whole_bytes < len(text):
-            os.truncate(manifest, whole_bytes)
+            file.truncate(whole_bytes)
 
 
 def _refuse_symlink(path: Path) -> None:

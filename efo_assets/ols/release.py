@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from efo_assets.printable import release_name
+
 OWL_VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 OWL_VERSION_INFO = "http://www.w3.org/2002/07/owl#versionInfo"
 
@@ -49,7 +51,7 @@ class Release(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """A name for people, such as `efo 3.92.0`."""
-        return f"{self.ontology} {self.version or '(no version)'}"
+        return release_name(self.ontology, self.version)
 
     @classmethod
     def from_document(cls, ontology: str, document: dict[str, Any], totals: Totals) -> "Release":
@@ -65,11 +67,14 @@ class Release(msgspec.Struct, frozen=True):
 
 
 def first_text(value: object) -> str | None:
-    """Give the first value as text; OLS writes a scalar, a list, a reified value or nothing."""
+    """Give the first value as text; OLS writes a scalar, a list, a reified value or nothing.
+
+    NUL, which PostgreSQL refuses, becomes U+FFFD, as in the rows.
+    """
     if isinstance(value, list):
         return next((text for item in value if (text := first_text(item)) is not None), None)
     if isinstance(value, dict):
         return first_text(value.get("value"))
     if value is None or value == "":
         return None
-    return str(value)
+    return str(value).replace("\0", "\ufffd")

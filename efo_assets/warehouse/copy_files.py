@@ -120,7 +120,7 @@ class CopyFiles:
         self._folder = folder
         self._files: list[dict[str, IO[bytes]]] = []
         with self.explained():
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700, parents=True, exist_ok=True)
             self._files += (
                 {table.staged_name: _nameless(folder) for table in TABLES} for _ in range(parts)
             )

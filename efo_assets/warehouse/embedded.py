@@ -59,6 +59,8 @@ CONFIGURATION: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
+"""All that PostgreSQL's programs get: every process of their account can read the rest."""
 NOT_DURABLE: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -149,11 +151,13 @@ class _Account:
         identity: dict[str, Any] = (
             {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
         )
-        quiet = {name: value for name, value in child_environment({}).items() if name[:2] != "PG"}
+        kept = {
+            name: value for name, value in child_environment({}).items() if name in KEPT_VARIABLES
+        }
         return subprocess.run(  # noqa: S603  # PostgreSQL's own programs
             [str(word) for word in command],
             cwd="/",
-            env={**quiet, "LC_ALL": "C"},
+            env={**kept, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -195,7 +199,7 @@ class _Server:
     def start(self) -> None:
         """Start the server, or join those who use it."""
         with _in_process, self._explained("started"):
-            self._data_dir.mkdir(parents=True, exist_ok=True)
+            self._data_dir.mkdir(0o755, parents=True, exist_ok=True)
             with self._alone():
                 self._find_place()
                 self._users = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import NothingStaged
+from efo_assets.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import copy_staged, create_staged, staged_hash, statement
@@ -49,7 +50,7 @@ class Source:
     @property
     def name(self) -> str:
         """For people: `efo 3.92.0`."""
-        return f"{self.ontology} {self.version or '(no version)'}"
+        return release_name(self.ontology, self.version)
 
 
 @dataclass(frozen=True, slots=True)
