@@ -29,7 +29,7 @@ from efo_assets.errors import (
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.connection import Session, unique_name
 from efo_assets.warehouse.statements import key_constraints, statement
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import TABLES, TERM_ID, Table
 
 Connection: TypeAlias = Session
 
@@ -205,6 +205,12 @@ def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
             f"A table was dropped in {target.place} while {doing} ({_gist(error)}): "
             f"{NOTHING_LOST}; run again."
         ) from error
+    except psycopg.IntegrityError as error:
+        raise WarehouseError(
+            f"A constraint in {target.place}, {error.diag.constraint_name or 'without a name'} on "
+            f"{error.diag.table_name}, refuses a row while {doing} ({_gist(error)}): "
+            f"{NOTHING_LOST}; remove it, if it isn't of efo_assets, and run again."
+        ) from error
     except psycopg.Error as error:
         if is_lost(error):
             raise _lost(target, doing, error) from error
@@ -313,7 +319,7 @@ def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
     if not found:
         return
     for column in table.published_columns:
-        kind, required, _ = found.pop(column.name, (None, None, None))
+        kind, required, filled = found.pop(column.name, (None, None, None))
         where = f"{table.name}.{column.name}"
         if kind is None:
             yield f"{where} is missing"
@@ -321,6 +327,8 @@ def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
             yield f"{where} is {kind} and should be {column.type}"
         elif required and column.nullable:
             yield f"{where} is NOT NULL and should not be"
+        elif column is TERM_ID and not filled:
+            yield f"{where} is no identity any more"
     for name, (_, required, filled) in found.items():
         if required and not filled:
             yield f"{table.name}.{name} is not ours and NOT NULL without a default"

@@ -83,10 +83,15 @@ class Cluster:
                 connection.execute(statement)  # type: ignore[arg-type]
 
     def allow(self, *rules: str) -> None:
-        """Replace pg_hba.conf by these lines, for links over TCP."""
-        lines = ["local all all trust", *rules]
+        """Let these lines of pg_hba.conf come before those that trust everybody."""
+        lines = [*rules, "local all all trust", "host all all 127.0.0.1/32 trust"]
         (self._server._cluster / "pg_hba.conf").write_text("\n".join(lines) + "\n")
         self.run("select pg_reload_conf()")
+
+    @property
+    def standby_signal(self) -> Path:
+        """The file that makes it a standby at its next start."""
+        return self._server._cluster / "standby.signal"
 
     def remove(self) -> None:
         """Stop it and delete its files."""
