@@ -29,7 +29,7 @@ from efo_assets.errors import (
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.connection import Session, unique_name
 from efo_assets.warehouse.statements import key_constraints, statement
-from efo_assets.warehouse.tables import TABLES, TERM_ID, Table
+from efo_assets.warehouse.tables import TABLES, TERM_ID, Column, Table
 
 Connection: TypeAlias = Session
 
@@ -319,16 +319,9 @@ def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
     if not found:
         return
     for column in table.published_columns:
-        kind, required, filled = found.pop(column.name, (None, None, None))
-        where = f"{table.name}.{column.name}"
-        if kind is None:
-            yield f"{where} is missing"
-        elif kind != column.type:
-            yield f"{where} is {kind} and should be {column.type}"
-        elif required and column.nullable:
-            yield f"{where} is NOT NULL and should not be"
-        elif column is TERM_ID and not filled:
-            yield f"{where} is no identity any more"
+        difference = _difference(column, *found.pop(column.name, (None, False, False)))
+        if difference:
+            yield f"{table.name}.{column.name} {difference}"
     for name, (_, required, filled) in found.items():
         if required and not filled:
             yield f"{table.name}.{name} is not ours and NOT NULL without a default"
@@ -339,6 +332,19 @@ def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
     for name, kind, columns in key_constraints(table):
         if tuple(sorted(columns)) not in held:
             yield f"{table.name} lacks its {kind} {name} ({', '.join(columns)})"
+
+
+def _difference(column: Column, kind: str | None, required: object, filled: object) -> str:
+    """How a column found in PostgreSQL differs from its specification; empty if it doesn't."""
+    if kind is None:
+        return "is missing"
+    if kind != column.type:
+        return f"is {kind} and should be {column.type}"
+    if required and column.nullable:
+        return "is NOT NULL and should not be"
+    if column is TERM_ID and not filled:
+        return "is no identity any more"
+    return ""
 
 
 def _one(connection: Connection, query: str) -> TupleRow:

@@ -93,6 +93,8 @@ class PgProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.refusals = 0
         """Links that are still to be closed at once, as a server out of reach would."""
+        self.failures: list[Exception] = []
+        """What scripts raised; the test fails with it in the end."""
         self.port = 0
         self.links = 0
 
@@ -182,7 +184,11 @@ class PgProxy:
 
     async def _decide(self, link: _Link, sql: str) -> Action:
         statement = Statement(next(self._numbers), sql, link.backend_pid)
-        action = await asyncio.get_running_loop().run_in_executor(None, self._script, statement)
+        try:
+            action = await asyncio.get_running_loop().run_in_executor(None, self._script, statement)
+        except Exception as error:
+            self.failures.append(error)
+            raise _Cut from error
         link.is_mute = action in (Action.CUT_AFTER, Action.VANISH_AFTER)
         return action
 
@@ -250,3 +256,5 @@ def running_proxy(
     finally:
         stop[0]()
         thread.join()
+    if proxy.failures:
+        raise proxy.failures[0]

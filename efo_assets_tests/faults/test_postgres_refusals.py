@@ -105,7 +105,7 @@ def test_a_server_that_becomes_read_only_under_way_is_refused_and_the_old_releas
         publish_marked(warehouse, 1)
         load = audited(warehouse, 2)
         fresh.run("alter database efo set default_transaction_read_only = on")
-        with pytest.raises(DatabaseRefused, match="does not allow publishing .*read-only"):
+        with pytest.raises(DatabaseRefused, match=r"does not allow publishing .*read-only"):
             warehouse.publish(load)
         assert release_published(fresh.owner) == 1
         fresh.run("alter database efo reset default_transaction_read_only")

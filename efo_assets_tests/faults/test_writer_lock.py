@@ -57,7 +57,9 @@ def pooled(database: DatabaseTarget, clusters: Path) -> Iterator[DatabaseTarget]
         **(account if os.geteuid() == 0 else {}),  # type: ignore[call-overload]
     )
     try:
-        yield DatabaseTarget({**given, "host": "127.0.0.1", "port": str(port)})
+        target = DatabaseTarget({**given, "host": "127.0.0.1", "port": str(port)})
+        session.connect(target).close()
+        yield target
     finally:
         process.terminate()
         process.wait()
