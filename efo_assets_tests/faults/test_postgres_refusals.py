@@ -60,7 +60,7 @@ def test_a_wrong_password_is_refused_at_once_and_never_shown(
     "taken",
     [
         "revoke create on database efo from public, efo_owner; alter database efo owner to efo",
-        "revoke all on schema public from public, efo_owner",
+        "alter schema public owner to efo; revoke all on schema public from public, efo_owner",
         "alter table public.efo_terms owner to efo",
         "alter schema efo_meta owner to efo",
         "alter table efo_meta.releases owner to efo",

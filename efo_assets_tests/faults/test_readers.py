@@ -123,9 +123,9 @@ def test_no_reader_sees_a_mixture_while_releases_are_published_among_faults(
     admin_of_it = {**server.parameters, "dbname": database.parameters["dbname"]}
     readers = Readers(database)
     with (
+        psycopg.connect(**admin_of_it, autocommit=True) as admin,  # type: ignore[arg-type]
         running_proxy(database) as (proxy, target),
         Warehouse(target) as warehouse,
-        psycopg.connect(**admin_of_it, autocommit=True) as admin,  # type: ignore[arg-type]
     ):
         publish_marked(warehouse, 1)
         trouble = Trouble(admin, seed=number)
@@ -140,5 +140,6 @@ def test_no_reader_sees_a_mixture_while_releases_are_published_among_faults(
     assert not readers.failures, readers.failures
     assert readers.statements >= number * statements_each
     assert trouble.struck >= number // 2 - number // 20
-    assert trouble.locks == {"AccessShareLock", "RowExclusiveLock"} & ALLOWED_LOCKS
+    assert "RowExclusiveLock" in trouble.locks
+    assert trouble.locks <= ALLOWED_LOCKS
     assert len(publications(database)) == number + 1
