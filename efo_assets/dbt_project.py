@@ -22,8 +22,8 @@ from psycopg.pq import Conninfo
 
 from efo_assets.errors import DbtError, SettingsError
 from efo_assets.settings import DatabaseTarget, Settings, child_environment
-from efo_assets.warehouse.session import WriterLock
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets.warehouse.writer import WriterLock
 
 PROJECT_DIR = Path(__file__).parents[1] / "dbt"
 DISTRIBUTIONS = ("dagster-dbt", "dbt-core", "dbt-postgres")

@@ -15,6 +15,7 @@
     ├── DbtError                   dbt is missing, or a model or test of its project failed
     └── WarehouseError
         ├── DatabaseUnavailable    PostgreSQL is down or out of reach
+        │   └── ConnectionLost     it was there, and the link broke under way
         ├── DatabaseRefused        a password, a privilege, a read-only server
         ├── DatabaseFull           no space left where PostgreSQL keeps its data
         ├── SchemaDrift            a table of ours whose columns someone changed
@@ -86,6 +87,10 @@ class WarehouseError(EfoError):
 
 class DatabaseUnavailable(WarehouseError):
     """PostgreSQL is down or out of reach."""
+
+
+class ConnectionLost(DatabaseUnavailable):
+    """The connection broke while something was under way."""
 
 
 class DatabaseRefused(WarehouseError):

@@ -54,8 +54,8 @@ def _with_lists(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def answers(warehouse: Warehouse) -> dict[int, tuple[list[str], list[tuple[Any, ...]]]]:
     """Column names and rows of each query, by number."""
     found = {}
-    with warehouse.connect() as connection:
-        connection.execute("set search_path = public, efo_meta")
+    with warehouse.connect() as connection, connection.transaction():
+        connection.execute("set local search_path = public, efo_meta")
         for query in queries():
             cursor = connection.execute(query.statement)  # type: ignore[call-overload]
             found[query.number] = ([each.name for each in cursor.description], cursor.fetchall())

@@ -23,9 +23,9 @@ from efo_assets.sample.expected import ExpectedRows, expected_rows
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
-from efo_assets.warehouse.session import WriterLock
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets.warehouse.writer import WriterLock
 from efo_assets_tests.graph import Graph, failure
 from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, term, xref
 

@@ -137,8 +137,14 @@ def _load_row(load: Load, run_id: str | None) -> dict[str, Any]:
 
 
 def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) -> int:
-    """Stream a COPY file into the load's table; return the number of rows."""
-    with connection.cursor() as cursor:
+    """Stream a COPY file into the load's table; return the number of rows.
+
+    What an earlier attempt may have left there goes first.
+    """
+    where = sql.Identifier(load.schema, table.staged_name)
+    with connection.transaction(), connection.cursor() as cursor:
+        if cursor.execute(sql.SQL("select from {} limit 1").format(where)).rowcount:
+            cursor.execute(sql.SQL("truncate {}").format(where))
         with cursor.copy(copy_staged(load.schema, table)) as copy:
             for chunk in file.chunks(COPY_CHUNK_BYTES):
                 copy.write(chunk)

@@ -7,16 +7,27 @@ compares the published rows with the staged ones by count and hash before it com
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
+import stamina
+from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from efo_assets.crashpoints import crash_point
-from efo_assets.errors import AuditNotPassed, PublicationRefused, WarehouseError
+from efo_assets.errors import (
+    AuditNotPassed,
+    DatabaseUnavailable,
+    LoadInProgress,
+    PublicationRefused,
+    WarehouseError,
+)
+from efo_assets.warehouse import session
 from efo_assets.warehouse.audit import unproven
+from efo_assets.warehouse.blockers import BlockerWatch
 from efo_assets.warehouse.load import Content, Load, clear_leftovers, content
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
@@ -32,6 +43,17 @@ from efo_assets.warehouse.statements import (
 from efo_assets.warehouse.tables import MESH_VIEW, TABLES, TERMS, Table
 
 _log = logging.getLogger(__name__)
+
+TRIES = 3
+LOOKS = 4
+"""How often, during the last try's wait for a lock, it is asked who holds it."""
+_PASSING = (
+    pg.LockNotAvailable,
+    pg.DeadlockDetected,
+    pg.SerializationFailure,
+    pg.UniqueViolation,
+)
+"""Somebody else writes or locks our tables just now."""
 
 _AUDIT_COMMAND = "dagster asset materialize -m efo_assets.definitions --select '*efo_terms'"
 
@@ -97,19 +119,55 @@ def publish(
         AuditNotPassed: a blocking check failed or never saw this content.
         PublicationRefused: a part of an ontology would replace the whole, or another ontology.
     """
-    with connect() as connection:
-        try:
-            done = _in_one_transaction(connection, load, allow_shrink=allow_shrink, run_id=run_id)
-        except psycopg.OperationalError:
-            # An error at COMMIT says nothing about its outcome: the ledger does.
-            found = _ask_ledger(connect, load)
-            if found is None:
-                raise
-            done = found
+    done = _published(connect, load, allow_shrink=allow_shrink, run_id=run_id)
     crash_point("C11")
-    with connect() as connection:
-        _tidy(connection, load, done)
+    _tidy(connect, load)
     return done
+
+
+def _published(
+    connect: Callable[[], Connection], load: Load, *, allow_shrink: bool, run_id: str | None
+) -> Publication:
+    """Publish; again where a link was lost or somebody was in the way, exactly once in all."""
+    for attempt in range(1, TRIES + 1):
+        connection = connect()
+        watch = BlockerWatch(connect, connection, session.LOCK_TIMEOUT_MS / 1000 / LOOKS)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(connection)
+                if attempt == TRIES:
+                    stack.enter_context(watch)
+                return _in_one_transaction(
+                    connection, load, allow_shrink=allow_shrink, run_id=run_id
+                )
+        except psycopg.Error as error:
+            if session.is_lost(error):
+                # An error at COMMIT says nothing about its outcome: the ledger does.
+                found = _ask_ledger(connect, load, connection)
+                if found is not None:
+                    return found
+            elif not isinstance(error, _PASSING):
+                raise
+            if attempt == TRIES:
+                raise _in_the_way(error, load, watch.blockers) from error
+            _log.warning("publishing is tried again: %s", type(error).__name__)
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _in_the_way(error: psycopg.Error, load: Load, blockers: str) -> Exception:
+    if isinstance(error, pg.LockNotAvailable) and blockers:
+        waited_s = TRIES * session.LOCK_TIMEOUT_MS / 1000
+        return LoadInProgress(
+            f"{blockers} holds a lock that publishing into schema {load.target_schema} needs; it "
+            f"was waited for {waited_s:.0f} s in {TRIES} tries: {session.NOTHING_LOST}; end that "
+            "session or run again later."
+        )
+    if isinstance(error, pg.UniqueViolation):
+        return LoadInProgress(
+            f"Somebody else writes rows into the tables of schema {load.target_schema} while they "
+            f"are published ({error.diag.constraint_name}): {session.NOTHING_LOST}; run again."
+        )
+    return error
 
 
 def _in_one_transaction(
@@ -384,13 +442,29 @@ def _merge_rows(connection: Connection, load: Load, table: Table) -> tuple[int, 
     return removed, changed, inserted
 
 
-def _ask_ledger(connect: Callable[[], Connection], load: Load) -> Publication | None:
-    """What the ledger says of a load whose COMMIT had no answer."""
-    with connect() as connection:
-        row = connection.execute(
-            "select release_id, counts, changes from efo_meta.releases where load_id = %s",
-            [load.load_id],
-        ).fetchone()
+def _ask_ledger(
+    connect: Callable[[], Connection], load: Load, lost: Connection
+) -> Publication | None:
+    """What the ledger says of a load whose COMMIT had no answer, once its session has ended."""
+    try:
+        for attempt in stamina.retry_context(on=psycopg.OperationalError, attempts=TRIES):
+            with attempt:
+                session.end_left_behind(connect, lost)
+                with connect() as connection:
+                    return _in_ledger(connection, load)
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            f"{error} Whether load {load.load_id} was published is written in efo_meta.releases, "
+            "which could not be asked; the next run asks it and publishes nothing twice."
+        ) from error
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _in_ledger(connection: Connection, load: Load) -> Publication | None:
+    row = connection.execute(
+        "select release_id, counts, changes from efo_meta.releases where load_id = %s",
+        [load.load_id],
+    ).fetchone()
     if row is None:
         return None
     release_id, counts, changes = row
@@ -404,12 +478,11 @@ def _ask_ledger(connect: Callable[[], Connection], load: Load) -> Publication | 
     )
 
 
-def _tidy(connection: Connection, load: Load, done: Publication) -> None:
-    """Statistics for what was written, and superseded loads dropped."""
-    schema = load.target_schema
-    for table in TABLES:
-        change = done.changes[table.name]
-        if change.written and change.written != change.inserted + change.unchanged:
-            connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
+def _tidy(connect: Callable[[], Connection], load: Load) -> None:
+    """Drop superseded loads; what stops that stops no publication, which is done by now."""
     crash_point("C12")
-    clear_leftovers(connection, schema, keep=load.load_id)
+    try:
+        with connect() as connection:
+            clear_leftovers(connection, load.target_schema, keep=load.load_id)
+    except (psycopg.OperationalError, WarehouseError) as error:
+        _log.warning("superseded loads are left to the next run: %s", type(error).__name__)

@@ -8,7 +8,8 @@ downloaded.
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any, TypeAlias
 
 import psycopg
@@ -18,6 +19,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from efo_assets.errors import (
+    ConnectionLost,
     DatabaseFull,
     DatabaseRefused,
     DatabaseUnavailable,
@@ -27,17 +29,28 @@ from efo_assets.errors import (
 )
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import migrations
+from efo_assets.warehouse.connection import Session, unique_name
 from efo_assets.warehouse.statements import key_constraints, statement
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import TABLES, TERM_ID, Column, Table
 
-Connection: TypeAlias = psycopg.Connection[TupleRow]
+Connection: TypeAlias = Session
 
 CONNECT_TIMEOUT_S = 10
-CONNECT_PATIENCE_S = 15.0
-"""A server that is starting up is waited for this long, before anything is downloaded."""
+CONNECT_PATIENCE_S = 60.0
+"""A server that is down, starting up or out of connections is waited for this long."""
 LOCK_TIMEOUT_MS = 5_000
+IDLE_TIMEOUT_MS = 600_000
+SERVER_KEEPALIVE = {
+    "keepalive_idle_s": 30,
+    "keepalive_interval_s": 10,
+    "keepalive_count": 3,
+    "user_timeout_ms": 60_000,
+}
+"""When the server gives a client up whose machine vanished: within two minutes."""
 OLDEST_SERVER = 140_000
 """hash_record_extended came with PostgreSQL 14."""
+_HAS_TRANSACTION_TIMEOUT = 170_000
+_FIRST_REPETITION = 2
 NOTHING_LOST = "nothing was lost: downloaded pages and the published release stay as they are"
 
 _log = logging.getLogger(__name__)
@@ -56,8 +69,12 @@ _SESSION_OPTIONS = {
     "tcp_user_timeout": 60_000,
 }
 _PASSING = re.compile(
-    "refused|starting up|shutting down|in recovery|No such file|timeout expired|too many clients"
-    "|remaining connection slots|closed the connection unexpectedly|Temporary failure"
+    "refused|starting up|shutting down|in recovery|not yet accepting connections|No such file"
+    "|timeout expired|too many (clients|connections)|remaining connection slots"
+    "|closed the connection unexpectedly|Temporary failure|reset by peer|timed out|unreachable"
+    # What PgBouncer says of the server behind it.
+    "|no more connections allowed|cannot connect to server|server login has been failing"
+    "|server_login_retry|query_wait_timeout"
 )
 _REFUSALS = (
     (re.compile(r"password authentication failed|no password supplied|SASL"), "the password"),
@@ -70,24 +87,65 @@ _REFUSALS = (
 )
 
 
-def connect(target: DatabaseTarget, *, patience_s: float = CONNECT_PATIENCE_S) -> Connection:
+def connect(target: DatabaseTarget, *, patience_s: float | None = None) -> Connection:
     """Open a connection in autocommit, with time limits and a search path of our own.
+
+    `patience_s` is in seconds, `CONNECT_PATIENCE_S` where none is given.
 
     Raises:
         DatabaseRefused: PostgreSQL answered no; asking again would not help.
-        DatabaseUnavailable: no answer within `patience_s` seconds.
+        DatabaseUnavailable: no answer within the patience.
     """
     options = {**_SESSION_OPTIONS, **target.parameters}
     with _connection_failures(target):
         for attempt in stamina.retry_context(
-            on=_is_passing, attempts=None, timeout=patience_s, wait_initial=0.1, wait_max=2.0
+            on=_is_passing,
+            attempts=None,
+            timeout=CONNECT_PATIENCE_S if patience_s is None else patience_s,
+            wait_initial=0.1,
+            wait_max=2.0,
         ):
             with attempt:
-                if attempt.num > 1:
-                    _log.info("waiting for PostgreSQL at %s", target.place)
-                connection = psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
-    _set_up(connection)
+                if attempt.num == _FIRST_REPETITION:
+                    _log.warning("waiting for PostgreSQL at %s", target.place)
+                connection = Session.connect(**options, autocommit=True)  # type: ignore[arg-type]
+    # Behind a pooler in transaction mode the next execution may meet another server session.
+    connection.prepare_threshold = None
+    connection.name = unique_name()
+    connection.settings = _transaction_settings(connection)
     return connection
+
+
+def _transaction_settings(connection: Connection) -> sql.Composed:
+    values = {
+        "session_name": connection.name,
+        "lock_timeout_ms": LOCK_TIMEOUT_MS,
+        "idle_timeout_ms": IDLE_TIMEOUT_MS,
+        **SERVER_KEEPALIVE,
+    }
+    literals = {key: sql.Literal(value) for key, value in values.items()}
+    settings = statement("transaction_settings", **literals)
+    if connection.info.server_version >= _HAS_TRANSACTION_TIMEOUT:
+        settings += sql.SQL(";\nset local transaction_timeout = 0")
+    return settings
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection is gone, whatever had been sent over it."""
+    if isinstance(error, psycopg.OperationalError):
+        # 08: connection exceptions; 57P01-57P05: the server, or somebody, ended the session.
+        return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
+    return isinstance(error, (psycopg.InterfaceError, pg.IdleInTransactionSessionTimeout))
+
+
+def end_left_behind(connect_again: Callable[[], Connection], lost: Connection) -> None:
+    """End the server session of a connection that was lost, and wait until it has ended.
+
+    Where the link is cut without a word the server goes on for a while: it keeps its locks, and
+    what it commits then is not in the ledger yet.
+    """
+    with connect_again() as connection:
+        connection.execute(statement("left_behind_end"), [lost.name])
 
 
 def _is_passing(error: Exception) -> bool:
@@ -119,15 +177,6 @@ def _first_line(error: psycopg.Error, parameters: Mapping[str, str]) -> str:
     return gist.replace(parameters.get("password") or "\0", "***")[:300]
 
 
-def _set_up(connection: Connection) -> None:
-    # Names are always qualified: a function planted in a schema on the path is never ours.
-    connection.execute("set search_path = pg_catalog")
-    connection.execute("set timezone = 'UTC'")
-    connection.execute("set statement_timeout = 0")
-    connection.execute("set idle_in_transaction_session_timeout = '10min'")
-    connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_MS)))
-
-
 @contextmanager
 def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
     """Turn what PostgreSQL raises while `doing` something into one sentence of ours."""
@@ -143,21 +192,37 @@ def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
             f"Another session holds a lock in {target.place} that {doing} needs, for longer than "
             f"{LOCK_TIMEOUT_MS / 1000:.0f} s: {NOTHING_LOST}; end that session or run again later."
         ) from error
+    except pg.QueryCanceled as error:
+        raise WarehouseError(
+            f"PostgreSQL at {target.place} was told to stop while {doing} (57014: "
+            f"{_gist(error)}): {NOTHING_LOST}; run again."
+        ) from error
     except (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction) as error:
         raise DatabaseRefused(
             f"PostgreSQL at {target.place} does not allow {doing} ({_gist(error)}): "
             f"{NOTHING_LOST}; grant what is missing and run again."
         ) from error
-    except (pg.AdminShutdown, pg.CrashShutdown, psycopg.InterfaceError) as error:
-        raise _lost(target, doing, error) from error
-    except psycopg.OperationalError as error:
-        if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
+    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
+        raise WarehouseError(
+            f"A table was dropped in {target.place} while {doing} ({_gist(error)}): "
+            f"{NOTHING_LOST}; run again."
+        ) from error
+    except psycopg.IntegrityError as error:
+        raise WarehouseError(
+            f"A constraint in {target.place}, {error.diag.constraint_name or 'without a name'} on "
+            f"{error.diag.table_name}, refuses a row while {doing} ({_gist(error)}): "
+            f"{NOTHING_LOST}; remove it, if it isn't of efo_assets, and run again."
+        ) from error
+    except psycopg.Error as error:
+        if is_lost(error):
             raise _lost(target, doing, error) from error
-        raise WarehouseError(f"PostgreSQL failed while {doing}: {_gist(error)}.") from error
+        if isinstance(error, psycopg.OperationalError):
+            raise WarehouseError(f"PostgreSQL failed while {doing}: {_gist(error)}.") from error
+        raise
 
 
-def _lost(target: DatabaseTarget, doing: str, error: psycopg.Error) -> DatabaseUnavailable:
-    return DatabaseUnavailable(
+def _lost(target: DatabaseTarget, doing: str, error: psycopg.Error) -> ConnectionLost:
+    return ConnectionLost(
         f"The connection to PostgreSQL at {target.place} was lost while {doing} "
         f"({_first_line(error, target.parameters)}): {NOTHING_LOST}; run again."
     )
@@ -175,11 +240,32 @@ def prepared(connection: Connection, schema: str) -> None:
             names the GRANT), or tables of a later version of this project.
         SchemaDrift: a published table isn't as its specification says; the message lists how.
     """
-    for check in (_check_server, _check_version, _check_privileges, _check_columns):
+    checks = (_check_link, _check_server, _check_version, _check_privileges, _check_columns)
+    for check in checks:
         check(connection, schema)
     with connection.transaction():
         migrations.apply(connection)
         connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+
+
+def _check_link(connection: Connection, schema: str) -> None:
+    del schema
+    if not connection.pgconn.ssl_in_use and not _is_local(connection.info.host):
+        _log.warning(
+            "the link to PostgreSQL at %s is not encrypted: add sslmode=verify-full to "
+            "EFO_DATABASE_URL (and sslrootcert where its certificate is your own)",
+            connection.info.host,
+        )
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host is this machine: a socket's folder, or a loopback address."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_server(connection: Connection, schema: str) -> None:
@@ -239,14 +325,9 @@ def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
     if not found:
         return
     for column in table.published_columns:
-        kind, required, _ = found.pop(column.name, (None, None, None))
-        where = f"{table.name}.{column.name}"
-        if kind is None:
-            yield f"{where} is missing"
-        elif kind != column.type:
-            yield f"{where} is {kind} and should be {column.type}"
-        elif required and column.nullable:
-            yield f"{where} is NOT NULL and should not be"
+        difference = _difference(column, *found.pop(column.name, (None, False, False)))
+        if difference:
+            yield f"{table.name}.{column.name} {difference}"
     for name, (_, required, filled) in found.items():
         if required and not filled:
             yield f"{table.name}.{name} is not ours and NOT NULL without a default"
@@ -259,6 +340,19 @@ def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
             yield f"{table.name} lacks its {kind} {name} ({', '.join(columns)})"
 
 
+def _difference(column: Column, kind: str | None, required: object, filled: object) -> str:
+    """How a column found in PostgreSQL differs from its specification; empty if it doesn't."""
+    if kind is None:
+        return "is missing"
+    if kind != column.type:
+        return f"is {kind} and should be {column.type}"
+    if required and column.nullable:
+        return "is NOT NULL and should not be"
+    if column is TERM_ID and not filled:
+        return "is no identity any more"
+    return ""
+
+
 def _one(connection: Connection, query: str) -> TupleRow:
     row = connection.execute(query).fetchone()
     if row is None:  # an aggregate or a SELECT without FROM always gives one
@@ -268,46 +362,3 @@ def _one(connection: Connection, query: str) -> TupleRow:
 
 def _one_set(connection: Connection, query: sql.Composed, values: list[Any]) -> list[TupleRow]:
     return connection.execute(query, values).fetchall()
-
-
-class WriterLock:
-    """One loader per target schema, across processes and machines, for as long as it is open.
-
-    The lock is PostgreSQL's (advisory, of the session), so that it ends with its holder, however
-    that one ends.
-    """
-
-    def __init__(self, connect_again: Callable[[], Connection], schema: str) -> None:
-        self._connect = connect_again
-        self._schema = schema
-        self._holder: Connection | None = None
-
-    def acquire(self) -> None:
-        """Take the lock; holding it already is fine.
-
-        Raises:
-            LoadInProgress: another process holds it; the message names it.
-        """
-        if self._holder is not None and not self._holder.closed:
-            return
-        holder = self._connect()
-        held = holder.execute(statement("writer_lock"), [self._schema]).fetchone()
-        if held is None or not held[0]:
-            with holder:
-                raise LoadInProgress(self._refusal(holder))
-        self._holder = holder
-
-    def _refusal(self, connection: Connection) -> str:
-        row = connection.execute(statement("writer_lock_holder"), [self._schema]).fetchone()
-        who = f"process {row[0]} of PostgreSQL, client {row[1]}, since {row[2]}" if row else "ended"
-        return (
-            f"Another load into schema {self._schema} is under way ({who}): this run ends and "
-            f"changes nothing; run again when that one has ended."
-        )
-
-    def release(self) -> None:
-        """Give the lock up; without one, nothing happens."""
-        if self._holder is not None:
-            with suppress(psycopg.Error):
-                self._holder.close()
-            self._holder = None

@@ -3,11 +3,12 @@
 Holds the target, the schema and the writer's lock; the work is in `load`, `audit` and `publish`.
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from efo_assets.errors import DatabaseFull, WarehouseError
+from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
 from efo_assets.warehouse import load as loading
@@ -18,6 +19,11 @@ from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import Table
+from efo_assets.warehouse.writer import WriterLock
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Warehouse:
@@ -29,7 +35,7 @@ class Warehouse:
         self.target = target
         self.schema = schema
         self.allow_shrink = allow_shrink
-        self._writer = session.WriterLock(self.connect, schema)
+        self._writer = WriterLock(self.connect, schema)
 
     @classmethod
     @contextmanager
@@ -55,34 +61,58 @@ class Warehouse:
         """Open a connection; see `session.connect` for what it raises."""
         return session.connect(self.target)
 
-    @contextmanager
-    def _session(self, doing: str) -> Iterator[session.Connection]:
-        with session.translated(self.target, doing), self.connect() as connection:
-            yield connection
+    def _step(self, doing: str, work: Callable[[session.Connection], T]) -> T:
+        """Do `work` over a connection; once more over another where the first one is lost.
+
+        Each step changes nothing when it is done again, so that a server that restarts under way
+        costs no more than its restart.
+        """
+        with session.translated(self.target, doing):
+            self._writer.keep()
+        connection = self.connect()
+        try:
+            return self._once(doing, work, connection)
+        except ConnectionLost as error:
+            _log.warning("%s This step is done once more.", error)
+        with session.translated(self.target, doing):
+            session.end_left_behind(self.connect, connection)
+            self._writer.keep()
+        return self._once(doing, work, self.connect())
+
+    def _once(
+        self, doing: str, work: Callable[[session.Connection], T], connection: session.Connection
+    ) -> T:
+        with session.translated(self.target, doing), connection:
+            return work(connection)
 
     def prepare(self) -> None:
         """Check what a load needs and take the writer's lock, before anything is downloaded.
 
         Raises:
-            WarehouseError: see `session.prepared` and `session.WriterLock`.
+            WarehouseError: see `session.prepared` and `WriterLock`.
         """
-        with self._session("preparing the database") as connection:
-            session.prepared(connection, self.schema)
-        self._writer.acquire()
+        doing = "preparing the database"
+        self._step(doing, lambda connection: session.prepared(connection, self.schema))
+        with session.translated(self.target, doing):
+            self._writer.acquire()
 
     def begin(
         self, source: loading.Source, *, expected_terms: int, run_id: str | None = None
     ) -> loading.Load:
         """Make an empty load."""
-        with self._session("making the tables of a load") as connection:
-            return loading.begin(
+        return self._step(
+            "making the tables of a load",
+            lambda connection: loading.begin(
                 connection, self.schema, source, expected_terms=expected_terms, run_id=run_id
-            )
+            ),
+        )
 
     def reusable(self, source: loading.Source) -> loading.Load | None:
         """The staged load of exactly this source, if its tables are still there."""
-        with self._session("looking for a staged load") as connection:
-            return loading.reusable(connection, self.schema, source)
+        return self._step(
+            "looking for a staged load",
+            lambda connection: loading.reusable(connection, self.schema, source),
+        )
 
     def copy_into(self, into: loading.Load, table: Table, file: CopyFile) -> int:
         """Fill one staged table from its COPY file; return its number of rows.
@@ -91,21 +121,26 @@ class Warehouse:
             DatabaseFull: the load's tables are dropped, so that what they took is free again.
         """
         try:
-            with self._session(f"copying rows into {table.staged_name}") as connection:
-                return loading.copy_into(connection, into, table, file)
+            return self._step(
+                f"copying rows into {table.staged_name}",
+                lambda connection: loading.copy_into(connection, into, table, file),
+            )
         except DatabaseFull:
             self._make_room(into)
             raise
 
     def _make_room(self, load: loading.Load) -> None:
         # The next load would drop them, too, if PostgreSQL can't even do that now.
-        with suppress(WarehouseError), self._session("dropping the load") as connection:
-            loading.drop(connection, load.load_id)
+        with suppress(WarehouseError):
+            self._step(
+                "dropping the load", lambda connection: loading.drop(connection, load.load_id)
+            )
 
     def seal(self, sealed: loading.Load, findings: Mapping[str, Any]) -> loading.Load:
         """Mark a load as staged."""
-        with self._session("completing the load") as connection:
-            return loading.seal(connection, sealed, findings)
+        return self._step(
+            "completing the load", lambda connection: loading.seal(connection, sealed, findings)
+        )
 
     def latest(self) -> loading.Load:
         """The newest staged load.
@@ -113,31 +148,40 @@ class Warehouse:
         Raises:
             NothingStaged: there is none.
         """
-        with self._session("looking for the staged load") as connection:
+
+        def look(connection: session.Connection) -> loading.Load:
             migrations.keep_up(connection)
             return loading.latest(connection, self.schema)
 
+        return self._step("looking for the staged load", look)
+
     def audit(self, audited: loading.Load) -> list[auditing.Verdict]:
         """Run all checks over a load and store the verdicts."""
-        with self._session("auditing") as connection:
-            return auditing.audit(connection, audited, allow_shrink=self.allow_shrink)
+        return self._step(
+            "auditing",
+            lambda connection: auditing.audit(connection, audited, allow_shrink=self.allow_shrink),
+        )
 
     def publish(self, published: loading.Load, run_id: str | None = None) -> publishing.Publication:
         """Publish a load; see `publish.publish` for what it raises."""
         with session.translated(self.target, "publishing"):
+            self._writer.keep()
             return publishing.publish(
                 self.connect, published, allow_shrink=self.allow_shrink, run_id=run_id
             )
 
     def current_release(self) -> publishing.PublishedRelease | None:
         """The newest row of the ledger for this schema."""
-        with self._session("asking the ledger") as connection:
-            return publishing.current_release(connection, self.schema)
+        return self._step(
+            "asking the ledger",
+            lambda connection: publishing.current_release(connection, self.schema),
+        )
 
     def releases(self) -> list[tuple[Any, ...]]:
         """The ledger for this schema, newest first; see `sql/releases.sql` for the columns."""
-        with self._session("reading the ledger") as connection:
-            return publishing.releases(connection, self.schema)
+        return self._step(
+            "reading the ledger", lambda connection: publishing.releases(connection, self.schema)
+        )
 
     def standing(self) -> standings.Standing:
         """The published release and the last audit, without waiting long for either."""
@@ -149,6 +193,8 @@ class Warehouse:
 
     def ask(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The answer to `sql/<question>.sql` over the published tables."""
-        with self._session("asking the published tables") as connection:
-            query = statement(question, schema=self.schema)
-            return connection.execute(query, dict(values)).fetchall()
+        query = statement(question, schema=self.schema)
+        return self._step(
+            "asking the published tables",
+            lambda connection: connection.execute(query, dict(values)).fetchall(),
+        )

@@ -85,6 +85,6 @@ def publish(warehouse: Warehouse, version: str = "1", **rows: Any) -> Any:
 
 def ask(warehouse: Warehouse, query: str) -> list[Any]:
     """All rows of a query over the published tables in schema public."""
-    with warehouse.connect() as connection:
-        connection.execute("set search_path = public, efo_meta")
+    with warehouse.connect() as connection, connection.transaction():
+        connection.execute("set local search_path = public, efo_meta")
         return connection.execute(query).fetchall()  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
 
 
 def run(target: DatabaseTarget, *statements: str) -> None:
-    with session.connect(target) as connection:
+    with psycopg.connect(**target.parameters, autocommit=True) as connection:  # type: ignore[arg-type]
         for statement in statements:
             connection.execute(statement)  # type: ignore[arg-type]
 
@@ -136,7 +136,9 @@ def test_a_column_that_someone_added_is_no_drift(warehouse: Warehouse) -> None:
 def test_a_second_loader_ends_and_names_the_first(warehouse: Warehouse) -> None:
     warehouse.prepare()
     with Warehouse(warehouse.target) as second:
-        with pytest.raises(LoadInProgress, match=r"process \d+ of PostgreSQL.* run again when"):
+        with pytest.raises(
+            LoadInProgress, match=r"PostgreSQL's process \d+, since .* run again when"
+        ):
             second.prepare()
         warehouse.__exit__()
         second.prepare()

@@ -1,0 +1,15 @@
+set transaction isolation level read committed;
+-- Names are always qualified: a function planted in a schema on the path is never ours.
+set local search_path = pg_catalog;
+set local application_name = {session_name};
+set local timezone = 'UTC';
+set local statement_timeout = 0;
+set local lock_timeout = {lock_timeout_ms};
+set local idle_in_transaction_session_timeout = {idle_timeout_ms};
+-- Rows that a policy hides from us are an error, not a difference.
+set local row_security = off;
+-- A client whose machine vanished is noticed within two minutes; over a Unix socket it can't.
+set local tcp_keepalives_idle = {keepalive_idle_s};
+set local tcp_keepalives_interval = {keepalive_interval_s};
+set local tcp_keepalives_count = {keepalive_count};
+set local tcp_user_timeout = {user_timeout_ms}
