@@ -53,6 +53,10 @@ class BodyTooLarge(PayloadError):
         super().__init__(f"the body is larger than the cap of {cap_bytes:,} bytes")
 
 
+class NotText(PayloadError):
+    """A body that is not UTF-8."""
+
+
 def is_gzip(content_encoding: str | None) -> bool:
     """Say whether the `Content-Encoding` is gzip.
 
@@ -163,7 +167,7 @@ def _check_utf8(text: memoryview) -> None:
             begin += len(piece) if piece.isascii() else utf_8_decode(piece, "strict", is_last)[1]
         except UnicodeDecodeError as error:
             offset = begin + error.start
-            raise PayloadError(f"the body isn't UTF-8: {error.reason}", offset) from None
+            raise NotText(f"the body isn't UTF-8: {error.reason}", offset) from None
 
 
 @lru_cache(maxsize=64)

@@ -125,7 +125,7 @@ def test_every_generation_gives_every_class_once(generation: str, tmp_path: Path
         found = iris(done)
     assert set(found) == ROWS
     assert len(found) == CLASSES
-    assert done.requests == done.pages + 8
+    assert done.requests == done.pages + 4 + 3 + 4
     assert done.page_set.complete
 
 
