@@ -163,7 +163,9 @@ half_gzip = _gzip_rewritten(lambda made: made[: len(made) // 2])
 gzip_without_trailer = _gzip_rewritten(lambda made: made[:-8])
 gzip_with_bad_crc = _gzip_rewritten(lambda made: made[:-8] + b"\xde\xad\xbe\xef" + made[-4:])
 gzip_with_flipped_byte = _gzip_rewritten(
-    lambda made: made[: len(made) // 2] + bytes([made[len(made) // 2] ^ 0x55]) + made[len(made) // 2 + 1 :]
+    lambda made: (
+        made[: len(made) // 2] + bytes([made[len(made) // 2] ^ 0x55]) + made[len(made) // 2 + 1 :]
+    )
 )
 
 

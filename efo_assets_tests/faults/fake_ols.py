@@ -251,7 +251,7 @@ class FakeOls:
     def _truth(self, asked: Asked) -> Reply:
         ontology = self._sample._generated(self.release_of(asked))
         if asked.listing == "record":
-            return Reply(ontology.document)
+            return Reply(dict(ontology.document))
         if set(asked.query) - KNOWN_PARAMETERS:
             # As OLS did until 2026: what it doesn't know is a filter that nothing passes.
             return Reply({"page": asked.page, "totalElements": 0, "elements": []})
