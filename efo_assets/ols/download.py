@@ -21,7 +21,7 @@ from efo_assets.crashpoints import crash_point
 from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
 from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked
 from efo_assets.ols.pages import PageEntry, PageFolder, PageSet, PageStore
-from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse
+from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse, refuse_repeated_keys
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
 
@@ -434,6 +434,7 @@ def _accepted(spec: PageSpec, body: Body) -> _ClassPage:
         PayloadError: it isn't; `_PageMismatch` where the plan rather than the page is wrong.
     """
     page, _ = parse(body, _ClassPage)
+    refuse_repeated_keys(body, _ClassPage.__struct_fields__)
     rows = len(page.elements)
     if page.page != spec.key.number:
         raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")
