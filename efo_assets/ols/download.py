@@ -19,7 +19,8 @@ import msgspec
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
-from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked
+from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked, printable
+from efo_assets.ols.fields import unknown_fields
 from efo_assets.ols.pages import PageEntry, PageFolder, PageSet, PageStore
 from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse, refuse_repeated_keys
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
@@ -203,6 +204,7 @@ class Downloader:
         if fetch.fetched:
             await self._look_again(plan.release)
             await asyncio.to_thread(self._prove_distinct, plan, folder, fetch)
+        self._note_unknown(fetch.unknown_fields)
         page_set = self.store.complete(folder)
         tally = self.client.exchange.tally
         entries = folder.entries.values()
@@ -221,6 +223,14 @@ class Downloader:
             max_in_flight_seen=self.client.exchange.gate.max_in_flight_seen,
             notes=self.notes,
         )
+
+    def _note_unknown(self, fields: set[str]) -> None:
+        if fields:
+            named = ", ".join(printable(name) for name in sorted(fields)[:EXAMPLES])
+            self._note(
+                f"OLS sends {len(fields)} fields that it didn't before ({named}): kept in the "
+                "pages as received, and in no table."
+            )
 
     async def _look_again(self, release: Release) -> None:
         """See the same release on connections of their own, which may lead to several replicas."""
@@ -283,6 +293,7 @@ class _Fetch:
     latencies_s: list[float] = field(default_factory=list)
     hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
     rejected: list[PageRejected] = field(default_factory=list)
+    unknown_fields: set[str] = field(default_factory=set)
 
     async def run(self, missing: list[PageSpec]) -> None:
         """Fetch and keep these pages; the first failure ends all others."""
@@ -330,6 +341,7 @@ class _Fetch:
     ) -> tuple[PageEntry, bytes, "array[int]", float]:
         def accept(answer: Answer, body: Body) -> tuple[PageEntry, bytes, "array[int]", float]:
             page = _accepted(spec, body)
+            self.unknown_fields.update(unknown_fields(body))
             entry = PageEntry(
                 listing=spec.key.listing,
                 number=spec.key.number,

@@ -248,6 +248,8 @@ def test_unknown_fields_change_nothing_and_stay_in_the_raw_page(
         done = download(ols, tmp_path)
         load, _ = staged(warehouse, ols, tmp_path)
     assert all(b"brandNew" in bytes(page.body) for page in done.page_set.bodies())
+    (note,) = done.notes
+    assert note.startswith("OLS sends 1 fields that it didn't before (brandNew): kept in the pages")
     warehouse.publish(load)
     assert published(warehouse) == clean()
 
@@ -364,6 +366,9 @@ def test_iris_that_nearly_are_the_same_are_several_terms(
     with fake_ols(broken.on_page(broken.edited(edit), times=None)) as ols:
         load, found = staged(warehouse, ols, tmp_path)
     assert "terms_are_unique" not in found
+    assert found["iris_are_not_alike"].offenders == 1
+    assert found["iris_are_not_alike"].samples[0]["times"] == 4
+    assert not found["iris_are_not_alike"].check.blocking
     warehouse.publish(load)
     assert set(near) <= {iri for iri, _ in published(warehouse)}
 
