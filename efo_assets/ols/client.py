@@ -5,6 +5,7 @@ from what OLS sends. What makes a download whole is decided in `download`.
 """
 
 import asyncio
+import contextlib
 import random
 from importlib.metadata import version
 from types import TracebackType
@@ -13,9 +14,23 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from efo_assets.errors import OlsRefused, OlsUnreachable, PageRejected, UnknownOntology
+from efo_assets.errors import (
+    IncompleteDownload,
+    OlsRefused,
+    OlsUnreachable,
+    PageRejected,
+    UnknownOntology,
+)
 from efo_assets.ols.download import Download, Downloader, OnProgress, Progress
-from efo_assets.ols.exchange import Answer, Exchange, GaveUp, Limits, NotFound
+from efo_assets.ols.exchange import (
+    Answer,
+    Exchange,
+    GaveUp,
+    Limits,
+    NotFound,
+    Sessions,
+    asked_once,
+)
 from efo_assets.ols.pace import Gate, Pause
 from efo_assets.ols.pages import PageStore
 from efo_assets.ols.payload import Body, PayloadError, parse
@@ -56,15 +71,24 @@ class OlsClient:
         self._user_agent = user_agent
         self._pause = pause
         self._rng = rng or random.SystemRandom()
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions = contextlib.AsyncExitStack()
         self._exchange: Exchange | None = None
 
     async def __aenter__(self) -> Self:
+        # The gate is the limit: waiting for a connection would count as time of a request.
+        pooled = await self._session(aiohttp.TCPConnector(limit=0))
+        alone = await self._session(aiohttp.TCPConnector(limit=0, force_close=True))
+        gate = Gate(*self._flight, self._pause)
+        sessions = Sessions(pooled, alone)
+        self._exchange = Exchange(sessions, gate, self._limits, self._pause, self._rng)
+        return self
+
+    async def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         limits = self._limits
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             auto_decompress=False,
-            # The gate is the limit: waiting for a connection would count as time of a request.
-            connector=aiohttp.TCPConnector(limit=0),
+            middlewares=(asked_once,),
+            connector=connector,
             timeout=aiohttp.ClientTimeout(
                 total=limits.total_timeout_s,
                 sock_connect=limits.connect_timeout_s,
@@ -76,9 +100,7 @@ class OlsClient:
                 "Accept-Encoding": "gzip",
             },
         )
-        gate = Gate(*self._flight, self._pause)
-        self._exchange = Exchange(self._session, gate, limits, self._pause, self._rng)
-        return self
+        return await self._sessions.enter_async_context(session)
 
     async def __aexit__(
         self,
@@ -86,8 +108,7 @@ class OlsClient:
         error: BaseException | None,
         frames: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._sessions.aclose()
         if self._exchange is not None:
             self._exchange.close()
 
@@ -110,20 +131,22 @@ class OlsClient:
     def _ontology_url(self, ontology: str) -> URL:
         return self._base / "api" / "v2" / "ontologies" / ontology
 
-    async def release(self, ontology: str) -> Release:
+    async def release(self, ontology: str, totals: Totals | None = None) -> Release:
         """What OLS serves now: one document and three totals asked for apart; 4 requests.
+
+        With `totals` given, these are believed, and the document alone is asked for. Each request
+        has a connection of its own, so that one replica doesn't speak for the others.
 
         Raises:
             UnknownOntology: OLS does not hold the ontology, or holds it empty.
+            IncompleteDownload: the totals contradict each other.
             OlsRefused: OLS answered no, or never with what was asked.
             OlsUnreachable: OLS does not answer.
         """
         url = self._ontology_url(ontology)
         try:
-            document = await self.exchange.get(url, _document)
-            current, obsolete, everything = [
-                await self._total(ontology, name) for name in ("current", "obsolete", "all")
-            ]
+            document = await self.exchange.get(url, _document, alone=True)
+            totals = totals or await self._totals(ontology)
         except NotFound as error:
             raise UnknownOntology(self._unknown(ontology)) from error
         except GaveUp as error:
@@ -134,9 +157,23 @@ class OlsClient:
                 "Nothing was published and downloaded pages are kept; run again later, or look at "
                 "EFO_OLS_URL."
             ) from error
-        if not everything and not current:
+        return Release.from_document(ontology, document, totals)
+
+    async def _totals(self, ontology: str) -> Totals:
+        totals = Totals(
+            current=await self._total(ontology, "current"),
+            obsolete=await self._total(ontology, "obsolete"),
+            all=await self._total(ontology, "all"),
+        )
+        if not totals.all and not totals.current:
             raise UnknownOntology(self._unknown(ontology))
-        return Release.from_document(ontology, document, Totals(current, obsolete, everything))
+        if totals.all < max(totals.current, totals.obsolete, 1):
+            raise IncompleteDownload(
+                f"OLS at {self._base} counts {totals.current:,} current and {totals.obsolete:,} "
+                f"obsolete classes of {ontology}, but {totals.all:,} in all: nothing can be whole "
+                "then, nothing was published and downloaded pages are kept; run again later."
+            )
+        return totals
 
     def _unknown(self, ontology: str) -> str:
         return (
@@ -147,7 +184,7 @@ class OlsClient:
 
     async def _total(self, ontology: str, name: ListingName) -> int:
         query = {"page": "0", "size": "1", **QUERY_OF_LISTING[name]}
-        return await self.exchange.get(self.classes_url(ontology, query), _total_of)
+        return await self.exchange.get(self.classes_url(ontology, query), _total_of, alone=True)
 
     async def download(
         self,

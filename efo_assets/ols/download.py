@@ -13,15 +13,16 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
-from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked
+from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked, printable
+from efo_assets.ols.fields import unknown_fields
 from efo_assets.ols.pages import PageEntry, PageFolder, PageSet, PageStore
-from efo_assets.ols.payload import Body, PayloadError, parse
+from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse, refuse_repeated_keys
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 MAX_RESTARTS = 2
 EXAMPLES = 3
+LOOKS_AFTERWARDS = 3
+"""Of the ontology document alone; one more with the totals."""
 MAX_UNSERVABLE = 8
 """Parts that fail in one round of bisection; with more, the whole page is named."""
 
@@ -87,7 +90,7 @@ class Download:
 
 class _Element(msgspec.Struct, gc=False):
     iri: str
-    isObsolete: Any = None  # noqa: N815  # OLS's name
+    isObsolete: bool | None = None  # noqa: N815  # OLS's name
 
 
 class _ClassPage(msgspec.Struct, gc=False):
@@ -104,6 +107,12 @@ class _SmallerPages(_Restart):
     def __init__(self, size: int) -> None:
         super().__init__(f"OLS serves {size} rows in a page at most")
         self.size = size
+
+
+class _PageTooLarge(_SmallerPages):
+    def __init__(self, size: int, cause: Exception) -> None:
+        super().__init__(size)
+        self.args = (f"With pages of more than {size} rows {cause}",)
 
 
 class _OneList(_Restart):
@@ -125,6 +134,8 @@ class Downloader:
     on_progress: OnProgress | None
     notes: list[str] = field(default_factory=list)
     one_list: bool = False
+    may_shrink: bool = True
+    """Whether a page beyond the cap may still lead to smaller pages: once."""
     restarts: int = 0
     kept: str = "No page was fetched; run again later."
 
@@ -144,11 +155,13 @@ class Downloader:
                 self.one_list = self.one_list or self._totals_disagree(release)
                 plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
                 with self.store.folder(plan) as folder:
+                    self.store.prune(ontology, in_use=folder.path)
                     try:
                         return await self._whole(plan, folder, began)
                     except _SmallerPages as restart:
                         self._note(f"{restart}: asked for pages of that size.")
                         self.page_size = restart.size
+                        self.may_shrink = not isinstance(restart, _PageTooLarge)
                     except _OneList:
                         self._note(
                             "OLS does not honour isObsolete: read from the one list of everything."
@@ -185,16 +198,16 @@ class Downloader:
     async def _whole(self, plan: Plan, folder: PageFolder, began: float) -> Download:
         self.kept = f"{folder.kept}; run again to go on from there."
         reused = set(folder.entries)
-        fetch = _Fetch(self.client, plan, folder, self.on_progress, began)
+        fetch = _Fetch(self.client, plan, folder, self.on_progress, began, self.may_shrink)
         try:
             await fetch.run([spec for spec in plan.pages() if spec.key not in reused])
         finally:
+            folder.close()
             self.kept = f"{folder.kept}; run again to go on from there."
         if fetch.fetched:
-            after = await self.client.release(plan.release.ontology)
-            if after.fingerprint != plan.release.fingerprint:
-                raise _AnotherRelease(f"{plan.release.name}, then {after.name}")
+            await self._look_again(plan.release)
             await asyncio.to_thread(self._prove_distinct, plan, folder, fetch)
+        self._note_unknown(fetch.unknown_fields)
         page_set = self.store.complete(folder)
         tally = self.client.exchange.tally
         entries = folder.entries.values()
@@ -214,6 +227,24 @@ class Downloader:
             max_in_flight_seen=self.client.exchange.gate.max_in_flight_seen,
             notes=self.notes,
         )
+
+    def _note_unknown(self, fields: set[str]) -> None:
+        if fields:
+            named = ", ".join(printable(name) for name in sorted(fields)[:EXAMPLES])
+            self._note(
+                f"OLS sends {len(fields)} fields that it didn't before ({named}): kept in the "
+                "pages as received, and in no table."
+            )
+
+    async def _look_again(self, release: Release) -> None:
+        """See the same release on connections of their own, which may lead to several replicas."""
+        for _ in range(LOOKS_AFTERWARDS):
+            after = await self.client.release(release.ontology, release.totals)
+            if after != release:
+                raise _AnotherRelease(f"{release.name}, then {after.name}")
+        after = await self.client.release(release.ontology)
+        if after != release:
+            raise _AnotherRelease(f"{release.name}, then {after.name}")
 
     def _prove_distinct(self, plan: Plan, folder: PageFolder, fetch: "_Fetch") -> None:
         """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
@@ -259,12 +290,14 @@ class _Fetch:
     folder: PageFolder
     on_progress: OnProgress | None
     began_s: float
+    may_shrink: bool
     pages_done: int = 0
     rows_done: int = 0
     fetched: int = 0
     latencies_s: list[float] = field(default_factory=list)
     hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
     rejected: list[PageRejected] = field(default_factory=list)
+    unknown_fields: set[str] = field(default_factory=set)
 
     async def run(self, missing: list[PageSpec]) -> None:
         """Fetch and keep these pages; the first failure ends all others."""
@@ -295,8 +328,7 @@ class _Fetch:
         try:
             entry, body, hashes, latency_s = await self._get(spec)
         except GaveUp as given_up:
-            await self._explain(spec, given_up)
-            raise
+            entry, body, hashes, latency_s = await self._get_after_all(spec, given_up)
         crash_point("C3")
         await asyncio.to_thread(self.folder.put, entry, body)
         crash_point("C4")
@@ -313,6 +345,7 @@ class _Fetch:
     ) -> tuple[PageEntry, bytes, "array[int]", float]:
         def accept(answer: Answer, body: Body) -> tuple[PageEntry, bytes, "array[int]", float]:
             page = _accepted(spec, body)
+            self.unknown_fields.update(unknown_fields(body))
             entry = PageEntry(
                 listing=spec.key.listing,
                 number=spec.key.number,
@@ -329,8 +362,10 @@ class _Fetch:
         url = self.client.classes_url(self.plan.release.ontology, spec.query())
         return await self.client.exchange.get(url, accept, attempts)
 
-    async def _explain(self, spec: PageSpec, given_up: GaveUp) -> None:
-        """Say why a page never came: another plan is needed, or these rows can't be served.
+    async def _get_after_all(
+        self, spec: PageSpec, given_up: GaveUp
+    ) -> tuple[PageEntry, bytes, "array[int]", float]:
+        """Where all parts of a page are served, it was bad luck: ask for the whole page again.
 
         Raises:
             _Restart: OLS serves smaller pages, other lists or another release than planned.
@@ -339,9 +374,17 @@ class _Fetch:
         cause = given_up.setback.cause
         if isinstance(cause, _PageMismatch):
             raise cause.restart from given_up
+        parts = spec.parts()
+        if isinstance(cause, BodyTooLarge) and self.may_shrink and parts:
+            raise _PageTooLarge(parts[0].size, cause) from given_up
         rows = await self._unservable(spec)
+        if not rows:
+            try:
+                return await self._get(spec)
+            except GaveUp as again:
+                rows, given_up = [spec], again
         raise PageRejected(
-            f"OLS never served {_place(rows or [spec])} of {self.plan.release.name} acceptably: "
+            f"OLS never served {_place(rows)} of {self.plan.release.name} acceptably: "
             f"{given_up.setback}."
         ) from given_up
 
@@ -354,12 +397,18 @@ class _Fetch:
         )
 
     async def _unservable(self, spec: PageSpec) -> list[PageSpec]:
-        """The smallest pages within `spec` that fail, each asked for once or twice."""
+        """The smallest pages within `spec` that fail, each asked for twice; none if all come."""
         failing = [spec]
         while parts := [part for each in failing for part in each.parts()]:
-            found = [part for part in parts if not await self._is_served(part)]
-            if not found or len(found) > MAX_UNSERVABLE:
-                break
+            found = []
+            for part in parts:
+                found += [] if await self._is_served(part) else [part]
+                if len(found) > MAX_UNSERVABLE:
+                    return failing
+            if not found:
+                return [] if failing == [spec] else failing
+            if found == parts:
+                return failing  # smaller pieces of it would fail as well
             failing = found
         return failing
 
@@ -401,6 +450,7 @@ def _accepted(spec: PageSpec, body: Body) -> _ClassPage:
         PayloadError: it isn't; `_PageMismatch` where the plan rather than the page is wrong.
     """
     page, _ = parse(body, _ClassPage)
+    refuse_repeated_keys(body, _ClassPage.__struct_fields__)
     rows = len(page.elements)
     if page.page != spec.key.number:
         raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")

@@ -15,20 +15,29 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from efo_assets.errors import OlsRefused, OlsUnreachable
-from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, retry_after_s
-from efo_assets.ols.payload import Body, BodyTooLarge, Inflater, PayloadError, inflate, is_gzip
+from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, probe_pause_s, retry_after_s
+from efo_assets.ols.payload import (
+    Body,
+    BodyTooLarge,
+    Inflater,
+    NotText,
+    PayloadError,
+    inflate,
+    is_gzip,
+)
 from efo_assets.printable import escaped
 
 log = logging.getLogger(__name__)
 
 EXCERPT_CHARACTERS = 200
-MAX_ATTEMPTS_ON_TOO_LARGE = 2
+MAX_ATTEMPTS_OF_NO_USE = 2
+"""Where the same answer is to be expected when asked again."""
 DECODING_THREADS = 2
 
 T = TypeVar("T")
@@ -53,6 +62,8 @@ class Setback(Exception):
     """The server has too much to do: ask it less."""
     counts = True
     """Against the attempts of this request."""
+    was_idle = False
+    """The connection may have been closed while nobody used it: once, that's no failure."""
     hold_s: float | None = None
     """Nobody may ask for so long."""
     max_attempts: int | None = None
@@ -100,12 +111,19 @@ class Limits:
     attempts: int
 
 
+class Sessions(NamedTuple):
+    """Connections that are used again, and connections of one request each."""
+
+    pooled: aiohttp.ClientSession
+    alone: aiohttp.ClientSession
+
+
 class Exchange:
     """Sends the requests of one client: through one gate, with one count of failures."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        sessions: "Sessions",
         gate: Gate,
         limits: Limits,
         pause: Pause,
@@ -114,7 +132,7 @@ class Exchange:
         self.gate = gate
         self.limits = limits
         self.tally = Tally()
-        self._session = session
+        self._sessions = sessions
         self._pause = pause
         self._rng = rng
         self._outage = Outage()
@@ -126,11 +144,17 @@ class Exchange:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def get(
-        self, url: URL, accept: Callable[[Answer, Body], T], attempts: int | None = None
+        self,
+        url: URL,
+        accept: Callable[[Answer, Body], T],
+        attempts: int | None = None,
+        *,
+        alone: bool = False,
     ) -> T:
         """GET `url` until `accept(answer, inflated body)`, run in a thread, raises no PayloadError.
 
-        The inflated body is there only while `accept` runs.
+        The inflated body is there only while `accept` runs. With `attempts` given, an outage is
+        not waited for; `alone` gives each request a connection of its own.
 
         Raises:
             OlsRefused: an answer that asking again would not change.
@@ -140,65 +164,79 @@ class Exchange:
         failed = tried = 0
         while True:
             try:
-                return await self._attempt(url, accept)
+                return await self._attempt(
+                    url, accept, self._sessions.alone if alone else self._sessions.pooled
+                )
             except Setback as setback:
                 log.info("%s: %s", url.with_user(None), setback)
                 tried += 1
-                failed += setback.counts
-                self._check_hope(url, setback, failed, attempts or self.limits.attempts)
+                failed += setback.counts and not (setback.was_idle and tried == 1)
+                self._check_hope(url, setback, failed, attempts)
                 await self._wait(setback, tried)
             self.tally.retries += 1
 
-    async def _attempt(self, url: URL, accept: Callable[[Answer, Body], T]) -> T:
+    async def _attempt(
+        self, url: URL, accept: Callable[[Answer, Body], T], session: aiohttp.ClientSession
+    ) -> T:
         async with self.gate.slot() as halvings:
             try:
                 if self._outage.is_total:
                     raise OlsUnreachable(f"OLS at {place_of(url)} answers nothing but failures.")
-                answer = await self._send(url)
+                answer = await self._send(url, session)
             except Setback as setback:
-                self._outage.failed()
-                if setback.overloaded:
-                    self.gate.overloaded(halvings)
+                self._failed(setback, halvings)
                 raise
         try:
             value = await self._take(answer, accept)
-        except Setback:
-            self._outage.failed()
+        except Setback as setback:
+            self._failed(setback, halvings)
             raise
         self._outage.succeeded()
         self.gate.succeeded()
         self.tally.latencies_s.append(answer.latency_s)
         return value
 
-    def _check_hope(self, url: URL, setback: Setback, failed: int, attempts: int) -> None:
+    def _failed(self, setback: Setback, halvings: int) -> None:
+        if isinstance(setback.cause, PageNotAsAsked):
+            return  # a sound answer: the plan is wrong, and OLS is well
+        self._outage.failed()
+        if self._outage.is_suspected:
+            self.gate.narrow()
+        elif setback.overloaded:
+            self.gate.overloaded(halvings)
+
+    def _check_hope(self, url: URL, setback: Setback, failed: int, attempts: int | None) -> None:
         """Go on asking in an outage, until it is total; otherwise to the end of the attempts."""
-        unanswered = self._outage.failures_in_a_row
-        if self._outage.is_total:
+        outage = self._outage
+        if outage.is_total:
             raise OlsUnreachable(
-                f"OLS unreachable at {place_of(url)}: {unanswered} requests in a row failed, the "
-                f"last with: {setback}."
+                f"OLS unreachable at {place_of(url)}: {outage.failures_in_a_row} requests in a row "
+                f"failed, the last with: {setback}."
             ) from setback
-        if failed < min(attempts, setback.max_attempts or attempts):
+        usual = attempts or self.limits.attempts
+        if failed < min(usual, setback.max_attempts or usual):
             return
-        if not self._outage.ever_succeeded and setback.status is None and setback.cause:
+        if not outage.ever_succeeded and setback.status is None and setback.cause:
             raise OlsUnreachable(
                 f"OLS unreachable at {place_of(url)}: {setback} ({failed} attempts)."
             ) from setback
-        outage = unanswered >= 2 * self.limits.attempts and setback.overloaded
-        if not (outage and self._outage.ever_succeeded):
+        is_patient = attempts is None and not setback.max_attempts
+        if not (is_patient and outage.is_suspected and outage.ever_succeeded):
             raise GaveUp(setback)
 
     async def _wait(self, setback: Setback, tried: int) -> None:
         if setback.hold_s is not None:
             await self.gate.hold(setback.hold_s)
+        elif self._outage.is_suspected:
+            await self.gate.hold(probe_pause_s(self._outage.failures_in_a_row, self._rng))
         else:
             await self._pause(backoff_s(tried, self._rng))
 
-    async def _send(self, url: URL) -> Answer:
+    async def _send(self, url: URL, session: aiohttp.ClientSession) -> Answer:
         self.tally.requests += 1
         started_s = time.monotonic()
         try:
-            async with self._session.get(url, allow_redirects=False) as response:
+            async with session.get(url, allow_redirects=False) as response:
                 _check_status(url, response, await self._excerpt_if_not_ok(response))
                 body = await self._read(response)
         except aiohttp.ClientConnectorCertificateError as error:
@@ -314,8 +352,9 @@ def _setback_of(url: URL, error: Exception, limits: Limits) -> Setback:
     setback = Setback(_sentence_of(url, error, limits))
     setback.cause = error
     setback.overloaded = isinstance(error, TimeoutError)
+    setback.was_idle = isinstance(error, Disconnected)
     if isinstance(error, BodyTooLarge):
-        setback.max_attempts = MAX_ATTEMPTS_ON_TOO_LARGE
+        setback.max_attempts = MAX_ATTEMPTS_OF_NO_USE
     if isinstance(error, aiohttp.ClientConnectorDNSError) and _is_permanent(error.os_error):
         raise OlsUnreachable(f"OLS unreachable: {setback}; look at EFO_OLS_URL.") from error
     return setback
@@ -345,9 +384,25 @@ def _setback_of_payload(answer: Answer, error: PayloadError) -> Setback:
     shown = "" if isinstance(error, PageNotAsAsked) else f" ({answer.content_type}: {excerpt!r})"
     setback = Setback(f"status {answer.status}, but {error}{shown}")
     setback.cause, setback.status, setback.excerpt = error, answer.status, excerpt
-    if isinstance(error, BodyTooLarge | PageNotAsAsked):
-        setback.max_attempts = MAX_ATTEMPTS_ON_TOO_LARGE
+    if isinstance(error, BodyTooLarge | NotText | PageNotAsAsked):
+        setback.max_attempts = MAX_ATTEMPTS_OF_NO_USE
     return setback
+
+
+class Disconnected(aiohttp.ClientConnectionError):
+    """The connection broke before an answer came."""
+
+
+async def asked_once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from asking a second time by itself: in an outage that doubles the requests."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Disconnected(f"{type(error).__name__}: {error}") from error
 
 
 class PageNotAsAsked(PayloadError):

@@ -1,8 +1,8 @@
 """How fast we ask: requests under way, pauses, and when to stop asking. No HTTP lives here.
 
 Rows in flight are what hurts OLS. So requests begin few and grow by one a round, halve when the
-server is overloaded, stand still together when it says `Retry-After`, and stop when nothing has
-succeeded for long.
+server is overloaded, stand still together when it says `Retry-After`, go one at a time and ever
+more slowly when nothing succeeds any more, and stop when that has lasted.
 """
 
 import asyncio
@@ -21,8 +21,10 @@ BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 30.0
 MAX_RETRY_AFTER_S = 300.0
 """A server that asks for more than five minutes is taken to mean five minutes."""
+SUSPICIOUS_FAILURES_IN_A_ROW = 8
+"""From here on it is an outage rather than bad luck: one request at a time, with long pauses."""
 MAX_FAILURES_IN_A_ROW = 36
-"""With those under way when the last one fails, a total outage costs at most 48 requests."""
+"""With those under way at first, a total outage costs at most 48 requests (for 40 in flight)."""
 MAX_OUTAGE_S = 600.0
 """Ten minutes without a success end a download even if few requests fitted into them."""
 
@@ -30,6 +32,12 @@ MAX_OUTAGE_S = 600.0
 def backoff_s(attempt: int, rng: random.Random) -> float:
     """Seconds before attempt `attempt + 1`: exponential, with full jitter."""
     return rng.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0**attempt))
+
+
+def probe_pause_s(failures_in_a_row: int, rng: random.Random) -> float:
+    """Seconds in which nobody asks during an outage: 36 requests last for minutes, not seconds."""
+    doublings = min(failures_in_a_row - SUSPICIOUS_FAILURES_IN_A_ROW, 6)
+    return min(BACKOFF_CAP_S, 2.0**doublings) * rng.uniform(0.5, 1)
 
 
 def retry_after_s(header: str | None, date: str | None) -> float | None:
@@ -103,6 +111,11 @@ class Gate:
             self._halvings += 1
             self._width = max(1.0, self._width / 2)
 
+    def narrow(self) -> None:
+        """Let one through at a time until something succeeds again."""
+        self._halvings += 1
+        self._width = 1.0
+
     async def hold(self, seconds: float) -> None:
         """Let nobody through for so long."""
         self._holds += 1
@@ -150,6 +163,11 @@ class Outage:
         if not self.failures_in_a_row:
             self._since_s = self._clock()
         self.failures_in_a_row += 1
+
+    @property
+    def is_suspected(self) -> bool:
+        """Say whether the failures are too many for bad luck."""
+        return self.failures_in_a_row >= SUSPICIOUS_FAILURES_IN_A_ROW
 
     @property
     def is_total(self) -> bool:

@@ -311,7 +311,8 @@ class PageStore:
         return max(complete, key=_serial, default=None)
 
     def discard(self, folder: PageFolder) -> None:
-        """Remove a download that turned out to be of no use."""
+        """Remove a download that turned out to be of no use, once no page is being written."""
+        folder.close()
         with _explained(folder.path, "be removed"):
             _remove(folder.path)
 

@@ -5,10 +5,11 @@ isn't asked for without looking whether it is UTF-8. So both steps are done here
 gzip trailer must be there and agree, and every byte must be text.
 """
 
+import json
 import re
 import zlib
 from codecs import utf_8_decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -51,6 +52,10 @@ class BodyTooLarge(PayloadError):
 
     def __init__(self, cap_bytes: int) -> None:
         super().__init__(f"the body is larger than the cap of {cap_bytes:,} bytes")
+
+
+class NotText(PayloadError):
+    """A body that is not UTF-8."""
 
 
 def is_gzip(content_encoding: str | None) -> bool:
@@ -153,6 +158,25 @@ def parse(body: Body, type: type[T]) -> tuple[T, int]:  # noqa: A002  (msgspec's
     return _decode(repaired, type), replaced
 
 
+def refuse_repeated_keys(body: Body, names: Iterable[str]) -> None:
+    """Refuse an object in which one of these keys stands twice: a decoder takes the last of them.
+
+    Raises:
+        PayloadError: it does.
+    """
+    text = bytes(body)
+    if all(text.count(f'"{name}"'.encode()) <= 1 for name in names):
+        return
+    # Such a text may also stand in a value: look closer. The outermost object comes last.
+    try:
+        keys = json.loads(text, object_pairs_hook=lambda pairs: [key for key, _ in pairs])
+    except RecursionError:
+        raise PayloadError("the JSON is nested too deep") from None
+    repeated = next((name for name in names if keys.count(name) > 1), None)
+    if repeated is not None:
+        raise PayloadError(f"the key {repeated!r} stands in it twice")
+
+
 def _check_utf8(text: memoryview) -> None:
     begin = 0
     while begin < len(text):
@@ -163,7 +187,7 @@ def _check_utf8(text: memoryview) -> None:
             begin += len(piece) if piece.isascii() else utf_8_decode(piece, "strict", is_last)[1]
         except UnicodeDecodeError as error:
             offset = begin + error.start
-            raise PayloadError(f"the body isn't UTF-8: {error.reason}", offset) from None
+            raise NotText(f"the body isn't UTF-8: {error.reason}", offset) from None
 
 
 @lru_cache(maxsize=64)

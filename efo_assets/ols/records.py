@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from efo_assets.errors import RecordRejected
-from efo_assets.ols.payload import Body, parse
+from efo_assets.ols.payload import Body, PayloadError, parse
 
 Row: TypeAlias = tuple[Any, ...]
 Sink: TypeAlias = Callable[[Row], None]
@@ -148,7 +148,10 @@ def decode_page(body: Body, sinks: Sinks, findings: Findings, most: int | None =
         findings.note("text_replaced", "lone surrogates in a page", replaced)
     # Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text.
     reader = _ClassReader(sinks, findings, may_hold_nul=_NUL_ESCAPE.search(body) is not None)
-    return sum(reader.read(found) for found in page.elements[:most])
+    try:
+        return sum(reader.read(found) for found in page.elements[:most])
+    except RecursionError:
+        raise PayloadError("a value is nested too deep") from None
 
 
 class _ClassReader:

@@ -92,6 +92,12 @@ CHECKS: tuple[Check, ...] = (
         "No two current terms have the same label.",
         blocking=False,
     ),
+    Check(
+        "iris_are_not_alike",
+        "terms",
+        "No two IRIs differ by case, outer spaces or Unicode form alone.",
+        blocking=False,
+    ),
 )
 BLOCKING = tuple(check.name for check in CHECKS if check.blocking)
 

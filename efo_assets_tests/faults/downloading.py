@@ -1,0 +1,78 @@
+"""A download from the fake OLS as tests ask for it, and what must be true after every one."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from efo_assets.errors import EfoError
+from efo_assets.ols.client import Download, OlsClient
+from efo_assets.ols.pages import PageStore
+from efo_assets_tests.faults.fake_ols import FakeOls
+
+PAGE_SIZE = 10
+OF_A_DOWNLOAD = ("page_size", "limit", "on_progress")
+MOST_FOLDERS = 3
+"""The download in hand, the complete one before it, and one that can be resumed."""
+
+
+class Pauses:
+    """Stands in for sleeping: remembers, and gives the turn to others."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.sleep(0)
+
+
+def download(ols: FakeOls | str, folder: Path, ontology: str = "efo", **options: Any) -> Download:
+    """Download with small pages; options go to the client or to the download."""
+    asked = {name: options.pop(name) for name in OF_A_DOWNLOAD if name in options}
+    options.setdefault("pause", Pauses())
+
+    async def run() -> Download:
+        async with OlsClient(ols if isinstance(ols, str) else ols.url, **options) as client:
+            store = PageStore(folder)
+            return await client.download(ontology, store, **{"page_size": PAGE_SIZE, **asked})
+
+    return asyncio.run(run())
+
+
+def iris(done: Download) -> list[str]:
+    """The IRI of every row, in order, from the store."""
+    return [
+        element["iri"]
+        for page in done.page_set.bodies()
+        for element in msgspec.json.decode(bytes(page.body).removeprefix(b"\xef\xbb\xbf"))[
+            "elements"
+        ][: page.rows]
+    ]
+
+
+def assert_whole(done: Download, ols: FakeOls, number: int = 1) -> None:
+    """Every class of one release once (I5), and no good page asked for twice (I4)."""
+    found = iris(done)
+    assert len(found) == len(set(found))
+    assert set(found) == ols.iris(number)
+    assert done.page_set.complete
+    assert ols.pages_answered_twice == []
+
+
+def refused(
+    ols: FakeOls | str, folder: Path, kind: type[EfoError], match: str, **options: Any
+) -> str:
+    """A download that must fail with one sentence of ours; nothing counts as a release then."""
+    with pytest.raises(kind, match=match) as caught:
+        download(ols, folder, **options)
+    said = str(caught.value)
+    assert "run again" in said or "set EFO_OLS_URL" in said or "EFO_ONTOLOGY" in said, said
+    assert "\n" not in said
+    assert PageStore(folder).latest("efo") is None
+    kept = [path for path in folder.glob("efo/*") if path.is_dir()]
+    assert len(kept) <= MOST_FOLDERS
+    assert not list(folder.rglob("*.part"))
+    return said
