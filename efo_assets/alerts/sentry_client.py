@@ -74,7 +74,7 @@ def _transport(outcomes: list[str]) -> type[Transport]:
             auth = self.parsed_dsn.to_auth(AGENT)
             request = urllib.request.Request(  # noqa: S310  # settings accept http(s) alone
                 auth.get_api_url(EndpointType.ENVELOPE),
-                data=gzip.compress(_without_key(envelope).serialize()),
+                data=gzip.compress(_without_trace(envelope).serialize()),
                 headers={
                     "Content-Type": "application/x-sentry-envelope",
                     "Content-Encoding": "gzip",
@@ -87,8 +87,8 @@ def _transport(outcomes: list[str]) -> type[Transport]:
     return DirectTransport
 
 
-def _without_key(envelope: Envelope) -> Envelope:
-    """The envelope with the two headers that an event needs; `trace` would repeat the DSN's key."""
+def _without_trace(envelope: Envelope) -> Envelope:
+    """The envelope with the headers of an event alone; `trace` would repeat the DSN's key."""
     needed = {name: envelope.headers[name] for name in ("event_id", "sent_at")}
     return Envelope(headers=needed, items=envelope.items)
 

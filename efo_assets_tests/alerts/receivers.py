@@ -51,6 +51,7 @@ class WebReceiver:
             assert each.path == "/api/42/envelope/"
             assert each.headers["content-encoding"] == "gzip"
             lines = gzip.decompress(each.body).split(b"\n")
+            assert set(json.loads(lines[0])) == {"event_id", "sent_at"}
             for header, item in zip(lines[1::2], lines[2::2], strict=False):
                 if json.loads(header)["type"] == "event":
                     found.append(json.loads(item))
