@@ -27,6 +27,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from efo_assets.crashpoints import crash_point
 from efo_assets.errors import PageStoreError
 from efo_assets.ols.payload import Body, Inflater, PayloadError
 from efo_assets.ols.plan import Listing, ListingName, PageKey, PageSpec, Plan
@@ -227,6 +228,7 @@ class PageFolder:
             if self._closed:
                 raise PageStoreError(f"{self.path} takes no page any more: its download has ended.")
             _write_whole(self.path / entry.file_name, body)
+            crash_point("C4")
             self._append(entry)
             self.entries[entry.key] = entry
 

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from efo_assets.crashpoints import crash_point
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
@@ -123,6 +124,7 @@ def audit(
 
     A load that was published with exactly this content keeps the verdicts that it has.
     """
+    crash_point("C8")
     with connection.transaction():
         # One snapshot: the hash and all checks see the same rows.
         connection.execute("set transaction isolation level repeatable read")
@@ -133,6 +135,7 @@ def audit(
             _log.info("load %s was audited with this very content, and published", load.load_id)
             return standing
         verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
+        crash_point("C9")
         for verdict in verdicts:
             connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, seen))
     for verdict in verdicts:
