@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PORT := 3000
+RUNS := 1000
+SEED := 1
 UI_HOME := .efo/dagster_home
 export DAGSTER_MODULE_NAME := efo_assets.definitions
 # Dagster starts twice as slowly where its bytecode can't be kept.
@@ -13,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev ui run bench lint clean
+.PHONY: help demo test faults chaos dev ui run bench lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -23,6 +25,12 @@ demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask
 
 test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
 	@$(BIN)/python -m pytest
+
+faults: $(STAMP) ## List every fault of faults.md with the tests that cover it
+	@$(BIN)/python -m pytest -n 0 --collect-only -q --fault-table | sed -n '/^[A-Z][0-9][0-9]  /p; / covered$$/p'
+
+chaos: $(STAMP) ## Load under random faults, RUNS=1000 times from SEED=1 on, and compare every row
+	@$(BIN)/python -m efo_assets_tests.chaos --runs $(RUNS) --seed $(SEED)
 
 run: $(STAMP) ## Load EFO from OLS into the configured database (the embedded one by default)
 	@$(BIN)/dagster asset materialize --select '*'
