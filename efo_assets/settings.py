@@ -65,6 +65,8 @@ class Settings:
     data_dir: Path = Path(".efo")
     allow_shrink: bool = False
     """Publish although the load is much smaller than what is published."""
+    allow_older: bool = False
+    """Publish a release although one that came after it is published."""
 
     @classmethod
     def from_environment(
@@ -97,6 +99,7 @@ class Settings:
             schema=_schema(read.get("EFO_SCHEMA", defaults.schema)),
             data_dir=Path(read.get("EFO_DATA_DIR", str(defaults.data_dir))).expanduser().absolute(),
             allow_shrink=_switch("EFO_ALLOW_SHRINK", read),
+            allow_older=_switch("EFO_ALLOW_OLDER", read),
         )
 
 

@@ -19,6 +19,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         schema="public",
         data_dir=Path.cwd() / ".efo",
         allow_shrink=False,
+        allow_older=False,
     )
 
 
@@ -61,6 +62,7 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_SCHEMA", 'x"; drop schema public'),
         ("EFO_SCHEMA", "s" * 64),
         ("EFO_ALLOW_SHRINK", "maybe"),
+        ("EFO_ALLOW_OLDER", "maybe"),
     ],
 )
 @pytest.mark.fault("S04")

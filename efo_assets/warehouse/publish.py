@@ -81,23 +81,32 @@ class PublishedRelease:
     is_partial: bool
     content_hash: str
 
+    @property
+    def name(self) -> str:
+        """For people: `efo 3.92.0`."""
+        return f"{self.ontology} {self.version or '(no version)'}"
+
 
 def publish(
     connect: Callable[[], Connection],
     load: Load,
     *,
     allow_shrink: bool = False,
+    allow_older: bool = False,
     run_id: str | None = None,
 ) -> Publication:
     """Publish a load; a load that is published already changes nothing.
 
     Raises:
         AuditNotPassed: a blocking check failed or never saw this content.
-        PublicationRefused: a part of an ontology would replace the whole, or another ontology.
+        PublicationRefused: a part of an ontology would replace the whole, another ontology, or a
+            release that was published before the one that stands, unless `allow_older`.
     """
     with connect() as connection:
         try:
-            done = _in_one_transaction(connection, load, allow_shrink=allow_shrink, run_id=run_id)
+            done = _in_one_transaction(
+                connection, load, allow_shrink=allow_shrink, allow_older=allow_older, run_id=run_id
+            )
         except psycopg.OperationalError:
             # An error at COMMIT says nothing about its outcome: the ledger does.
             found = _ask_ledger(connect, load)
@@ -111,14 +120,19 @@ def publish(
 
 
 def _in_one_transaction(
-    connection: Connection, load: Load, *, allow_shrink: bool, run_id: str | None
+    connection: Connection,
+    load: Load,
+    *,
+    allow_shrink: bool,
+    allow_older: bool,
+    run_id: str | None,
 ) -> Publication:
     with connection.transaction():
         connection.execute(statement("bulk_session"))
         connection.execute(statement("publisher_lock"), [load.target_schema])
         seen = _proven_content(connection, load)
         current = current_release(connection, load.target_schema)
-        _refuse_unfit(load, current)
+        _refuse_unfit(connection, load, current, allow_older=allow_older)
         fresh = _create_missing(connection, load.target_schema)
         again = current if current is not None and _is_same(load, seen, current) else None
         release_id = (
@@ -150,7 +164,9 @@ def _proven_content(connection: Connection, load: Load) -> Content:
     return seen
 
 
-def _refuse_unfit(load: Load, current: PublishedRelease | None) -> None:
+def _refuse_unfit(
+    connection: Connection, load: Load, current: PublishedRelease | None, *, allow_older: bool
+) -> None:
     if current is None:
         return
     if current.ontology != load.source.ontology:
@@ -164,6 +180,21 @@ def _refuse_unfit(load: Load, current: PublishedRelease | None) -> None:
             f"replace the whole release in schema {load.target_schema}, which stays: unset "
             "EFO_LIMIT, or set EFO_SCHEMA to another schema for the quick look."
         )
+    if not allow_older and _is_older(connection, load, current):
+        raise PublicationRefused(
+            f"{load.source.name} was published into schema {load.target_schema} before "
+            f"{current.name}, which stays: a server of OLS or a run from before may be behind; "
+            "run again later, or set EFO_ALLOW_OLDER=1 to go back."
+        )
+
+
+def _is_older(connection: Connection, load: Load, current: PublishedRelease) -> bool:
+    """Whether the ledger has the load's release below another one, which is the newest."""
+    identity = (load.source.version, load.source.version_iri)
+    if identity in {(current.version, current.version_iri), (None, None)}:
+        return False
+    values = {"schema": load.target_schema, "version": identity[0], "version_iri": identity[1]}
+    return connection.execute(statement("release_known"), values).fetchone() is not None
 
 
 def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:

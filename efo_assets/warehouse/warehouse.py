@@ -23,24 +23,31 @@ class Warehouse:
     """PostgreSQL, for one target schema."""
 
     def __init__(
-        self, target: DatabaseTarget, schema: str = "public", *, allow_shrink: bool = False
+        self,
+        target: DatabaseTarget,
+        schema: str = "public",
+        *,
+        allow_shrink: bool = False,
+        allow_older: bool = False,
     ) -> None:
         self.target = target
         self.schema = schema
         self.allow_shrink = allow_shrink
+        self.allow_older = allow_older
         self._writer = session.WriterLock(self.connect, schema)
 
     @classmethod
     @contextmanager
     def opened(cls, settings: Settings) -> Iterator[Self]:
         """The configured PostgreSQL, or the embedded one, which runs as long as it is in use."""
+        allowed = {"allow_shrink": settings.allow_shrink, "allow_older": settings.allow_older}
         if settings.database is not None:
-            with cls(settings.database, settings.schema, allow_shrink=settings.allow_shrink) as it:
+            with cls(settings.database, settings.schema, **allowed) as it:
                 yield it
             return
         with (
             embedded_server(settings.data_dir) as target,
-            cls(target, settings.schema, allow_shrink=settings.allow_shrink) as it,
+            cls(target, settings.schema, **allowed) as it,
         ):
             yield it
 
@@ -124,7 +131,11 @@ class Warehouse:
         """Publish a load; see `publish.publish` for what it raises."""
         with session.translated(self.target, "publishing"):
             return publishing.publish(
-                self.connect, published, allow_shrink=self.allow_shrink, run_id=run_id
+                self.connect,
+                published,
+                allow_shrink=self.allow_shrink,
+                allow_older=self.allow_older,
+                run_id=run_id,
             )
 
     def current_release(self) -> publishing.PublishedRelease | None:
