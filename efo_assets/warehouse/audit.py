@@ -163,6 +163,18 @@ def _standing(connection: Connection, load: Load, seen: Content) -> list[Verdict
     ]
 
 
+def is_spoilt(connection: Connection, load: Load) -> bool:
+    """Whether a load failed an audit, or its rows aren't those that were audited."""
+    judged = connection.execute(
+        "select content_hash, bool_and(passed or not blocking) from efo_meta.verdicts"
+        " where load_id = %s group by content_hash",
+        [load.load_id],
+    ).fetchall()
+    if not judged:
+        return False
+    return judged != [(content(connection, load).digest, True)]
+
+
 def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:
     offenders, samples = _offenders(connection, load, check)
     overridden = bool(offenders) and allow and check.overridable

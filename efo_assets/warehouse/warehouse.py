@@ -86,9 +86,12 @@ class Warehouse:
             )
 
     def reusable(self, source: loading.Source) -> loading.Load | None:
-        """The staged load of exactly this source, if its tables are still there."""
+        """The staged load of exactly this source, if its tables are still there and as audited."""
         with self._session("looking for a staged load") as connection:
-            return loading.reusable(connection, self.schema, source)
+            found = loading.reusable(connection, self.schema, source)
+            if found is None or auditing.is_spoilt(connection, found):
+                return None
+            return found
 
     def copy_into(self, into: loading.Load, table: Table, file: CopyFile) -> int:
         """Fill one staged table from its COPY file; return its number of rows.
