@@ -6,6 +6,7 @@ compares the published rows with the staged ones by count and hash before it com
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -100,7 +101,7 @@ def publish(
     Raises:
         AuditNotPassed: a blocking check failed or never saw this content.
         PublicationRefused: a part of an ontology would replace the whole, another ontology, or a
-            release that was published before the one that stands, unless `allow_older`.
+            release older than the one that stands, unless `allow_older`.
     """
     with connect() as connection:
         try:
@@ -182,19 +183,31 @@ def _refuse_unfit(
         )
     if not allow_older and _is_older(connection, load, current):
         raise PublicationRefused(
-            f"{load.source.name} was published into schema {load.target_schema} before "
-            f"{current.name}, which stays: a server of OLS or a run from before may be behind; "
-            "run again later, or set EFO_ALLOW_OLDER=1 to go back."
+            f"{load.source.name} is older than {current.name}, which is published in schema "
+            f"{load.target_schema} and stays: a server of OLS may be behind, or the run is from "
+            "before; run again later, or set EFO_ALLOW_OLDER=1 to go back."
         )
 
 
 def _is_older(connection: Connection, load: Load, current: PublishedRelease) -> bool:
-    """Whether the ledger has the load's release below another one, which is the newest."""
+    """Whether the load's release came before the newest of the ledger.
+
+    Their versions tell where they are numbers of one form, such as 3.92.0 or 2026-01-15; else a
+    release is older that the ledger has below the newest.
+    """
+    ours, theirs = (_form_and_numbers(each) for each in (load.source.version, current.version))
+    if ours[0] == theirs[0] and ours[1]:
+        return ours[1] < theirs[1]
     identity = (load.source.version, load.source.version_iri)
     if identity in {(current.version, current.version_iri), (None, None)}:
         return False
     values = {"schema": load.target_schema, "version": identity[0], "version_iri": identity[1]}
     return connection.execute(statement("release_known"), values).fetchone() is not None
+
+
+def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
+    text = version or ""
+    return re.sub("[0-9]+", "0", text), [int(digits) for digits in re.findall("[0-9]+", text)]
 
 
 def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:
