@@ -97,7 +97,7 @@ class Settings:
             limit=_whole("EFO_LIMIT", read, 0, None) or None,
             database=_database(read.get("EFO_DATABASE_URL")),
             schema=_schema(read.get("EFO_SCHEMA", defaults.schema)),
-            data_dir=Path(read.get("EFO_DATA_DIR", str(defaults.data_dir))).expanduser().absolute(),
+            data_dir=_data_dir(read.get("EFO_DATA_DIR", str(defaults.data_dir))),
             allow_shrink=_switch("EFO_ALLOW_SHRINK", read),
             allow_older=_switch("EFO_ALLOW_OLDER", read),
         )
@@ -149,6 +149,15 @@ def _database(text: str | None) -> DatabaseTarget | None:
     if not parsed:
         raise SettingsError(f"{takes}; it names nothing to connect to.")
     return DatabaseTarget({key: str(value) for key, value in parsed.items() if value is not None})
+
+
+def _data_dir(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise SettingsError(
+            f"EFO_DATA_DIR takes a folder, and one below ~ needs a home; it holds {text[:80]!r}."
+        ) from None
 
 
 def _schema(text: str) -> str:
