@@ -271,7 +271,7 @@ class PageStore:
         """
         folder = self._ontology_folder(ontology)
         with _explained(folder, "be written"):
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_durably(folder)
             descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             _lock_or_name_the_holder(descriptor, ontology, folder)
@@ -441,6 +441,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
+
+
+def _make_durably(folder: Path) -> None:
+    """Make a folder and those above it; a page is as durable as the names that lead to it."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
 
 
 def _sync_folder(path: Path) -> None:
