@@ -17,6 +17,7 @@ from psycopg import sql
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, program, remove
+from efo_assets_tests.faults.one_load import Nursery
 from efo_assets_tests.faults.table import Covering, coverings, table
 
 OWNER = "efo_owner"
@@ -167,6 +168,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Forks loads without Dagster, to be killed."""
+    with Nursery() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from efo_assets.settings import DatabaseTarget
-from efo_assets_tests.faults.one_load import Nursery
 from efo_assets_tests.faults.worlds import (
     RefusingSample,
     World,
@@ -15,12 +14,6 @@ from efo_assets_tests.faults.worlds import (
     loaded_world,
     refusing_sample,
 )
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,17 @@
 and never with what the loader made of it.
 """
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from efo_assets.ols.pages import open_page_set
+from efo_assets.errors import PageStoreError
+from efo_assets.ols.pages import PageEntry, PageSet, open_page_set
 from efo_assets.sample.expected import ExpectedRows, expected_rows
 from efo_assets.sample.ontology import FIRST_VERSION, release
 from efo_assets.settings import DatabaseTarget
@@ -40,6 +44,14 @@ class Oracle:
         """Rows of a query."""
         with psycopg.connect(**self.database.parameters) as connection:  # type: ignore[arg-type]
             return connection.execute(query).fetchall()  # type: ignore[arg-type]
+
+    def clients(self) -> int:
+        """Connections of the engine that PostgreSQL still has."""
+        found = self.ask(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and application_name = 'efo_assets'"
+        )
+        return int(found[0][0])
 
     def standing(self) -> int | None:
         """The number of the release that the ledger calls the newest; None before the first."""
@@ -89,9 +101,21 @@ class Oracle:
 
 
 def kept_pages(data_dir: Path, number: int) -> set[tuple[str, int]]:
-    """List and number of every page of a release that the store would use again."""
-    sets = [
-        open_page_set(manifest.parent) for manifest in (data_dir / "pages").rglob("manifest.jsonl")
-    ]
+    """List and number of every page of a release that is kept as its manifest says."""
     version = f"3.{FIRST_VERSION + number}.0"
-    return {tuple(key) for each in sets if each.release.version == version for key in each.entries}
+    return {
+        tuple(key)
+        for pages in _page_sets(data_dir)
+        for key, entry in pages.entries.items()
+        if pages.release.version == version and _is_as_stored(pages.folder / entry.file_name, entry)
+    }
+
+
+def _page_sets(data_dir: Path) -> Iterator[PageSet]:
+    for manifest in (data_dir / "pages").rglob("manifest.jsonl"):
+        with suppress(PageStoreError):  # of another format, or damaged
+            yield open_page_set(manifest.parent)
+
+
+def _is_as_stored(file: Path, entry: PageEntry) -> bool:
+    return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == entry.sha256

@@ -6,6 +6,7 @@ which spares each of them the better part of a second.
 """
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -36,6 +37,7 @@ Done = subprocess.CompletedProcess[str]
 def main() -> int:
     """Load once; return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    logging.disable(logging.WARNING)
     headroom_bytes = int(os.environ.get(HEADROOM_VARIABLE, "0"))
     if headroom_bytes:
         _limit_memory(headroom_bytes)
@@ -149,7 +151,7 @@ def _load_in_child(environment: dict[str, str], said: int) -> NoReturn:
     code = FAILED
     try:
         code = main()
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # a child that was forked ends here, whatever happens
         traceback.print_exc()
     finally:
         sys.stderr.flush()

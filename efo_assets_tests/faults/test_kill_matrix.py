@@ -120,5 +120,5 @@ def test_whatever_ends_a_load_the_next_one_ends_right(
 def _until_gone(world: World) -> None:
     """PostgreSQL notices within moments that its client has ended."""
     deadline_s = time.monotonic() + PATIENCE_S
-    while world.clients:
+    while world.oracle.clients():
         assert time.monotonic() < deadline_s, "a connection outlived its process"

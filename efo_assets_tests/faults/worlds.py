@@ -4,6 +4,7 @@ Each case gets copies of a world in which release 1 is published, made once per 
 """
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def refusing_sample() -> Iterator[RefusingSample]:
 @contextmanager
 def database_made(server: DatabaseTarget, template: str = "template1") -> Iterator[DatabaseTarget]:
     """A database of its own, empty or a copy of another, for an owner who is no superuser."""
-    name = f"w{next(_numbers)}"
+    name = f"w{os.getpid()}_{next(_numbers)}"
     options = [sql.Identifier(each) for each in (name, OWNER, template)]
     with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
         admin.execute(sql.SQL("create database {} owner {} template {}").format(*options))
@@ -89,15 +90,6 @@ class World:
     def kept(self) -> set[Page]:
         """Pages that the store would use again, of the release that is served now."""
         return kept_pages(self.settings.data_dir, self.ols.sample.state.release)
-
-    @property
-    def clients(self) -> int:
-        """Connections of ours that the server still has."""
-        found = self.oracle.ask(
-            "select count(*) from pg_stat_activity"
-            " where datname = current_database() and application_name = 'efo_assets'"
-        )
-        return int(found[0][0])
 
 
 @contextmanager
