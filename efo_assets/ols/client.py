@@ -13,7 +13,13 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from efo_assets.errors import OlsRefused, OlsUnreachable, PageRejected, UnknownOntology
+from efo_assets.errors import (
+    OlsRefused,
+    OlsUnreachable,
+    PageRejected,
+    ReleaseChanged,
+    UnknownOntology,
+)
 from efo_assets.ols.download import Download, Downloader, OnProgress, Progress
 from efo_assets.ols.exchange import Answer, Exchange, GaveUp, Limits, NotFound
 from efo_assets.ols.pace import Gate, Pause
@@ -111,16 +117,20 @@ class OlsClient:
         return self._base / "api" / "v2" / "ontologies" / ontology
 
     async def release(self, ontology: str) -> Release:
-        """What OLS serves now: one document and three totals asked for apart; 4 requests.
+        """What OLS serves now: one document, asked for twice, and three totals; 5 requests.
+
+        Back ends that answer in turn and serve different releases show themselves in the document:
+        pages don't tell which release they are of, and the lists of two may be of one length.
 
         Raises:
+            ReleaseChanged: OLS answered with two releases in a row.
             UnknownOntology: OLS does not hold the ontology, or holds it empty.
             OlsRefused: OLS answered no, or never with what was asked.
             OlsUnreachable: OLS does not answer.
         """
         url = self._ontology_url(ontology)
         try:
-            document = await self.exchange.get(url, _document)
+            document, again = [await self.exchange.get(url, _document) for _ in range(2)]
             current, obsolete, everything = [
                 await self._total(ontology, name) for name in ("current", "obsolete", "all")
             ]
@@ -136,7 +146,18 @@ class OlsClient:
             ) from error
         if not everything and not current:
             raise UnknownOntology(self._unknown(ontology))
-        return Release.from_document(ontology, document, Totals(current, obsolete, everything))
+        totals = Totals(current, obsolete, everything)
+        first, second = (
+            Release.from_document(ontology, each, totals) for each in (document, again)
+        )
+        if first != second:
+            raise ReleaseChanged(
+                f"OLS at {self._base} serves more than one release of {ontology} ({first.name}, "
+                f"loaded {first.loaded}, and {second.name}, loaded {second.loaded}): nothing was "
+                "published and downloaded pages are kept; run again later, a data release or two "
+                "back ends take some hours."
+            )
+        return second
 
     def _unknown(self, ontology: str) -> str:
         return (
