@@ -89,6 +89,16 @@ def test_staged_rows_changed_after_their_publication_are_not_published(loaded: W
     assert loaded.oracle.assert_well() == 1
 
 
+@pytest.mark.fault("O12")
+def test_the_proof_of_a_publication_outlives_a_change_of_its_staged_rows(loaded: World) -> None:
+    spoiling = told_of_passings(lambda name: spoil(loaded, DELETE) if name == "C8" else None)
+    with spoiling, pytest.raises(AuditNotPassed, match="after their publication"):
+        load_once(loaded.settings)
+    assert loaded.oracle.assert_well() == 1, "the ledger's row has its verdicts"
+    assert load_once(loaded.settings).written == 0
+    assert loaded.oracle.assert_well() == 1
+
+
 def spoil(world: World, change: str) -> None:
     """Change the staged rows of the newest load."""
     ((schema,),) = world.oracle.ask(
