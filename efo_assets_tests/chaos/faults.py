@@ -19,6 +19,7 @@ from aiohttp import web
 from efo_assets.errors import LoadInProgress
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.chaos.scene import STAGING_AND_LATER, Scene
+from efo_assets_tests.faults.invariants import DEAD
 
 Fault: TypeAlias = Callable[[Scene], str]
 Answer: TypeAlias = web.StreamResponse | None
@@ -275,7 +276,7 @@ def stale_loads(scene: Scene) -> str:
         return ""
     count = scene.chance.randint(1, 3)
     for number in range(count):
-        name = f"20200101t000000_dead{number}_{scene.chance.randrange(1 << 16)}"
+        name = f"20200101t000000{DEAD}{number}_{scene.chance.randrange(1 << 16)}"
         scene.oracle.ask(
             "insert into efo_meta.loads (load_id, target_schema, ontology, fingerprint, source_url,"
             " format_version, is_partial, expected_terms, state)"

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from efo_assets.crashpoints import told_of_passings
 from efo_assets.errors import EfoError
+from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets_tests.chaos.faults import FAULTS, IN_THIS_PROCESS, Fault
@@ -172,11 +173,13 @@ class _Stage:
 
     def _attempt_without(self) -> None:
         """Load with nothing in the way: it ends well, and asks for no page that is kept."""
-        kept = kept_pages(self.settings.data_dir, self.sample.state.release)
+        served = release(self.oracle.classes, self.oracle.seed, self.sample.state.release)
+        kept = kept_pages(self.settings.data_dir, served)
         self.sample.requests.clear()
         done = load_once(self.settings)
         self._say(f"release {self.sample.state.release}, without: {done.written} rows written")
         assert self._assert_well() == self.sample.state.release
+        self.oracle.assert_dead_are_gone()
         size = str(self.settings.page_size)
         asked = {page_of(a.query) for a in self.sample.requests if a.query.get("size") == size}
         assert not asked & kept, f"kept and asked for again: {sorted(asked & kept)}"

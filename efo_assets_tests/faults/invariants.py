@@ -15,14 +15,18 @@ import psycopg
 
 from efo_assets.errors import PageStoreError
 from efo_assets.ols.pages import PageEntry, PageSet, open_page_set
+from efo_assets.ols.release import Totals
 from efo_assets.sample.expected import ExpectedRows, expected_rows
-from efo_assets.sample.ontology import FIRST_VERSION, release
+from efo_assets.sample.ontology import FIRST_VERSION, GeneratedRelease, release
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import BLOCKING
+from efo_assets_tests.faults.engine import PAGE_SIZE
 from efo_assets_tests.graph import published_rows
 
 MOST_LOAD_SCHEMAS = 4
 """The one that is published, a live one, and two kept for diagnosis."""
+DEAD = "_dead"
+"""In the name of a load that a fault made up."""
 TABLES = ("terms", "synonyms", "parent_edges", "xrefs")
 
 
@@ -96,18 +100,29 @@ class Oracle:
         assert not twice, f"published twice: {twice}"
 
     def _assert_bounded(self) -> None:
-        schemas = self.ask("select nspname from pg_namespace where nspname like 'efo_load_%'")
+        schemas = self.ask(
+            "select nspname from pg_namespace where nspname like 'efo_load_%'"
+            f" and nspname not like '%{DEAD}%'"
+        )
         assert len(schemas) <= MOST_LOAD_SCHEMAS, schemas
 
+    def assert_dead_are_gone(self) -> None:
+        """Assert that nothing is left of the loads of dead processes that a fault made up."""
+        left = self.ask(f"select nspname from pg_namespace where nspname like '%{DEAD}%'")
+        assert not left, left
 
-def kept_pages(data_dir: Path, number: int) -> set[tuple[str, int]]:
+
+def kept_pages(data_dir: Path, served: GeneratedRelease) -> set[tuple[str, int]]:
     """List and number of every page of a release that is kept as its manifest says."""
-    version = f"3.{FIRST_VERSION + number}.0"
+    obsolete = sum(bool(each.is_obsolete) for each in served.classes)
+    totals = Totals(len(served.classes) - obsolete, obsolete, len(served.classes))
     return {
         tuple(key)
         for pages in _page_sets(data_dir)
         for key, entry in pages.entries.items()
-        if pages.release.version == version and _is_as_stored(pages.folder / entry.file_name, entry)
+        if (pages.release.version, pages.release.totals) == (served.version, totals)
+        and pages.page_size == PAGE_SIZE
+        and _is_as_stored(pages.folder / entry.file_name, entry)
     }
 
 

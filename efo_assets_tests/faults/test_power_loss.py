@@ -56,6 +56,8 @@ class Disk:
 
     def changed(self) -> None:
         """Remember this moment."""
+        for folder in (path for path in self.root.rglob("*") if path.is_dir()):
+            self._names.setdefault(folder.stat().st_ino, {})
         now = {
             path: self._bytes.get(path.stat().st_ino, b"")
             for path in self.root.rglob("*")

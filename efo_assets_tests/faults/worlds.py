@@ -15,6 +15,7 @@ import psycopg
 from aiohttp import web
 from psycopg import sql
 
+from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets_tests.faults.engine import PAGE_SIZE, load_once, settings_for
@@ -89,7 +90,8 @@ class World:
     @property
     def kept(self) -> set[Page]:
         """Pages that the store would use again, of the release that is served now."""
-        return kept_pages(self.settings.data_dir, self.ols.sample.state.release)
+        served = release(CLASSES, SEED, self.ols.sample.state.release)
+        return kept_pages(self.settings.data_dir, served)
 
 
 @contextmanager
