@@ -308,6 +308,7 @@ class PageStore:
 
     def discard(self, folder: PageFolder) -> None:
         """Remove a download that turned out to be of no use."""
+        folder.close()
         with _explained(folder.path, "be removed"):
             _remove(folder.path)
 
