@@ -8,6 +8,8 @@ DBT_VENV := .venv-dbt
 DBT_BIN := $(DBT_VENV)/bin
 DBT_STAMP := $(DBT_VENV)/.installed
 PORT := 3000
+RUNS := 1000
+SEED := 1
 UI_HOME := .efo/dagster_home
 export DAGSTER_MODULE_NAME := efo_assets.definitions
 # Dagster starts twice as slowly where its bytecode can't be kept.
@@ -17,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev ui run bench lint dbt dbt-test clean
+.PHONY: help demo test faults chaos dev ui run bench lint dbt dbt-test clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -27,6 +29,12 @@ demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask
 
 test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
 	@$(BIN)/python -m pytest
+
+faults: $(STAMP) ## List every fault of faults.md with the tests that cover it
+	@$(BIN)/python -m pytest -n 0 --collect-only -q --fault-table | sed -n '/^[A-Z][0-9][0-9]  /p; / covered$$/p'
+
+chaos: $(STAMP) ## Load under random faults, RUNS=1000 times from SEED=1 on, and compare every row
+	@$(BIN)/python -m efo_assets_tests.chaos --runs $(RUNS) --seed $(SEED)
 
 run: $(STAMP) ## Load EFO from OLS into the configured database (the embedded one by default)
 	@$(BIN)/dagster asset materialize --select '*'

@@ -5,13 +5,9 @@ expected they say nothing, so they are left out until the run ends (`frames_show
 failure that isn't expected keeps its traceback. Neither shows a secret (`disclosure`).
 """
 
-import asyncio
-import signal
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
@@ -19,13 +15,9 @@ from dagster import DagsterExecutionInterruptedError
 from efo_assets.disclosure import no_secret_shown, sentence
 from efo_assets.errors import EfoError
 
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-
 # Python takes any value below one for "no frames".
 _NO_FRAMES_IN_THIS_RUN = 0
 _NO_FRAMES_TO_THE_END = -1
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -54,46 +46,6 @@ def in_one_sentence(
         raise DagsterExecutionInterruptedError(
             f"Interrupted. {kept}; run the same command again to go on from there."
         ) from None
-
-
-def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine; at SIGINT or SIGTERM, cancel it and wait until it has tidied up.
-
-    Dagster's own handler raises wherever the loop happens to be, which leaves tasks behind.
-
-    Raises:
-        DagsterExecutionInterruptedError: a signal came.
-    """
-    signals: list[int] = []
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(work)
-
-        def interrupt(number: int) -> None:
-            signals.append(number)
-            task.cancel()
-
-        with _handled_by(loop, interrupt), suppress(asyncio.CancelledError):
-            return loop.run_until_complete(task)
-    raise DagsterExecutionInterruptedError(f"interrupted by signal {signals}")
-
-
-@contextmanager
-def _handled_by(
-    loop: asyncio.AbstractEventLoop, interrupt: Callable[[int], None]
-) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _INTERRUPTS}
-    for number in _INTERRUPTS:
-        loop.add_signal_handler(number, interrupt, number)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
 
 
 def frames_shown_again() -> None:

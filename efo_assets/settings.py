@@ -86,6 +86,8 @@ class Settings:
     """A release is loaded unasked once OLS was seen serving it for so many seconds."""
     dbt_schema: str = "efo_dbt"
     """Where dbt's models are, for those who have the extra `dbt`."""
+    allow_older: bool = False
+    """Publish a release although one that came after it is published."""
 
     @classmethod
     def from_environment(
@@ -121,6 +123,7 @@ class Settings:
             dbt_schema=_schema(
                 read.get("EFO_DBT_SCHEMA", defaults.dbt_schema), name="EFO_DBT_SCHEMA"
             ),
+            allow_older=_switch("EFO_ALLOW_OLDER", read),
             automation=_switch("EFO_AUTOMATION", read),
             release_confirm_s=_release_confirm_s(read),
         )

@@ -3,7 +3,6 @@
 import ipaddress
 import itertools
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -18,8 +17,9 @@ from psycopg import sql
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, program, remove
+from efo_assets_tests.faults.one_load import Nursery
+from efo_assets_tests.faults.table import Covering, coverings, table
 
-FAULTS = Path(__file__).parents[2] / "shared" / "faults.md"
 OWNER = "efo_owner"
 _numbers = itertools.count()
 
@@ -34,30 +34,37 @@ def pytest_report_header() -> str:
     return f"embedded PostgreSQL 18 and 16, libpq {libpq}, dagster {dagster.__version__}"
 
 
+# The controller of several processes collects nothing itself: they tell it what they found.
+_COVERINGS = pytest.StashKey[set[Covering]]()
+
+
+@pytest.hookimpl(tryfirst=True)  # before campaigns are left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--fault-table"):
-        covered: dict[str, list[str]] = {}
-        for item in items:
-            for mark in item.iter_markers("fault"):
-                covered.setdefault(mark.args[0], []).append(item.nodeid.partition("[")[0])
-        config.stash[_COVERED] = covered
+    config.stash[_COVERINGS] = set(coverings(items))
 
 
-_COVERED = pytest.StashKey[dict[str, list[str]]]()
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        found = [list(each) for each in session.config.stash.get(_COVERINGS, set())]
+        session.config.workeroutput["coverings"] = found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    found = node.config.stash.setdefault(_COVERINGS, set())
+    found |= {Covering(*each) for each in getattr(node, "workeroutput", {}).get("coverings", [])}
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    covered = config.stash.get(_COVERED, None)
-    if covered is None:
+    if not config.getoption("--fault-table"):
         return
-    listed = (
-        re.findall(r"^\| ([A-Z]\d\d) \|", FAULTS.read_text(), re.MULTILINE)
-        if FAULTS.exists()
-        else []
-    )
-    for fault in sorted({*listed, *covered}):
-        tests = " ".join(dict.fromkeys(covered.get(fault, ["not covered"])))
-        terminalreporter.write_line(f"{fault}  {tests}")
+    unsound = {
+        report.nodeid: outcome
+        for outcome in ("skipped", "failed", "error")
+        for report in terminalreporter.stats.get(outcome, [])
+    }
+    for line in table(sorted(config.stash.get(_COVERINGS, set())), unsound):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +168,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Forks loads without Dagster, to be killed."""
+    with Nursery() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """The real graph on a real PostgreSQL and a real HTTP server, in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,33 +55,38 @@ class Graph:
 
     def published(self) -> dict[str, Rows]:
         """The four tables by natural keys, arrays as tuples, in the contract's column order."""
-        return {
-            "terms": _rows(
-                self.ask(
-                    "select iri, curie, label, other_labels, definition, other_definitions,"
-                    " is_obsolete, is_root, is_defining from efo_terms where removed_in is null"
-                )
-            ),
-            "synonyms": _rows(
-                self.ask(
-                    "select t.iri, s.synonym, s.scope, s.type, s.other_types, s.sources"
-                    " from efo_synonyms as s join efo_terms as t on t.id = s.term_id"
-                )
-            ),
-            "parent_edges": _rows(
-                self.ask(
-                    "select c.iri, p.iri, e.predicate from efo_parent_edges as e"
-                    " join efo_terms as c on c.id = e.child_id"
-                    " join efo_terms as p on p.id = e.parent_id"
-                )
-            ),
-            "xrefs": _rows(
-                self.ask(
-                    "select t.iri, x.prefix, x.accession, x.relation, x.sources, x.url"
-                    " from efo_xrefs as x join efo_terms as t on t.id = x.term_id"
-                )
-            ),
-        }
+        return published_rows(self.ask)
+
+
+def published_rows(ask: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, Rows]:
+    """The four tables by natural keys, arrays as tuples, in the contract's column order."""
+    return {
+        "terms": _rows(
+            ask(
+                "select iri, curie, label, other_labels, definition, other_definitions,"
+                " is_obsolete, is_root, is_defining from efo_terms where removed_in is null"
+            )
+        ),
+        "synonyms": _rows(
+            ask(
+                "select t.iri, s.synonym, s.scope, s.type, s.other_types, s.sources"
+                " from efo_synonyms as s join efo_terms as t on t.id = s.term_id"
+            )
+        ),
+        "parent_edges": _rows(
+            ask(
+                "select c.iri, p.iri, e.predicate from efo_parent_edges as e"
+                " join efo_terms as c on c.id = e.child_id"
+                " join efo_terms as p on p.id = e.parent_id"
+            )
+        ),
+        "xrefs": _rows(
+            ask(
+                "select t.iri, x.prefix, x.accession, x.relation, x.sources, x.url"
+                " from efo_xrefs as x join efo_terms as t on t.id = x.term_id"
+            )
+        ),
+    }
 
 
 def _rows(found: Sequence[Sequence[Any]]) -> Rows:

@@ -20,6 +20,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         data_dir=Path.cwd() / ".efo",
         allow_shrink=False,
         automation=False,
+        allow_older=False,
     )
 
 
@@ -70,6 +71,7 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_SCHEMA", "s" * 64),
         ("EFO_ALLOW_SHRINK", "maybe"),
         ("EFO_AUTOMATION", "sometimes"),
+        ("EFO_ALLOW_OLDER", "maybe"),
     ],
 )
 @pytest.mark.fault("S04")

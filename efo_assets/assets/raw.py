@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 
 from efo_assets.assets.descriptions import LOADER_POOL, OWNERS
-from efo_assets.failures import in_one_sentence, run_to_its_end
+from efo_assets.failures import in_one_sentence
+from efo_assets.interruption import run_to_its_end
 from efo_assets.ols.client import Download
 from efo_assets.printable import escaped
 from efo_assets.progress import ProgressReport

@@ -138,6 +138,7 @@ class OlsClient:
         has a connection of its own, so that one replica doesn't speak for the others.
 
         Raises:
+            ReleaseChanged: OLS answered with two releases in a row.
             UnknownOntology: OLS does not hold the ontology, or holds it empty.
             IncompleteDownload: the totals contradict each other.
             OlsRefused: OLS answered no, or never with what was asked.

@@ -331,7 +331,7 @@ class _Fetch:
             entry, body, hashes, latency_s = await self._get_after_all(spec, given_up)
         crash_point("C3")
         await asyncio.to_thread(self.folder.put, entry, body)
-        crash_point("C4")
+        crash_point("C2")
         self.hashes[spec.key] = hashes
         self.latencies_s.append(latency_s)
         self.fetched += 1

@@ -28,6 +28,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from efo_assets.crashpoints import crash_point
 from efo_assets.errors import PageStoreError
 from efo_assets.ols.payload import Body, Inflater, PayloadError
 from efo_assets.ols.plan import Listing, ListingName, PageKey, PageSpec, Plan
@@ -230,6 +231,7 @@ class PageFolder:
             if self._closed:
                 raise PageStoreError(f"{self.path} takes no page any more: its download has ended.")
             _write_whole(self.path / entry.file_name, body)
+            crash_point("C4")
             self._append(entry)
             self.entries[entry.key] = entry
 
@@ -272,9 +274,8 @@ class PageStore:
         """
         folder = self._ontology_folder(ontology)
         with _explained(folder, "be written"):
-            self.root.parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-            for made in (self.root, folder):
-                made.mkdir(_FOLDER_MODE, exist_ok=True)
+            for made in (self.root.parent, self.root, folder):
+                _make_durably(made)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
             descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
         try:
@@ -447,6 +448,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
+
+
+def _make_durably(folder: Path) -> None:
+    """Make a folder and those above it; a page is as durable as the names that lead to it."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
 
 
 def _sync_folder(path: Path) -> None:

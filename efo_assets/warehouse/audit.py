@@ -13,6 +13,8 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from efo_assets.crashpoints import crash_point
+from efo_assets.errors import AuditNotPassed
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
@@ -129,6 +131,7 @@ def audit(
 
     A load that was published with exactly this content keeps the verdicts that it has.
     """
+    crash_point("C8")
     with connection.transaction():
         # One snapshot: the hash and all checks see the same rows.
         connection.execute("set transaction isolation level repeatable read")
@@ -138,7 +141,9 @@ def audit(
         if standing is not None:
             _log.info("load %s was audited with this very content, and published", load.load_id)
             return standing
+        _keep_proof(connection, load, seen)
         verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
+        crash_point("C9")
         for verdict in verdicts:
             connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, seen))
     for verdict in verdicts:
@@ -164,6 +169,39 @@ def _standing(connection: Connection, load: Load, seen: Content) -> list[Verdict
         for check in CHECKS
         for passed, offenders, detail in [found[check.name]]
     ]
+
+
+def _keep_proof(connection: Connection, load: Load, seen: Content) -> None:
+    """Let nothing take the place of verdicts that a publication rests on.
+
+    Raises:
+        AuditNotPassed: the rows of a published load aren't those that were published.
+    """
+    if load.state != "published":
+        return
+    other = connection.execute(
+        "select from efo_meta.verdicts where load_id = %s and content_hash <> %s limit 1",
+        [load.load_id, seen.digest],
+    ).fetchone()
+    if other is not None:
+        raise AuditNotPassed(
+            f"The staged rows of load {load.load_id} ({load.source.name}) were changed after their "
+            "publication, so they are not audited again: the published release stays; run "
+            "`dagster asset materialize -m efo_assets.definitions --select '*efo_terms'`, which "
+            "stages them anew."
+        )
+
+
+def is_spoilt(connection: Connection, load: Load) -> bool:
+    """Whether a load failed an audit, or its rows aren't those that were audited."""
+    judged = connection.execute(
+        "select content_hash, bool_and(passed or not blocking) from efo_meta.verdicts"
+        " where load_id = %s group by content_hash",
+        [load.load_id],
+    ).fetchall()
+    if not judged:
+        return False
+    return judged != [(content(connection, load).digest, True)]
 
 
 def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:

@@ -6,6 +6,7 @@ compares the published rows with the staged ones by count and hash before it com
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -105,28 +106,42 @@ class PublishedRelease:
     totals: Mapping[str, int] | None
     """Classes by list (current, obsolete, all) as OLS announced them; None in old rows."""
 
+    @property
+    def name(self) -> str:
+        """For people: `efo 3.92.0`."""
+        return f"{self.ontology} {self.version or '(no version)'}"
+
 
 def publish(
     connect: Callable[[], Connection],
     load: Load,
     *,
     allow_shrink: bool = False,
+    allow_older: bool = False,
     run_id: str | None = None,
 ) -> Publication:
     """Publish a load; a load that is published already changes nothing.
 
     Raises:
         AuditNotPassed: a blocking check failed or never saw this content.
-        PublicationRefused: a part of an ontology would replace the whole, or another ontology.
+        PublicationRefused: a part of an ontology would replace the whole, another ontology, or a
+            release older than the one that stands, unless `allow_older`.
     """
-    done = _published(connect, load, allow_shrink=allow_shrink, run_id=run_id)
+    done = _published(
+        connect, load, allow_shrink=allow_shrink, allow_older=allow_older, run_id=run_id
+    )
     crash_point("C11")
     _tidy(connect, load)
     return done
 
 
 def _published(
-    connect: Callable[[], Connection], load: Load, *, allow_shrink: bool, run_id: str | None
+    connect: Callable[[], Connection],
+    load: Load,
+    *,
+    allow_shrink: bool,
+    allow_older: bool,
+    run_id: str | None,
 ) -> Publication:
     """Publish; again where a link was lost or somebody was in the way, exactly once in all."""
     for attempt in range(1, TRIES + 1):
@@ -138,7 +153,11 @@ def _published(
                 if attempt == TRIES:
                     stack.enter_context(watch)
                 return _in_one_transaction(
-                    connection, load, allow_shrink=allow_shrink, run_id=run_id
+                    connection,
+                    load,
+                    allow_shrink=allow_shrink,
+                    allow_older=allow_older,
+                    run_id=run_id,
                 )
         except psycopg.Error as error:
             if session.is_lost(error):
@@ -171,14 +190,19 @@ def _in_the_way(error: psycopg.Error, load: Load, blockers: str) -> Exception:
 
 
 def _in_one_transaction(
-    connection: Connection, load: Load, *, allow_shrink: bool, run_id: str | None
+    connection: Connection,
+    load: Load,
+    *,
+    allow_shrink: bool,
+    allow_older: bool,
+    run_id: str | None,
 ) -> Publication:
     with connection.transaction():
         connection.execute(statement("bulk_session"))
         connection.execute(statement("publisher_lock"), [load.target_schema])
         seen = _proven_content(connection, load)
         current = current_release(connection, load.target_schema)
-        _refuse_unfit(load, current)
+        _refuse_unfit(connection, load, current, allow_older=allow_older)
         fresh = _create_missing(connection, load.target_schema)
         again = current if current is not None and _is_same(load, seen, current) else None
         release_id = (
@@ -210,7 +234,9 @@ def _proven_content(connection: Connection, load: Load) -> Content:
     return seen
 
 
-def _refuse_unfit(load: Load, current: PublishedRelease | None) -> None:
+def _refuse_unfit(
+    connection: Connection, load: Load, current: PublishedRelease | None, *, allow_older: bool
+) -> None:
     if current is None:
         return
     if current.ontology != load.source.ontology:
@@ -224,6 +250,33 @@ def _refuse_unfit(load: Load, current: PublishedRelease | None) -> None:
             f"replace the whole release in schema {load.target_schema}, which stays: unset "
             "EFO_LIMIT, or set EFO_SCHEMA to another schema for the quick look."
         )
+    if not allow_older and _is_older(connection, load, current):
+        raise PublicationRefused(
+            f"{load.source.name} is older than {current.name}, which is published in schema "
+            f"{load.target_schema} and stays: a server of OLS may be behind, or the run is from "
+            "before; run again later, or set EFO_ALLOW_OLDER=1 to go back."
+        )
+
+
+def _is_older(connection: Connection, load: Load, current: PublishedRelease) -> bool:
+    """Whether the load's release came before the newest of the ledger.
+
+    Their versions tell where they are numbers of one form, such as 3.92.0 or 2026-01-15; else a
+    release is older that the ledger has below the newest.
+    """
+    ours, theirs = (_form_and_numbers(each) for each in (load.source.version, current.version))
+    if ours[0] == theirs[0] and ours[1]:
+        return ours[1] < theirs[1]
+    identity = (load.source.version, load.source.version_iri)
+    if identity in {(current.version, current.version_iri), (None, None)}:
+        return False
+    values = {"schema": load.target_schema, "version": identity[0], "version_iri": identity[1]}
+    return connection.execute(statement("release_known"), values).fetchone() is not None
+
+
+def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
+    text = version or ""
+    return re.sub("[0-9]+", "0", text), [int(digits) for digits in re.findall("[0-9]+", text)]
 
 
 def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:

@@ -30,24 +30,31 @@ class Warehouse:
     """PostgreSQL, for one target schema."""
 
     def __init__(
-        self, target: DatabaseTarget, schema: str = "public", *, allow_shrink: bool = False
+        self,
+        target: DatabaseTarget,
+        schema: str = "public",
+        *,
+        allow_shrink: bool = False,
+        allow_older: bool = False,
     ) -> None:
         self.target = target
         self.schema = schema
         self.allow_shrink = allow_shrink
+        self.allow_older = allow_older
         self._writer = WriterLock(self.connect, schema)
 
     @classmethod
     @contextmanager
     def opened(cls, settings: Settings) -> Iterator[Self]:
         """The configured PostgreSQL, or the embedded one, which runs as long as it is in use."""
+        allowed = {"allow_shrink": settings.allow_shrink, "allow_older": settings.allow_older}
         if settings.database is not None:
-            with cls(settings.database, settings.schema, allow_shrink=settings.allow_shrink) as it:
+            with cls(settings.database, settings.schema, **allowed) as it:
                 yield it
             return
         with (
             embedded_server(settings.data_dir) as target,
-            cls(target, settings.schema, allow_shrink=settings.allow_shrink) as it,
+            cls(target, settings.schema, **allowed) as it,
         ):
             yield it
 
@@ -108,11 +115,15 @@ class Warehouse:
         )
 
     def reusable(self, source: loading.Source) -> loading.Load | None:
-        """The staged load of exactly this source, if its tables are still there."""
-        return self._step(
-            "looking for a staged load",
-            lambda connection: loading.reusable(connection, self.schema, source),
-        )
+        """The staged load of exactly this source, if its tables are still there and as audited."""
+
+        def look(connection: session.Connection) -> loading.Load | None:
+            found = loading.reusable(connection, self.schema, source)
+            if found is None or auditing.is_spoilt(connection, found):
+                return None
+            return found
+
+        return self._step("looking for a staged load", look)
 
     def copy_into(self, into: loading.Load, table: Table, file: CopyFile) -> int:
         """Fill one staged table from its COPY file; return its number of rows.
@@ -167,7 +178,11 @@ class Warehouse:
         with session.translated(self.target, "publishing"):
             self._writer.keep()
             return publishing.publish(
-                self.connect, published, allow_shrink=self.allow_shrink, run_id=run_id
+                self.connect,
+                published,
+                allow_shrink=self.allow_shrink,
+                allow_older=self.allow_older,
+                run_id=run_id,
             )
 
     def current_release(self) -> publishing.PublishedRelease | None:

@@ -1,0 +1,64 @@
+"""SIGINT and SIGTERM while a coroutine runs: it is cancelled and tidies up, then the caller knows.
+
+Knows neither Dagster nor what runs. A second signal doesn't wait for the tidying.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
+T = TypeVar("T")
+
+
+def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; at SIGINT or SIGTERM, cancel it and wait until it has tidied up.
+
+    A handler that raises would do so wherever the loop happens to be, and leave tasks behind. A
+    second signal ends the process at once, as SIGKILL would.
+
+    Raises:
+        KeyboardInterrupt: a signal came.
+    """
+    signals: list[int] = []
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+
+        def interrupt(number: int) -> None:
+            if signals:
+                _end_at_once(number)
+            signals.append(number)
+            task.cancel()
+
+        with _handled_by(loop, interrupt), suppress(asyncio.CancelledError):
+            return loop.run_until_complete(task)
+    raise KeyboardInterrupt(f"interrupted by signal {signals}")
+
+
+def _end_at_once(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+@contextmanager
+def _handled_by(
+    loop: asyncio.AbstractEventLoop, interrupt: Callable[[int], None]
+) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    for number in _INTERRUPTS:
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -1,0 +1,86 @@
+"""The campaign: `make chaos RUNS=1000 SEED=1`, or `python -m efo_assets_tests.chaos`.
+
+One PostgreSQL server, a process per core, a database and an OLS per run. A seed that fails prints
+what was armed, what went wrong, and the command that replays it.
+"""
+
+import argparse
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import psycopg
+
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.embedded import embedded_server, remove
+from efo_assets_tests.chaos.run import Outcome
+from efo_assets_tests.chaos.workers import begin, one
+from efo_assets_tests.faults.worlds import OWNER
+
+TOLD_EVERY = 50
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the seeds; return 1 if one failed."""
+    parser = argparse.ArgumentParser(prog="python -m efo_assets_tests.chaos", description=__doc__)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1, help="of the first run")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--verbose", action="store_true", help="print the log of every run")
+    given = parser.parse_args(arguments)
+    began_s, tally = time.monotonic(), Counter[str]()
+    seeds = range(given.seed, given.seed + given.runs)
+    for seed, outcome in zip(seeds, _outcomes(seeds, given.processes), strict=True):
+        tally["runs"] += 1
+        tally.update({"failed": 1} if isinstance(outcome, str) else outcome.tally)
+        _tell(seed, outcome, is_verbose=given.verbose)
+        if tally["runs"] % TOLD_EVERY == 0:
+            sys.stdout.write(f"{tally['runs']:,} of {given.runs:,} runs\n")
+        sys.stdout.flush()
+    elapsed_s = time.monotonic() - began_s
+    facts = "\n".join(f"{count:>9,}  {name}" for name, count in tally.items())
+    sys.stdout.write(f"{facts}\n{elapsed_s:9.1f}  seconds, seeds {seeds[0]} to {seeds[-1]}\n")
+    return bool(tally["failed"])
+
+
+def _tell(seed: int, outcome: Outcome | str, *, is_verbose: bool) -> None:
+    if isinstance(outcome, str):
+        sys.stdout.write(f"{outcome}seed {seed} failed; replay: make chaos RUNS=1 SEED={seed}\n")
+    elif is_verbose:
+        log = "\n".join(outcome.log)
+        sys.stdout.write(f"seed {seed}, {outcome.seconds:.2f} s\n{log}\n")
+
+
+def _outcomes(seeds: range, processes: int) -> Iterator[Outcome | str]:
+    with (
+        _server() as server,
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin) as pool,
+    ):
+        yield from pool.map(one, seeds, itertools.repeat(server), chunksize=1)
+
+
+@contextmanager
+def _server() -> Iterator[DatabaseTarget]:
+    folder = Path(tempfile.mkdtemp(prefix="efo-c-"))
+    folder.chmod(0o755)
+    try:
+        with embedded_server(folder, is_durable=False) as target:
+            with psycopg.connect(**target.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+                admin.execute(f"create role {OWNER} login")  # type: ignore[arg-type]
+            yield target
+    finally:
+        remove(folder)
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,387 @@
+"""The faults of the campaign. Each is a function that arms one in a scene and says what it does.
+
+To add one, write it and put it into `FAULTS` under its group; the campaign draws from all groups.
+A fault that can't be armed now (nothing is published yet) says so with an empty text. Those of
+`IN_THIS_PROCESS` act at crash points and are drawn only where the load isn't killed.
+"""
+
+import gzip
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, TypeAlias
+
+import msgspec
+import psycopg
+import pytest
+from aiohttp import web
+
+from efo_assets.errors import LoadInProgress
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.chaos.scene import STAGING_AND_LATER, Scene
+from efo_assets_tests.faults.invariants import DEAD
+
+Fault: TypeAlias = Callable[[Scene], str]
+Answer: TypeAlias = web.StreamResponse | None
+
+POINTS = ("C1", "C2", "C3", "C4", *STAGING_AND_LATER)
+FUTURE = datetime.now(UTC) + timedelta(seconds=90)
+RETRY_AFTER = ("2", "1.5", "0", "-3", "soon", "99999999", "nan", format_datetime(FUTURE))
+OURS = "datname = current_database() and application_name = 'efo_assets'"
+
+
+def _times(scene: Scene) -> int:
+    """Mostly fewer than a page is tried."""
+    return scene.chance.choice((1, 1, 2, 2, 3, 4, 12))
+
+
+def _instead(scene: Scene, times: int, make: Callable[[web.Request], Any]) -> None:
+    """Answer pages in the server's stead, for the first times that some of them are asked for."""
+    listing, share = scene.chance.choice(("current", "obsolete", "any")), scene.chance.randint(1, 4)
+    tried: dict[str, int] = {}
+
+    async def answer(request: web.Request) -> Answer:
+        if not scene.asks_for_page(request):
+            return None
+        asked = "obsolete" if request.query.get("isObsolete") == "true" else "current"
+        if listing not in ("any", asked) or int(request.query["page"]) % share:
+            return None
+        tried[request.query_string] = tried.get(request.query_string, 0) + 1
+        if tried[request.query_string] > times:
+            return None
+        made = make(request)
+        return await made if hasattr(made, "__await__") else made
+
+    scene.answering.append(answer)
+
+
+async def _page(scene: Scene, request: web.Request) -> dict[str, Any]:
+    """The page that the server would have sent."""
+    sent = await scene.sample._v2_classes(request)
+    assert isinstance(sent, web.Response)
+    assert isinstance(sent.body, bytes)
+    is_gzip = sent.headers.get("Content-Encoding") == "gzip"
+    body = gzip.decompress(sent.body) if is_gzip else sent.body
+    page: dict[str, Any] = msgspec.json.decode(body)
+    return page
+
+
+def _json(page: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(page), content_type="application/json")
+
+
+def failing_statuses(scene: Scene) -> str:
+    status, times = scene.chance.choice((408, 500, 502, 503, 504)), _times(scene)
+    _instead(scene, times, lambda _: web.Response(status=status))
+    return f"{times} times status {status}"
+
+
+def retry_after(scene: Scene) -> str:
+    status, header = scene.chance.choice((429, 503)), scene.chance.choice(RETRY_AFTER)
+    times = scene.chance.randint(1, 3)
+    headers = {"Retry-After": header}
+    _instead(scene, times, lambda _: web.Response(status=status, headers=headers))
+    return f"{times} times status {status} with Retry-After: {header}"
+
+
+def cut_bodies(scene: Scene) -> str:
+    times, share = _times(scene), scene.chance.uniform(0.05, 0.95)
+
+    async def cut(request: web.Request) -> web.Response:
+        body = gzip.compress(msgspec.json.encode(await _page(scene, request)))
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        return web.Response(body=body[: int(len(body) * share)], headers=headers)
+
+    _instead(scene, times, cut)
+    return f"{times} times a body cut at {share:.0%}"
+
+
+def html_pages(scene: Scene) -> str:
+    times = _times(scene)
+    page = "<html><body>Maintenance</body></html>"
+    _instead(scene, times, lambda _: web.Response(text=page, content_type="text/html"))
+    return f"{times} times HTML with status 200"
+
+
+def error_envelopes(scene: Scene) -> str:
+    times = _times(scene)
+    _instead(scene, times, lambda _: _json({"status": 500, "message": "Solr is away"}))
+    return f"{times} times an error envelope with status 200"
+
+
+def wrong_pages(scene: Scene) -> str:
+    """A sound page with one field that isn't as it was asked for."""
+    times = _times(scene)
+    field, change = scene.chance.choice(
+        (("totalElements", 3), ("totalElements", -1), ("page", 1), ("page", -1))
+    )
+
+    async def wrong(request: web.Request) -> web.Response:
+        page = await _page(scene, request)
+        return _json(page | {field: page[field] + change})
+
+    _instead(scene, times, wrong)
+    return f"{times} times {field} {change:+d}"
+
+
+def wrong_rows(scene: Scene) -> str:
+    """A page with rows left out, or with one row instead of another."""
+    times, kind = _times(scene), scene.chance.choice(("none", "fewer", "repeated"))
+
+    async def wrong(request: web.Request) -> web.Response:
+        page = await _page(scene, request)
+        rows = page["elements"]
+        changed = {"none": [], "fewer": rows[:-1], "repeated": [*rows[:-1], *rows[:1]]}[kind]
+        return _json(page | {"elements": changed})
+
+    _instead(scene, times, wrong)
+    return f"{times} times a page with rows: {kind}"
+
+
+def aborted_connections(scene: Scene) -> str:
+    times = _times(scene)
+
+    def abort(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    _instead(scene, times, abort)
+    return f"{times} times a connection reset"
+
+
+def flaky_server(scene: Scene) -> str:
+    share = scene.chance.choice((0.05, 0.2, 0.4))
+
+    async def answer(_: web.Request) -> Answer:
+        return web.Response(status=500) if scene.chance.random() < share else None
+
+    scene.answering.append(answer)
+    return f"{share:.0%} of all requests fail"
+
+
+def outage(scene: Scene) -> str:
+    after, status = scene.chance.randint(0, 60), scene.chance.choice((500, 503))
+    seen = 0
+
+    async def answer(_: web.Request) -> Answer:
+        nonlocal seen
+        seen += 1
+        return web.Response(status=status) if seen > after else None
+
+    scene.answering.append(answer)
+    return f"an outage after {after} requests"
+
+
+def release_switch(scene: Scene) -> str:
+    after, number = scene.chance.randint(2, 16), scene.sample.state.release + 1
+    seen = 0
+
+    async def answer(_: web.Request) -> Answer:
+        nonlocal seen
+        seen += 1
+        if seen == after:
+            scene.sample.publish(number)
+        return None
+
+    scene.answering.append(answer)
+    return f"release {number} comes up at request {after}"
+
+
+def two_replicas(scene: Scene) -> str:
+    """For a while, every other request is answered by a server that is a release ahead."""
+    number, until, seen = scene.sample.state.release, scene.chance.randint(4, 40), 0
+
+    async def answer(_: web.Request) -> Answer:
+        nonlocal seen
+        seen += 1
+        if seen <= until:
+            scene.sample.publish(number + seen % 2)
+        return None
+
+    scene.answering.append(answer)
+    scene.afterwards.callback(scene.sample.publish, number)
+    return f"two replicas serve releases {number} and {number + 1} until request {until}"
+
+
+def lagging_server(scene: Scene) -> str:
+    number = scene.sample.state.release
+    if number == 1:
+        return ""
+    scene.sample.publish(number - 1)
+    scene.afterwards.callback(scene.sample.publish, number)
+    return f"release {number - 1} is served again"
+
+
+def killed(scene: Scene) -> str:
+    point, kind = scene.chance.choice(POINTS), scene.chance.choice(("KILL", "KILL", "TERM"))
+    passing = scene.chance.randint(1, 9) if point in ("C2", "C3", "C4", "C6", "C10") else 1
+    if point in ("C6", "C10"):
+        passing = min(passing, 4)
+    scene.crash_point = f"{point}:{passing}:{kind}"
+    return f"ends at {scene.crash_point}"
+
+
+def damaged_page(scene: Scene) -> str:
+    files = sorted(scene.pages_dir.rglob("*.json.gz"))
+    if not files:
+        return ""
+    file, kind = (
+        scene.chance.choice(files),
+        scene.chance.choice(("flipped", "cut", "gone", "empty")),
+    )
+    body = file.read_bytes()
+    file.unlink()
+    changed = {
+        "flipped": body[:-9] + bytes([body[-9] ^ 1]) + body[-8:],
+        "cut": body[: len(body) // 2],
+        "empty": b"",
+    }
+    if kind != "gone":
+        file.write_bytes(changed[kind])
+    return f"{file.name} is {kind}"
+
+
+def damaged_manifest(scene: Scene) -> str:
+    files = sorted(scene.pages_dir.rglob("manifest.jsonl"))
+    if not files:
+        return ""
+    file, kind = (
+        scene.chance.choice(files),
+        scene.chance.choice(("cut", "garbage", "format", "gone")),
+    )
+    text = file.read_text()
+    match kind:
+        case "cut":
+            file.write_text(text[: int(len(text) * scene.chance.random())])
+        case "garbage":
+            file.write_text(f'{text}{{"type":"page","number":\n')
+        case "format":
+            file.write_text(text.replace('"format":1', '"format":0'))
+        case _:
+            file.unlink()
+    return f"a manifest is damaged: {kind}"
+
+
+def stray_files(scene: Scene) -> str:
+    for folder in scene.pages_dir.glob("efo/*-two"):
+        (folder / ".current-00001.json.gz.part").write_bytes(b"half")
+        (folder / "current-99999.json.gz").write_bytes(b"nobody's")
+    return "files of a process that died are left"
+
+
+def stale_loads(scene: Scene) -> str:
+    """Loads of processes that died, half full."""
+    if scene.oracle.ask("select to_regclass('efo_meta.loads')") == [(None,)]:
+        return ""
+    count = scene.chance.randint(1, 3)
+    for number in range(count):
+        name = f"20200101t000000{DEAD}{number}_{scene.chance.randrange(1 << 16)}"
+        scene.oracle.ask(
+            "insert into efo_meta.loads (load_id, target_schema, ontology, fingerprint, source_url,"
+            " format_version, is_partial, expected_terms, state)"
+            f" values ('{name}', 'public', 'efo', 'f', 'u', 1, false, 5, 'staging') returning 1"
+        )
+        owned = psycopg.connect(**scene.oracle.database.parameters, autocommit=True)  # type: ignore[arg-type]
+        with owned as owner:
+            owner.execute(f"create schema efo_load_{name}")  # type: ignore[arg-type]
+            owner.execute(f"create table efo_load_{name}.terms (iri text)")  # type: ignore[arg-type]
+    return f"{count} loads of dead processes are left"
+
+
+def _point(scene: Scene) -> tuple[str, int]:
+    point = scene.chance.choice(STAGING_AND_LATER)
+    return point, scene.chance.randint(1, 4) if point in ("C6", "C10") else 1
+
+
+def ended_backends(scene: Scene) -> str:
+    (point, passing), how = _point(scene), scene.chance.choice(("terminate", "cancel"))
+    statement = f"select pg_{how}_backend(pid) from pg_stat_activity where {OURS}"
+    scene.at(point, passing, lambda: scene.command(statement))
+    return f"PostgreSQL: {how} all sessions at {point}:{passing}"
+
+
+def closed_database(scene: Scene) -> str:
+    """No session survives and none can be opened until the attempt has ended."""
+    point, passing = _point(scene)
+    name = scene.admin.parameters["dbname"]
+    elsewhere = {**scene.admin.parameters, "dbname": "postgres"}
+
+    def allow(*, connections: bool) -> None:
+        with psycopg.connect(**elsewhere, autocommit=True) as admin:  # type: ignore[arg-type]
+            admin.execute(f'alter database "{name}" allow_connections {connections}')  # type: ignore[arg-type]
+            if not connections:
+                mine = OURS.replace("current_database()", f"'{name}'")
+                admin.execute(
+                    f"select pg_terminate_backend(pid) from pg_stat_activity where {mine}"
+                )  # type: ignore[arg-type]
+
+    scene.at(point, passing, lambda: allow(connections=False))
+    scene.afterwards.callback(allow, connections=True)
+    return f"PostgreSQL lets nobody in from {point}:{passing} on"
+
+
+def tampered_rows(scene: Scene) -> str:
+    """Rows deleted before the audit, or changed while it runs."""
+    point = scene.chance.choice(("C8", "C9"))
+    change = "delete from" if point == "C8" else "update"
+    rest = "" if point == "C8" else "set label = label || '!'"
+
+    def tamper() -> None:
+        schemas = scene.oracle.ask(
+            "select nspname from pg_namespace where nspname like 'efo_load_2%' order by 1 desc"
+        )
+        for (schema,) in schemas[:1]:
+            terms = f"{schema}.terms"
+            scene.command(f"{change} {terms} {rest} where iri = (select min(iri) from {terms})")
+
+    scene.at(point, 1, tamper)
+    return f"staged rows are changed at {point}"
+
+
+def held_lock(scene: Scene) -> str:
+    """Somebody else writes to a published table and doesn't end."""
+    if scene.oracle.standing() is None:
+        return ""
+
+    def lock() -> None:
+        other = psycopg.connect(**scene.oracle.database.parameters)  # type: ignore[arg-type]
+        scene.afterwards.callback(other.close)
+        other.execute("lock table efo_terms in share mode")
+
+    scene.at("C9", 1, lock)
+    return "a session holds a lock on efo_terms"
+
+
+def second_loader(scene: Scene) -> str:
+    """Another load begins under way: it must be told to go."""
+    point = scene.chance.choice(("C5", "C7", "C8", "C9"))
+
+    def begin() -> None:
+        with Warehouse(scene.oracle.database) as second, pytest.raises(LoadInProgress):
+            second.prepare()
+
+    scene.at(point, 1, begin)
+    return f"a second loader comes at {point}"
+
+
+FAULTS: Mapping[str, tuple[Fault, ...]] = {
+    "http": (
+        failing_statuses,
+        retry_after,
+        cut_bodies,
+        html_pages,
+        error_envelopes,
+        wrong_pages,
+        wrong_rows,
+        aborted_connections,
+        flaky_server,
+        outage,
+    ),
+    "release": (release_switch, two_replicas, lagging_server),
+    "process": (killed,),
+    "leftovers": (damaged_page, damaged_manifest, stray_files, stale_loads),
+    "postgres": (ended_backends, closed_database, tampered_rows, held_lock, second_loader),
+}
+IN_THIS_PROCESS = ("postgres",)
+"""Groups that act at crash points; a load that is killed runs in another process."""

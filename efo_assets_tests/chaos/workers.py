@@ -1,0 +1,29 @@
+"""Runs in a process of a pool: what one needs is made once, and a failure is told, not raised."""
+
+import logging
+import traceback
+
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import session
+from efo_assets_tests.chaos.run import Outcome, run
+from efo_assets_tests.faults.one_load import Nursery
+
+LOCK_TIMEOUT_MS = 200
+"""A lock that somebody holds is waited for in every run that has one."""
+
+_at_hand: dict[str, Nursery] = {}
+
+
+def begin() -> None:
+    """Make this process ready for runs."""
+    logging.disable(logging.WARNING)
+    session.LOCK_TIMEOUT_MS = LOCK_TIMEOUT_MS
+    _at_hand["nursery"] = Nursery()
+
+
+def one(seed: int, server: DatabaseTarget) -> Outcome | str:
+    """Run one seed; the text of what went wrong if it fails."""
+    try:
+        return run(seed, server, _at_hand["nursery"])
+    except BaseException:  # noqa: BLE001  # an assertion, or a defect: the campaign goes on
+        return traceback.format_exc()

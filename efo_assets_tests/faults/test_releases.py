@@ -1,0 +1,107 @@
+"""Releases that come back: an older one is refused, and what was staged wrongly is staged anew."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from efo_assets.crashpoints import told_of_passings
+from efo_assets.errors import AuditNotPassed, PublicationRefused
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.faults.engine import load_once
+from efo_assets_tests.faults.worlds import World
+from efo_assets_tests.warehouse.loads import publish, term
+
+
+@pytest.mark.fault("H24")
+@pytest.mark.fault("O11")
+def test_a_release_from_before_is_refused_unless_it_is_asked_for(loaded: World) -> None:
+    loaded.ols.sample.publish(2)
+    load_once(loaded.settings)
+    loaded.ols.sample.publish(1)
+    with pytest.raises(PublicationRefused, match=r"efo 3\.901\.0 is older than efo 3\.902\.0"):
+        load_once(loaded.settings)
+    assert loaded.oracle.assert_well() == 2
+    assert load_once(replace(loaded.settings, allow_older=True)).is_new
+    assert loaded.oracle.assert_well() == 1
+    assert load_once(loaded.settings).written == 0
+
+
+@pytest.mark.fault("H24")
+def test_an_older_release_is_refused_though_it_never_was_published(fresh: World) -> None:
+    fresh.ols.sample.publish(2)
+    load_once(fresh.settings)
+    fresh.ols.sample.publish(1)
+    with pytest.raises(PublicationRefused, match="EFO_ALLOW_OLDER=1"):
+        load_once(fresh.settings)
+    assert fresh.oracle.assert_well() == 2
+
+
+@pytest.mark.fault("H24")
+@pytest.mark.parametrize(
+    ("versions", "is_refused"),
+    [
+        (("3.9.0", "3.10.0"), False),
+        (("3.10.0", "3.9.0"), True),
+        (("2026-01-15", "2025-12-15"), True),
+        (("spring", "autumn"), False),
+        (("spring", "autumn", "spring"), True),
+        (("3.10.0", "beta"), False),
+    ],
+)
+def test_what_is_older_is_told_by_numbers_or_else_by_the_ledger(
+    database: DatabaseTarget, versions: tuple[str, ...], *, is_refused: bool
+) -> None:
+    *before, last = versions
+    with Warehouse(database) as warehouse:
+        for number, version in enumerate(before):
+            publish(warehouse, version, terms=[term("a", f"label {number}")])
+        expected = pytest.raises(PublicationRefused) if is_refused else nullcontext()
+        with expected:
+            publish(warehouse, last, terms=[term("a", "label")])
+
+
+CHANGE = "update {}.terms set label = 'else' where iri = (select min(iri) from {}.terms)"
+DELETE = "delete from {}.terms where iri = (select min(iri) from {}.terms)"
+
+
+@pytest.mark.fault("O12")
+@pytest.mark.parametrize(("point", "change"), [("C9", CHANGE), ("C9", DELETE), ("C8", DELETE)])
+def test_rows_changed_on_their_way_are_refused_and_staged_anew_by_the_next_run(
+    loaded: World, point: str, change: str
+) -> None:
+    loaded.ols.sample.publish(2)
+    spoiling = told_of_passings(lambda name: spoil(loaded, change) if name == point else None)
+    with spoiling, pytest.raises(AuditNotPassed):
+        load_once(loaded.settings)
+    assert loaded.oracle.assert_well() == 1
+    loaded.ols.sample.requests.clear()
+    load_once(loaded.settings)
+    assert loaded.oracle.assert_well() == 2
+    assert not loaded.ols.asked
+
+
+@pytest.mark.fault("O12")
+def test_staged_rows_changed_after_their_publication_are_not_published(loaded: World) -> None:
+    spoil(loaded, CHANGE)
+    assert load_once(loaded.settings).written == 0
+    assert loaded.oracle.assert_well() == 1
+
+
+@pytest.mark.fault("O12")
+def test_the_proof_of_a_publication_outlives_a_change_of_its_staged_rows(loaded: World) -> None:
+    spoiling = told_of_passings(lambda name: spoil(loaded, DELETE) if name == "C8" else None)
+    with spoiling, pytest.raises(AuditNotPassed, match="after their publication"):
+        load_once(loaded.settings)
+    assert loaded.oracle.assert_well() == 1, "the ledger's row has its verdicts"
+    assert load_once(loaded.settings).written == 0
+    assert loaded.oracle.assert_well() == 1
+
+
+def spoil(world: World, change: str) -> None:
+    """Change the staged rows of the newest load."""
+    ((schema,),) = world.oracle.ask(
+        "select nspname from pg_namespace where nspname like 'efo_load_%' order by 1 desc limit 1"
+    )
+    world.oracle.ask(f"{change.format(schema, schema)} returning 1")
