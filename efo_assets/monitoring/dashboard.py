@@ -15,8 +15,10 @@ import msgspec
 from efo_assets.monitoring.catalogue import (
     ASSET_DURATION,
     ASSET_SUCCESS,
+    AUDIT_TIMESTAMP,
     CHECK_OFFENDERS,
     CHECK_PASSED,
+    DAEMON_ERRORS,
     DAEMON_HEARTBEAT,
     FAILED_IN_A_ROW,
     INSTIGATOR_RUNNING,
@@ -26,6 +28,7 @@ from efo_assets.monitoring.catalogue import (
     OLS_REQUESTS,
     OLS_RETRIES,
     OLS_SECONDS,
+    RELEASE_ID,
     RELEASE_INFO,
     RELEASE_PUBLISHED,
     ROW_CHANGES,
@@ -33,6 +36,7 @@ from efo_assets.monitoring.catalogue import (
     SOURCE_READ_SECONDS,
     SOURCE_UP,
     TABLE_ROWS,
+    TICK_STATUS,
     TICK_TIMESTAMP,
     TICKS_FAILED_IN_A_ROW,
 )
@@ -204,12 +208,21 @@ RELEASE = (
         "Rows of the published release, from the ledger. A step is a new release.",
         "short",
         Query(TABLE_ROWS.name, "{{table}}"),
+        columns=10,
     ),
     bars(
         "What the published release changed",
         "Rows that it inserted, changed or removed against the release before.",
         "short",
         Query(ROW_CHANGES.name, "{{table}} {{change}}"),
+        columns=10,
+    ),
+    stat(
+        "Publications",
+        "Number of the published release in the ledger; efo_terms refers to it.",
+        "none",
+        Query(RELEASE_ID.name),
+        lines=8,
     ),
 )
 
@@ -293,13 +306,22 @@ AUDIT = (
         "Blocking checks passed",
         "Red: the check refused the last load, and the release before stays published.",
         Query(f'{CHECK_PASSED.name}{{blocking="true"}}', "{{check}}"),
+        columns=10,
     ),
     bars(
         "Offenders by check",
         "Rows that each check found wrong in the last load; those of warnings block nothing.",
         "short",
         Query(CHECK_OFFENDERS.name, "{{check}}"),
+        columns=10,
         steps=((None, GOOD), (1, WARNING)),
+    ),
+    stat(
+        "Last audit",
+        "How long ago a load was audited; one that is published already keeps its verdicts.",
+        "dtdurations",
+        Query(age_of(AUDIT_TIMESTAMP.name)),
+        lines=8,
     ),
 )
 
@@ -309,28 +331,43 @@ DAGSTER = (
         "A daemon beats every 30 seconds; 5 minutes without raise EfoDaemonDown.",
         "s",
         Query(age_of(DAEMON_HEARTBEAT.name), "{{daemon}}"),
-        columns=8,
     ),
     series(
         "Age of the last tick",
         "By sensor and schedule. It grows to the interval and falls back.",
         "s",
         Query(age_of(TICK_TIMESTAMP.name), "{{instigator}}"),
-        columns=8,
+    ),
+    bars(
+        "Errors of daemons",
+        "That the last heartbeat reports; the daemon's log has their text.",
+        "none",
+        Query(DAEMON_ERRORS.name, "{{daemon}}"),
+        columns=6,
+        steps=((None, GOOD), (1, WARNING)),
+    ),
+    states(
+        "Switched on",
+        "Sensors and schedules; somebody may have stopped one in the UI.",
+        Query(INSTIGATOR_RUNNING.name, "{{instigator}}"),
+        columns=6,
     ),
     bars(
         "Failed ticks in a row",
         "By sensor and schedule. Three raise EfoSensorDown.",
         "none",
         Query(TICKS_FAILED_IN_A_ROW.name, "{{instigator}}"),
-        columns=4,
+        columns=6,
         steps=((None, GOOD), (1, WARNING), (3, BAD)),
     ),
-    states(
-        "Switched on",
-        "Sensors and schedules; somebody may have stopped one in the UI.",
-        Query(INSTIGATOR_RUNNING.name, "{{instigator}}"),
-        columns=4,
+    stat(
+        "Outcome of the last tick",
+        "SKIPPED is the rule: there was nothing new, and the tick says why in Dagster's UI.",
+        "none",
+        Query(f"{TICK_STATUS.name} == 1", "{{instigator}}: {{status}}"),
+        text_mode="name",
+        columns=6,
+        lines=8,
     ),
 )
 
@@ -382,7 +419,7 @@ def dashboard() -> Json:
 
 
 def _placed(rows: Sequence[tuple[str, tuple[Panel, ...]]]) -> Iterator[Json]:
-    """Rows and panels from the top down, those of a row from left to right."""
+    """Rows and panels from the top down; panels from left to right, as many as fit in a line."""
     top = 0
     for title, panels in rows:
         yield {
@@ -393,12 +430,14 @@ def _placed(rows: Sequence[tuple[str, tuple[Panel, ...]]]) -> Iterator[Json]:
             "gridPos": {"x": 0, "y": top, "w": WIDTH, "h": 1},
         }
         top += 1
-        left = 0
+        left = height = 0
         for panel in panels:
+            if left + panel.columns > WIDTH:
+                top, left, height = top + height, 0, 0
             place = {"x": left, "y": top, "w": panel.columns, "h": panel.lines}
             yield {"gridPos": place, **_model(panel)}
-            left += panel.columns
-        top += max(panel.lines for panel in panels)
+            left, height = left + panel.columns, max(height, panel.lines)
+        top += height
 
 
 def _model(panel: Panel) -> Json:

@@ -45,9 +45,16 @@ class House:
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(self.home))
 
-    def load(self) -> bool:
+    def load(self, **variables: str) -> bool:
         """Run the job that sensor and schedule launch."""
-        with self.instance() as instance:
+        with self.instance() as instance, pytest.MonkeyPatch.context() as monkeypatch:
+            # A house outlives a test, and each test begins without our variables.
+            for name, value in {
+                "EFO_OLS_URL": self.sample.url,
+                **self.environment,
+                **variables,
+            }.items():
+                monkeypatch.setenv(name, value)
             job = build_defs().resolve_job_def("refresh_efo")
             return job.execute_in_process(raise_on_error=False, instance=instance).success
 
@@ -59,6 +66,8 @@ class House:
         )
         self.sample.publish(2)
         assert not self.load()
+        refused = self.graph.ask("select check_name from efo_meta.verdicts where not passed")
+        assert ("terms_did_not_shrink",) in refused
 
 
 @contextmanager

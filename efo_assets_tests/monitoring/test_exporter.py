@@ -151,16 +151,14 @@ def test_a_release_that_is_kept_already_has_the_figures_of_its_few_requests(load
 
 
 def test_failed_runs_count_until_the_next_success(house: House) -> None:
-    house.graph.configure(EFO_ONTOLOGY="nosuch")
-    assert not house.load()
-    assert not house.load()
+    assert not house.load(EFO_ONTOLOGY="nosuch")
+    assert not house.load(EFO_ONTOLOGY="nosuch")
     with endpoint_of(house) as endpoint:
         scrape = endpoint.scrape()
         assert scrape.value("efo_runs", JOB, "FAILURE") == 2
         assert scrape.value("efo_runs", JOB, "SUCCESS") == 0
         assert scrape.value("efo_runs_failed_in_a_row", JOB) == 2
         assert scrape.samples("efo_asset_last_success_timestamp_seconds") == {}
-        house.graph.configure(EFO_ONTOLOGY="efo")
         house.sample.reset()
         assert house.load()
         scrape = endpoint.scrape()
@@ -196,8 +194,7 @@ def test_a_refused_audit_shows_until_another_passes_and_the_release_stays(house:
         assert scrape.value("efo_check_passed", "true", "terms_are_unique") == 1
         assert scrape.value("efo_release_id") == 1
         assert scrape.value("efo_runs_failed_in_a_row", JOB) == 1
-        house.graph.configure(EFO_ALLOW_SHRINK="1")
-        assert house.load()
+        assert house.load(EFO_ALLOW_SHRINK="1")
         scrape = endpoint.scrape()
     assert scrape.value("efo_check_passed", "true", "terms_did_not_shrink") == 1
     assert scrape.value("efo_release_id") == 2
