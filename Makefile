@@ -19,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults chaos dev ui run bench lint dbt dbt-test clean
+.PHONY: help demo test faults chaos dev ui deployed run bench lint dbt dbt-test clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -49,6 +49,9 @@ dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000 (PORT=… for another por
 ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) and picture the lineage graph
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/test_ui.py --picture docs/lineage.png
+
+deployed: $(STAMP) ## Kill one service of the deployment after the other in the middle of a load (about 10 minutes)
+	@$(BIN)/python -m pytest -n 0 -m 'campaign or not campaign' efo_assets_tests/deployment/test_services.py
 
 bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
 	@$(BIN)/python -m benchmarks
