@@ -471,7 +471,8 @@ def test_the_project_is_read_once_per_state_of_its_files(
     made = dbt_project.manifest()
     monkeypatch.setattr(dbt_project, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     assert dbt_project.manifest() == made
-    (project / "models" / "more.sql").write_text("select 1 as one")
+    changed = project / "models" / "efo_term_cards.yml"
+    changed.write_text(changed.read_text().replace("The label", "A label"))
     with pytest.raises(DbtError):
         dbt_project.manifest()
 
