@@ -41,8 +41,8 @@ def _refuse_to_make(home: Path, reference: InstanceRef) -> None:
         return
     if not _is_complete(Path(storage.config_dict["base_dir"]) / LAST_DATABASE):
         raise SettingsError(
-            f"{home} holds no run history yet: it is read as soon as a run, the daemon or the "
-            "webserver has made one."
+            f"{home} holds no run history that can be opened: it is read as soon as a run, the "
+            "daemon or the webserver has made one, by a user who may write there, as SQLite wants."
         )
 
 

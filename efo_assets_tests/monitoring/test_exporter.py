@@ -216,7 +216,7 @@ def test_before_the_first_load_both_sources_are_up_and_empty(house: House) -> No
 def test_no_history_is_made_for_a_scrape(house: House, caplog: pytest.LogCaptureFixture) -> None:
     with endpoint_of(house) as endpoint:
         assert endpoint.scrape().value("efo_source_up", "dagster") == 0
-    assert "holds no run history yet" in caplog.text
+    assert "holds no run history that can be opened" in caplog.text
     assert [path.name for path in house.home.iterdir()] == ["dagster.yaml"]
 
 
@@ -334,9 +334,10 @@ def test_other_pages_and_methods_are_refused(house: House) -> None:
         with pytest.raises(HTTPError, match="404") as missing:
             endpoint.get("/")
         missing.value.close()
-        with pytest.raises(HTTPError, match="405") as refused:
-            urlopen(Request(f"{endpoint.url}/metrics", method="POST"))
-        refused.value.close()
+        for path in ("/metrics", "/healthz"):
+            with pytest.raises(HTTPError, match="405") as refused:
+                urlopen(Request(endpoint.url + path, method="POST"))
+            refused.value.close()
         with urlopen(Request(f"{endpoint.url}/healthz", method="HEAD")) as answer:
             assert answer.status == 200
 

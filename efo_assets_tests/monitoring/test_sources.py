@@ -80,6 +80,17 @@ def test_a_source_that_hangs_ends_no_scrape_late_and_keeps_one_thread() -> None:
     hanging.may_go_on.set()
 
 
+def test_sources_that_hang_share_the_time_of_one_scrape() -> None:
+    place = Place()
+    place.may_go_on.clear()
+    sources = Sources([source(place, str(number)) for number in range(40)], timeout_s=2 * TIMEOUT_S)
+    waited_s = max(
+        value for (name, *_), value in samples(sources).items() if name.endswith("_seconds")
+    )
+    assert waited_s < 40 * TIMEOUT_S
+    place.may_go_on.set()
+
+
 def test_a_source_that_hung_is_up_as_soon_as_it_answers() -> None:
     place = Place()
     place.may_go_on.clear()
