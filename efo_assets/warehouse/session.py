@@ -240,7 +240,7 @@ def prepared(connection: Connection, schema: str) -> None:
             names the GRANT), or tables of a later version of this project.
         SchemaDrift: a published table isn't as its specification says; the message lists how.
     """
-    checks = (_check_link, _check_server, _check_version, _check_privileges, _check_columns)
+    checks = (_check_link, _check_server, _check_privileges, _check_version, _check_columns)
     for check in checks:
         check(connection, schema)
     with connection.transaction():

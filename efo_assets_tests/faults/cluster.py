@@ -14,7 +14,6 @@ from efo_assets_tests.conftest import OWNER
 SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "shared_buffers": "16MB",
     "max_connections": "30",
     "listen_addresses": "127.0.0.1",
@@ -35,6 +34,9 @@ class Cluster:
         self._server._find_place()
         self._server._make()
         self._server._make_socket_dir()
+        # The embedded server wants passwords over TCP; these tests are about other things.
+        hba = self._server._cluster / "pg_hba.conf"
+        hba.write_text(f"host all all 127.0.0.1/32 trust\n{hba.read_text()}")
 
     @property
     def admin(self) -> DatabaseTarget:

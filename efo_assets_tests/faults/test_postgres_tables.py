@@ -57,24 +57,27 @@ def test_a_publication_takes_no_lock_above_row_exclusive(
 ) -> None:
     other.execute("set transaction isolation level repeatable read")
     found: set[str] = set()
-    with running_proxy(database) as (proxy, target), Warehouse(target) as warehouse:
+    with (
+        psycopg.connect(**database.parameters, autocommit=True) as looking,  # type: ignore[arg-type]
+        running_proxy(database) as (proxy, target),
+        Warehouse(target) as warehouse,
+    ):
         publish_marked(warehouse, 1)
         other.execute("select from public.efo_terms, public.efo_xrefs")
         load = audited(warehouse, 2)
-        with psycopg.connect(**database.parameters, autocommit=True) as looking:  # type: ignore[arg-type]
 
-            def script(_: Statement) -> Action:
-                held = looking.execute(
-                    "select distinct mode from pg_locks join pg_stat_activity as a using (pid)"
-                    " where application_name like 'efo_assets %%' and relation in"
-                    " (select oid from pg_class where relname = any (%s))",
-                    [[table.name for table in TABLES]],
-                )
-                found.update(mode for (mode,) in held.fetchall())
-                return Action.FORWARD
+        def script(_: Statement) -> Action:
+            held = looking.execute(
+                "select distinct mode from pg_locks join pg_stat_activity as a using (pid)"
+                " where application_name like 'efo_assets %%' and relation in"
+                " (select oid from pg_class where relname = any (%s))",
+                [[table.name for table in TABLES]],
+            )
+            found.update(mode for (mode,) in held.fetchall())
+            return Action.FORWARD
 
-            proxy.follow(script)
-            assert warehouse.publish(load).is_new
+        proxy.follow(script)
+        assert warehouse.publish(load).is_new
     assert "RowExclusiveLock" in found
     assert found <= ALLOWED_LOCKS
     assert release_seen(other) == 1, "its snapshot"

@@ -153,7 +153,7 @@ def test_of_two_loads_at_once_one_publishes_and_one_ends(
         held.let_go.set()
         assert ended(first).returncode == 0
     assert second.returncode == FAILED
-    assert second.stderr.startswith("Another load into schema public is under way (process ")
+    assert second.stderr.startswith("Another load into schema public is under way (efo_assets ")
     assert loaded.oracle.assert_well() == 2
     assert loaded.oracle.ask("select count(*) from efo_meta.releases") == [(2,)]
 

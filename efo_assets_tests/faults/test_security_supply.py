@@ -122,12 +122,12 @@ def test_whatever_service_is_added_publishes_nothing_and_mounts_no_socket() -> N
 
 @pytest.mark.fault("S14")
 def test_without_a_password_nothing_starts() -> None:
-    environment = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-dagster"]
-    needed = environment["environment"]
+    needed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-environment"]
     assert needed["DAGSTER_POSTGRES_PASSWORD"].startswith("${EFO_PASSWORD:?")
-    assert "${EFO_PASSWORD:?" in needed["EFO_DATABASE_URL"]
+    assert needed["PGPASSWORD"].startswith("${EFO_PASSWORD:?")
+    passwords = {"EFO_PASSWORD": "K4NARY", "EFO_ADMIN_PASSWORD": "K4NARY"}
     try:
-        refused, started = compose(), compose(EFO_PASSWORD="K4NARY")  # noqa: S106  # a canary
+        refused, started = compose(), compose(**passwords)
     except FileNotFoundError:
         return  # without docker-compose, the rule above is what there is to see
     assert refused.returncode != 0
@@ -169,7 +169,10 @@ def test_ci_uses_nothing_of_others() -> None:
 
 @pytest.mark.fault("S23")
 @pytest.mark.parametrize("name", ["dagster.yaml", "deploy/dagster.yaml"])
-def test_dagster_reads_our_configuration_as_no_telemetry(tmp_path: Path, name: str) -> None:
+def test_dagster_reads_our_configuration_as_no_telemetry(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EFO_COMPUTE_LOGS", str(tmp_path))
     given = yaml.safe_load((ROOT / name).read_text())
     given.pop("storage", None)
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides=given) as instance:
