@@ -50,7 +50,7 @@ ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) an
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/test_ui.py --picture docs/lineage.png
 
-deployed: $(STAMP) ## Kill one service of the deployment after the other in the middle of a load (about 10 minutes)
+deployed: $(STAMP) ## Kill one service of the deployment after the other in the middle of a load
 	@$(BIN)/python -m pytest -n 0 -m 'campaign or not campaign' efo_assets_tests/deployment/test_services.py
 
 bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
