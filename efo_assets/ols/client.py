@@ -30,6 +30,7 @@ from efo_assets.ols.exchange import (
     NotFound,
     Sessions,
     asked_once,
+    connection_trace,
 )
 from efo_assets.ols.pace import Gate, Pause
 from efo_assets.ols.pages import PageStore
@@ -88,6 +89,7 @@ class OlsClient:
         session = aiohttp.ClientSession(
             auto_decompress=False,
             middlewares=(asked_once,),
+            trace_configs=[connection_trace()],
             connector=connector,
             timeout=aiohttp.ClientTimeout(
                 total=limits.total_timeout_s,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -63,7 +63,7 @@ class Setback(Exception):
     counts = True
     """Against the attempts of this request."""
     was_idle = False
-    """The connection may have been closed while nobody used it: once, that's no failure."""
+    """The connection may have been closed while nobody used it: no failure, on a new one it's seen."""
     hold_s: float | None = None
     """Nobody may ask for so long."""
     max_attempts: int | None = None
@@ -170,7 +170,8 @@ class Exchange:
             except Setback as setback:
                 log.info("%s: %s", url.with_user(None), setback)
                 tried += 1
-                failed += setback.counts and not (setback.was_idle and tried == 1)
+                failed += setback.counts and not setback.was_idle
+                alone = alone or setback.was_idle
                 self._check_hope(url, setback, failed, attempts)
                 await self._wait(setback, tried)
             self.tally.retries += 1
@@ -235,8 +236,11 @@ class Exchange:
     async def _send(self, url: URL, session: aiohttp.ClientSession) -> Answer:
         self.tally.requests += 1
         started_s = time.monotonic()
+        used = Connection()
         try:
-            async with session.get(url, allow_redirects=False) as response:
+            async with session.get(
+                url, allow_redirects=False, trace_request_ctx=used
+            ) as response:
                 _check_status(url, response, await self._excerpt_if_not_ok(response))
                 body = await self._read(response)
         except aiohttp.ClientConnectorCertificateError as error:
@@ -246,7 +250,9 @@ class Exchange:
                 "certificate, or set EFO_OLS_URL to the right host."
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _setback_of(url, error, self.limits) from error
+            setback = _setback_of(url, error, self.limits)
+            setback.was_idle = used.was_idle and isinstance(error, Disconnected)
+            raise setback from error
         encodings = response.headers.getall("Content-Encoding", [])
         return Answer(
             body=body,
@@ -352,7 +358,6 @@ def _setback_of(url: URL, error: Exception, limits: Limits) -> Setback:
     setback = Setback(_sentence_of(url, error, limits))
     setback.cause = error
     setback.overloaded = isinstance(error, TimeoutError)
-    setback.was_idle = isinstance(error, Disconnected)
     if isinstance(error, BodyTooLarge):
         setback.max_attempts = MAX_ATTEMPTS_OF_NO_USE
     if isinstance(error, aiohttp.ClientConnectorDNSError) and _is_permanent(error.os_error):
@@ -391,6 +396,27 @@ def _setback_of_payload(answer: Answer, error: PayloadError) -> Setback:
 
 class Disconnected(aiohttp.ClientConnectionError):
     """The connection broke before an answer came."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """What is known of the connection that one request went over."""
+
+    was_idle: bool = False
+    """It served another request before."""
+
+
+def connection_trace() -> aiohttp.TraceConfig:
+    """Tell each request's `Connection`, its trace context, of what aiohttp does."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_reused)
+    return trace
+
+
+async def _reused(
+    _session: aiohttp.ClientSession, context: Any, _: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    context.trace_request_ctx.was_idle = True
 
 
 async def asked_once(

@@ -213,7 +213,10 @@ class FakeOls:
         self.connections += 1
         wire = Wire(writer, self._ended)
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            # A task that ends as cancelled is one that asyncio's streams cannot ask how it ended.
+            with suppress(
+                ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError
+            ):
                 while await self._answered(await reader.readuntil(b"\r\n\r\n"), number, wire):
                     pass
         finally:

@@ -258,12 +258,19 @@ def test_links_and_redirects_lead_nowhere_else(tmp_path: Path) -> None:
 
 
 @fault("T21")
-def test_connections_that_are_dropped_when_idle_cost_nothing(tmp_path: Path) -> None:
+def test_connections_that_are_dropped_when_idle_are_no_failure(tmp_path: Path) -> None:
     with fake_ols(broken.everywhere(broken.closed_when_idle)) as ols:
-        done = download(ols, tmp_path, page_size=2)
+        done = download(ols, tmp_path, page_size=2, attempts=1)
         assert ols.connections >= done.pages
     assert done.page_set.complete
-    assert done.retries <= done.pages / 4
+    assert done.requests == len(ols.log) + done.retries
+
+
+@fault("T21")
+def test_a_new_connection_that_is_dropped_is_a_failure(tmp_path: Path) -> None:
+    with fake_ols(broken.everywhere(broken.closed_before_headers)) as ols:
+        refused(ols, tmp_path, OlsUnreachable, "1 attempt", attempts=1)
+        assert len(ols.log) == 1
 
 
 @fault("T23")
