@@ -63,7 +63,7 @@ class Setback(Exception):
     counts = True
     """Against the attempts of this request."""
     was_idle = False
-    """The connection may have been closed while nobody used it: no failure, on a new one it's seen."""
+    """The connection may have been closed while nobody used it: that is no failure."""
     hold_s: float | None = None
     """Nobody may ask for so long."""
     max_attempts: int | None = None
