@@ -238,9 +238,7 @@ class Exchange:
         started_s = time.monotonic()
         used = Connection()
         try:
-            async with session.get(
-                url, allow_redirects=False, trace_request_ctx=used
-            ) as response:
+            async with session.get(url, allow_redirects=False, trace_request_ctx=used) as response:
                 _check_status(url, response, await self._excerpt_if_not_ok(response))
                 body = await self._read(response)
         except aiohttp.ClientConnectorCertificateError as error:
