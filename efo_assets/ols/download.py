@@ -450,7 +450,7 @@ def _accepted(spec: PageSpec, body: Body) -> _ClassPage:
         PayloadError: it isn't; `_PageMismatch` where the plan rather than the page is wrong.
     """
     page, _ = parse(body, _ClassPage)
-    refuse_repeated_keys(body, _ClassPage.__struct_fields__)
+    refuse_repeated_keys(body, _ClassPage.__struct_fields__, rows="elements", of_row="iri")
     rows = len(page.elements)
     if page.page != spec.key.number:
         raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")
