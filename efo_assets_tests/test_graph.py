@@ -119,6 +119,18 @@ def test_publishing_without_the_audit_is_refused(graph: Graph) -> None:
     assert "no passed verdict" in failure(graph.materialize("efo_terms"))
 
 
+@pytest.mark.fault("O13")
+def test_publishing_the_next_release_without_the_audit_is_refused_and_the_last_stays(
+    graph: Graph, sample: Sample
+) -> None:
+    graph.materialize()
+    sample.publish(2)
+    graph.materialize("raw_ols_pages")
+    assert graph.materialize(*(table.staged_name for table in TABLES), checks=False).success
+    assert "no passed verdict" in failure(graph.materialize("efo_terms"))
+    assert_published_is_release(graph, 1)
+
+
 def test_a_failed_blocking_check_stops_the_run_before_publication(
     graph: Graph, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
