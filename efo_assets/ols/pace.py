@@ -1,7 +1,7 @@
 """How fast we ask: requests under way, pauses, and when to stop asking. No HTTP lives here.
 
-Rows in flight are what hurts OLS. So requests begin few and grow by one a round, halve when the
-server is overloaded, stand still together when it says `Retry-After`, go one at a time and ever
+Rows in flight are what hurts OLS. So requests begin few and grow by two a round, by one once the
+server has been overloaded, halve whenever it is, stand still together when it says `Retry-After`, go one at a time and ever
 more slowly when nothing succeeds any more, and stop when that has lasted.
 """
 
@@ -70,7 +70,7 @@ def _timestamp(http_date: str | None) -> float | None:
 
 
 class Gate:
-    """Lets so many requests through at once: one more a round when all is well, half when not."""
+    """Lets so many requests through at once: some more a round when all is well, half when not."""
 
     def __init__(self, start: int, ceiling: int, pause: Pause) -> None:
         self.in_flight = 0
@@ -101,8 +101,9 @@ class Gate:
             self._wake()
 
     def succeeded(self) -> None:
-        """Grow by one for every round of successes."""
-        self._width = min(float(self._ceiling), self._width + 1 / self._width)
+        """Grow by two for every round of successes, by one if it was ever too much."""
+        more = 1 if self._halvings else 2
+        self._width = min(float(self._ceiling), self._width + more / self._width)
         self._wake()
 
     def overloaded(self, halvings_at_start: int) -> None:

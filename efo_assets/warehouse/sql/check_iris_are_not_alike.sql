@@ -1,12 +1,19 @@
-with alike as (
+with folded as (
     select
-        lower(normalize(btrim(iri), nfc)) as folded,
-        count(distinct iri) as times,
-        min(iri) as first_iri,
-        max(iri) as last_iri
+        iri,
+        -- What is ASCII already has one Unicode form, and is folded many times as fast.
+        case
+            when octet_length(iri) = char_length(iri) then lower(btrim(iri) collate "C")
+            else lower(normalize(btrim(iri), nfc))
+        end as folded
     from {load}.terms
-    group by lower(normalize(btrim(iri), nfc))
-    having count(distinct iri) > 1
+),
+
+alike as (
+    select folded, count(*) as times, min(iri) as first_iri, max(iri) as last_iri
+    from folded
+    group by folded
+    having min(iri collate "C") <> max(iri collate "C")
 )
 
 select
