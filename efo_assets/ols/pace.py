@@ -1,8 +1,9 @@
 """How fast we ask: requests under way, pauses, and when to stop asking. No HTTP lives here.
 
 Rows in flight are what hurts OLS. So requests begin few and grow by two a round, by one once the
-server has been overloaded, halve whenever it is, stand still together when it says `Retry-After`, go one at a time and ever
-more slowly when nothing succeeds any more, and stop when that has lasted.
+server has been overloaded. They halve whenever it is, stand still together when it says
+`Retry-After`, go one at a time and ever more slowly when nothing succeeds any more, and stop when
+that has lasted.
 """
 
 import asyncio
