@@ -13,7 +13,7 @@ from efo_assets.assets.descriptions import LOADER_POOL, OWNERS, column_schema, p
 from efo_assets.failures import in_one_sentence
 from efo_assets.io_managers import StagedTable
 from efo_assets.resources import WarehouseResource
-from efo_assets.warehouse.publish import Publication
+from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.tables import TABLES, Table
 
 GROUP = "efo"

@@ -7,16 +7,12 @@ compares the published rows with the staged ones by count and hash before it com
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import psycopg
 import stamina
 from psycopg import errors as pg
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import (
@@ -26,22 +22,15 @@ from efo_assets.errors import (
     PublicationRefused,
     WarehouseError,
 )
-from efo_assets.warehouse import session
+from efo_assets.warehouse import ledger, session
 from efo_assets.warehouse.audit import unproven
 from efo_assets.warehouse.blockers import BlockerWatch
+from efo_assets.warehouse.ledger import Publication, PublishedRelease, current_release
 from efo_assets.warehouse.load import Content, Load, clear_leftovers, content
+from efo_assets.warehouse.merge import create_missing, equalize
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import (
-    comment_published,
-    constrain_published,
-    create_mesh_view,
-    create_published,
-    names,
-    published_hash,
-    resolved,
-    statement,
-)
-from efo_assets.warehouse.tables import MESH_VIEW, TABLES, TERMS, Table
+from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.tables import TABLES
 
 _log = logging.getLogger(__name__)
 
@@ -57,59 +46,6 @@ _PASSING = (
 """Somebody else writes or locks our tables just now."""
 
 _AUDIT_COMMAND = "dagster asset materialize -m efo_assets.definitions --select '*efo_terms'"
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a publication did to one table, in rows."""
-
-    inserted: int = 0
-    changed: int = 0
-    removed: int = 0
-    unchanged: int = 0
-
-    @property
-    def written(self) -> int:
-        """Rows that were written at all."""
-        return self.inserted + self.changed + self.removed
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """What stands published now, and what this call changed."""
-
-    release_id: int
-    release: str
-    load_id: str
-    is_new: bool
-    """Whether the ledger got a row; False where this release was published before."""
-    rows: Mapping[str, int]
-    changes: Mapping[str, Changes]
-
-    @property
-    def written(self) -> int:
-        """Rows written in all tables."""
-        return sum(change.written for change in self.changes.values())
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedRelease:
-    """The newest row of the ledger for a schema."""
-
-    release_id: int
-    ontology: str
-    version: str | None
-    version_iri: str | None
-    load_id: str
-    is_partial: bool
-    content_hash: str
-    totals: Mapping[str, int] | None
-    """Classes by list (current, obsolete, all) as OLS announced them; None in old rows."""
-
-    @property
-    def name(self) -> str:
-        """For people: `efo 3.92.0`."""
-        return f"{self.ontology} {self.version or '(no version)'}"
 
 
 def publish(
@@ -203,20 +139,20 @@ def _in_one_transaction(
         seen = _proven_content(connection, load)
         current = current_release(connection, load.target_schema)
         _refuse_unfit(connection, load, current, allow_older=allow_older)
-        fresh = _create_missing(connection, load.target_schema)
+        fresh = create_missing(connection, load.target_schema)
         again = current if current is not None and _is_same(load, seen, current) else None
         release_id = (
             again.release_id
             if again
-            else _open_ledger_row(connection, load, seen, allow_shrink=allow_shrink, run_id=run_id)
+            else ledger.open_row(connection, load, seen, allow_shrink=allow_shrink, run_id=run_id)
         )
         changes = {}
         for table in TABLES:
-            changes[table.name] = _apply(
+            changes[table.name] = equalize(
                 connection, load, table, seen, release_id, is_fresh=table in fresh
             )
             crash_point("C10")
-        _complete_ledger_row(connection, load, release_id, changes, is_new=again is None)
+        ledger.complete_row(connection, load, release_id, changes, is_new=again is None)
     rows = {table.name: seen.rows[table.staged_name] for table in TABLES}
     return Publication(release_id, load.source.name, load.load_id, again is None, rows, changes)
 
@@ -290,211 +226,6 @@ def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:
     )
 
 
-def current_release(connection: Connection, schema: str) -> PublishedRelease | None:
-    """The newest publication into `schema`, or None before the first."""
-    if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
-        return None
-    row = connection.execute(statement("release_current"), [schema]).fetchone()
-    return PublishedRelease(*row) if row else None
-
-
-def releases(connection: Connection, schema: str) -> list[tuple[Any, ...]]:
-    """The ledger of `schema`, newest first; empty before the first publication."""
-    if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
-        return []
-    return connection.execute(statement("releases"), [schema]).fetchall()
-
-
-def _create_missing(connection: Connection, schema: str) -> list[Table]:
-    made = []
-    for table in TABLES:
-        found = connection.execute(
-            "select to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, table.name]
-        ).fetchone()
-        if found == (None,):
-            connection.execute(create_published(schema, table))
-            made.append(table)
-    return made
-
-
-def _open_ledger_row(
-    connection: Connection, load: Load, seen: Content, *, allow_shrink: bool, run_id: str | None
-) -> int:
-    source = load.source
-    values = {
-        "target_schema": load.target_schema,
-        "ontology": source.ontology,
-        "version": source.version,
-        "version_iri": source.version_iri,
-        "loaded": source.loaded,
-        "fingerprint": source.fingerprint,
-        "load_id": load.load_id,
-        "is_partial": load.is_partial,
-        "counts": Jsonb(dict(seen.rows)),
-        "content_hash": seen.digest,
-        "allowed_shrink": allow_shrink,
-        "run_id": run_id,
-        "totals": source.totals and Jsonb(dict(source.totals)),
-    }
-    row = connection.execute(statement("release_insert"), values).fetchone()
-    if row is None:  # INSERT … RETURNING of one row gives one
-        raise WarehouseError("The ledger took no row.")
-    return int(row[0])
-
-
-def _complete_ledger_row(
-    connection: Connection,
-    load: Load,
-    release_id: int,
-    changes: Mapping[str, Changes],
-    *,
-    is_new: bool,
-) -> None:
-    if is_new:
-        connection.execute(
-            "update efo_meta.releases set changes = %s where release_id = %s",
-            [Jsonb({name: asdict(change) for name, change in changes.items()}), release_id],
-        )
-    elif load.source.totals:
-        # The same rows, counted otherwise or for the first time: else they stay news for ever.
-        connection.execute(
-            statement("release_totals"),
-            {"release_id": release_id, "totals": Jsonb(dict(load.source.totals))},
-        )
-    connection.execute(
-        "update efo_meta.loads set state = 'published' where load_id = %s and state <> 'published'",
-        [load.load_id],
-    )
-
-
-def _apply(
-    connection: Connection,
-    load: Load,
-    table: Table,
-    seen: Content,
-    release_id: int,
-    *,
-    is_fresh: bool,
-) -> Changes:
-    """Make one published table equal to the staged one, and prove that it is."""
-    rows, schema = seen.rows[table.staged_name], load.target_schema
-    wanted = (rows, seen.hashes[table.staged_name])
-    if is_fresh:
-        changes = _fill(connection, load, table, release_id)
-    elif _published_content(connection, schema, table) == wanted:
-        return Changes(unchanged=rows)
-    else:
-        changes = _merge(connection, load, table, release_id, rows)
-    found = _published_content(connection, schema, table)
-    if found != wanted:
-        raise WarehouseError(
-            f"{schema}.{table.name} would hold {found[0]:,} rows that are not the {rows:,} staged "
-            f"ones (by hash), so nothing was published and the last release stays: a trigger or "
-            f"rule on the table may change what is written; remove it and run again."
-        )
-    return changes
-
-
-def _published_content(connection: Connection, schema: str, table: Table) -> tuple[int, str]:
-    row = connection.execute(published_hash(schema, table)).fetchone()
-    return (int(row[0]), str(row[1])) if row else (0, "")
-
-
-def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> Changes:
-    """The first rows of a new table; keys and indexes are made when the rows are there."""
-    schema = load.target_schema
-    inserted = connection.execute(_insert(load, table, release_id)).rowcount
-    for made in constrain_published(schema, table) + comment_published(schema, table):
-        connection.execute(made)
-    if table.name == TABLES[-1].name:
-        _create_view(connection, schema)
-    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
-    return Changes(inserted=inserted)
-
-
-def _create_view(connection: Connection, schema: str) -> None:
-    found = connection.execute(
-        "select to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, MESH_VIEW]
-    ).fetchone()
-    if found == (None,):
-        for made in create_mesh_view(schema):
-            connection.execute(made)
-
-
-def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
-    if table is TERMS:
-        return statement(
-            "terms_insert",
-            terms=sql.Identifier(load.target_schema, TERMS.name),
-            staged=sql.Identifier(load.schema, TERMS.staged_name),
-            columns=names(column.name for column in TERMS.columns),
-            release=sql.Literal(release_id),
-        )
-    columns = [ref.published for ref in table.references]
-    columns += [column.name for column in table.columns]
-    return sql.SQL("insert into {} ({}) {}").format(
-        sql.Identifier(load.target_schema, table.name),
-        names(columns),
-        resolved(load.schema, load.target_schema, table),
-    )
-
-
-def _merge(connection: Connection, load: Load, table: Table, release_id: int, rows: int) -> Changes:
-    """Write the rows that differ, and no others."""
-    if table is TERMS:
-        removed, changed, inserted = _merge_terms(connection, load, release_id)
-    else:
-        removed, changed, inserted = _merge_rows(connection, load, table)
-    return Changes(inserted, changed, removed, rows - inserted - changed)
-
-
-def _merge_terms(connection: Connection, load: Load, release_id: int) -> tuple[int, int, int]:
-    """Removed, changed, inserted; a class that vanished stays as a row, marked."""
-    columns = [column.name for column in TERMS.columns]
-    parts: dict[str, Any] = {
-        "terms": sql.Identifier(load.target_schema, TERMS.name),
-        "staged": sql.Identifier(load.schema, TERMS.staged_name),
-        "release": sql.Literal(release_id),
-    }
-    compared = {"ours": names(columns, "t"), "theirs": names(columns, "s")}
-    removed = connection.execute(statement("terms_remove", **parts)).rowcount
-    changed = connection.execute(
-        statement("terms_update", columns=names(columns), **compared, **parts)
-    ).rowcount
-    inserted = connection.execute(_insert(load, TERMS, release_id)).rowcount
-    return removed, changed, inserted
-
-
-def _merge_rows(connection: Connection, load: Load, table: Table) -> tuple[int, int, int]:
-    """Removed, changed, inserted."""
-    columns = [*table.published_key, *table.values]
-    parts: dict[str, Any] = {
-        "published": sql.Identifier(load.target_schema, table.name),
-        "ours": names(table.published_key, "t"),
-        "theirs": names(table.published_key, "s"),
-    }
-    connection.execute(
-        statement("rows_incoming", rows=resolved(load.schema, load.target_schema, table))
-    )
-    removed = connection.execute(statement("rows_remove", **parts)).rowcount
-    changed = 0
-    if table.values:
-        changed = connection.execute(
-            statement(
-                "rows_update",
-                values=names(table.values),
-                our_values=names(table.values, "t"),
-                their_values=names(table.values, "s"),
-                **parts,
-            )
-        ).rowcount
-    inserted = connection.execute(
-        statement("rows_insert", columns=names(columns), selected=names(columns, "s"), **parts)
-    ).rowcount
-    connection.execute("drop table pg_temp.efo_incoming")
-    return removed, changed, inserted
-
-
 def _ask_ledger(
     connect: Callable[[], Connection], load: Load, lost: Connection
 ) -> Publication | None:
@@ -504,31 +235,13 @@ def _ask_ledger(
             with attempt:
                 session.end_left_behind(connect, lost)
                 with connect() as connection:
-                    return _in_ledger(connection, load)
+                    return ledger.find(connection, load)
     except DatabaseUnavailable as error:
         raise DatabaseUnavailable(
             f"{error} Whether load {load.load_id} was published is written in efo_meta.releases, "
             "which could not be asked; the next run asks it and publishes nothing twice."
         ) from error
     raise AssertionError  # the last attempt returns or raises
-
-
-def _in_ledger(connection: Connection, load: Load) -> Publication | None:
-    row = connection.execute(
-        "select release_id, counts, changes from efo_meta.releases where load_id = %s",
-        [load.load_id],
-    ).fetchone()
-    if row is None:
-        return None
-    release_id, counts, changes = row
-    return Publication(
-        release_id,
-        load.source.name,
-        load.load_id,
-        True,  # noqa: FBT003  # the field's name is is_new
-        {table.name: counts[table.staged_name] for table in TABLES},
-        {name: Changes(**change) for name, change in changes.items()},
-    )
 
 
 def _tidy(connect: Callable[[], Connection], load: Load) -> None:

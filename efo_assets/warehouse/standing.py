@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from efo_assets.warehouse.publish import Changes
+from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES

@@ -11,8 +11,8 @@ from typing import Any, Self, TypeVar
 from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
+from efo_assets.warehouse import ledger, migrations, session
 from efo_assets.warehouse import load as loading
-from efo_assets.warehouse import migrations, session
 from efo_assets.warehouse import publish as publishing
 from efo_assets.warehouse import standing as standings
 from efo_assets.warehouse.copy_files import CopyFile
@@ -173,7 +173,7 @@ class Warehouse:
             lambda connection: auditing.audit(connection, audited, allow_shrink=self.allow_shrink),
         )
 
-    def publish(self, published: loading.Load, run_id: str | None = None) -> publishing.Publication:
+    def publish(self, published: loading.Load, run_id: str | None = None) -> ledger.Publication:
         """Publish a load; see `publish.publish` for what it raises."""
         with session.translated(self.target, "publishing"):
             self._writer.keep()
@@ -185,17 +185,17 @@ class Warehouse:
                 run_id=run_id,
             )
 
-    def current_release(self) -> publishing.PublishedRelease | None:
+    def current_release(self) -> ledger.PublishedRelease | None:
         """The newest row of the ledger for this schema."""
         return self._step(
             "asking the ledger",
-            lambda connection: publishing.current_release(connection, self.schema),
+            lambda connection: ledger.current_release(connection, self.schema),
         )
 
     def releases(self) -> list[tuple[Any, ...]]:
         """The ledger for this schema, newest first; see `sql/releases.sql` for the columns."""
         return self._step(
-            "reading the ledger", lambda connection: publishing.releases(connection, self.schema)
+            "reading the ledger", lambda connection: ledger.releases(connection, self.schema)
         )
 
     def standing(self) -> standings.Standing:

@@ -8,8 +8,8 @@ from efo_assets.ols.client import Download, OlsClient
 from efo_assets.ols.pages import PageStore
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.staging import copy_all, staging
+from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.load import Load
-from efo_assets.warehouse.publish import Publication
 from efo_assets.warehouse.warehouse import Warehouse
 
 PAGE_SIZE = 20

@@ -10,7 +10,7 @@ import pytest
 from efo_assets.errors import DatabaseRefused, LoadInProgress, WarehouseError
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import migrations, session
-from efo_assets.warehouse.publish import Changes
+from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import ask, edge, publish, stage, synonym, term, xref

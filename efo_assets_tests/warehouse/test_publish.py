@@ -7,7 +7,7 @@ import pytest
 
 from efo_assets.errors import AuditNotPassed, NothingStaged, PublicationRefused, WarehouseError
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse.publish import Changes
+from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import ask, edge, publish, stage, synonym, term, xref

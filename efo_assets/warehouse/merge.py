@@ -1,0 +1,166 @@
+"""One published table made equal to the staged one, and proof that it is; inside a transaction.
+
+A new table is filled and then gets its keys and indexes; in one that is there, only rows that
+differ are written.
+"""
+
+from typing import Any
+
+from psycopg import sql
+
+from efo_assets.errors import WarehouseError
+from efo_assets.warehouse.ledger import Changes
+from efo_assets.warehouse.load import Content, Load
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import (
+    comment_published,
+    constrain_published,
+    create_mesh_view,
+    create_published,
+    names,
+    published_hash,
+    resolved,
+    statement,
+)
+from efo_assets.warehouse.tables import MESH_VIEW, TABLES, TERMS, Table
+
+
+def create_missing(connection: Connection, schema: str) -> list[Table]:
+    """Make the published tables that are not there, without keys; return them."""
+    made = []
+    for table in TABLES:
+        found = connection.execute(
+            "select to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, table.name]
+        ).fetchone()
+        if found == (None,):
+            connection.execute(create_published(schema, table))
+            made.append(table)
+    return made
+
+
+def equalize(
+    connection: Connection,
+    load: Load,
+    table: Table,
+    seen: Content,
+    release_id: int,
+    *,
+    is_fresh: bool,
+) -> Changes:
+    """Make one published table equal to the staged one, and prove that it is."""
+    rows, schema = seen.rows[table.staged_name], load.target_schema
+    wanted = (rows, seen.hashes[table.staged_name])
+    if is_fresh:
+        changes = _fill(connection, load, table, release_id)
+    elif _published_content(connection, schema, table) == wanted:
+        return Changes(unchanged=rows)
+    else:
+        changes = _merge(connection, load, table, release_id, rows)
+    found = _published_content(connection, schema, table)
+    if found != wanted:
+        raise WarehouseError(
+            f"{schema}.{table.name} would hold {found[0]:,} rows that are not the {rows:,} staged "
+            f"ones (by hash), so nothing was published and the last release stays: a trigger or "
+            f"rule on the table may change what is written; remove it and run again."
+        )
+    return changes
+
+
+def _published_content(connection: Connection, schema: str, table: Table) -> tuple[int, str]:
+    row = connection.execute(published_hash(schema, table)).fetchone()
+    return (int(row[0]), str(row[1])) if row else (0, "")
+
+
+def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> Changes:
+    """The first rows of a new table; keys and indexes are made when the rows are there."""
+    schema = load.target_schema
+    inserted = connection.execute(_insert(load, table, release_id)).rowcount
+    for made in constrain_published(schema, table) + comment_published(schema, table):
+        connection.execute(made)
+    if table.name == TABLES[-1].name:
+        _create_view(connection, schema)
+    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
+    return Changes(inserted=inserted)
+
+
+def _create_view(connection: Connection, schema: str) -> None:
+    found = connection.execute(
+        "select to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, MESH_VIEW]
+    ).fetchone()
+    if found == (None,):
+        for made in create_mesh_view(schema):
+            connection.execute(made)
+
+
+def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
+    if table is TERMS:
+        return statement(
+            "terms_insert",
+            terms=sql.Identifier(load.target_schema, TERMS.name),
+            staged=sql.Identifier(load.schema, TERMS.staged_name),
+            columns=names(column.name for column in TERMS.columns),
+            release=sql.Literal(release_id),
+        )
+    columns = [ref.published for ref in table.references]
+    columns += [column.name for column in table.columns]
+    return sql.SQL("insert into {} ({}) {}").format(
+        sql.Identifier(load.target_schema, table.name),
+        names(columns),
+        resolved(load.schema, load.target_schema, table),
+    )
+
+
+def _merge(connection: Connection, load: Load, table: Table, release_id: int, rows: int) -> Changes:
+    """Write the rows that differ, and no others."""
+    if table is TERMS:
+        removed, changed, inserted = _merge_terms(connection, load, release_id)
+    else:
+        removed, changed, inserted = _merge_rows(connection, load, table)
+    return Changes(inserted, changed, removed, rows - inserted - changed)
+
+
+def _merge_terms(connection: Connection, load: Load, release_id: int) -> tuple[int, int, int]:
+    """Removed, changed, inserted; a class that vanished stays as a row, marked."""
+    columns = [column.name for column in TERMS.columns]
+    parts: dict[str, Any] = {
+        "terms": sql.Identifier(load.target_schema, TERMS.name),
+        "staged": sql.Identifier(load.schema, TERMS.staged_name),
+        "release": sql.Literal(release_id),
+    }
+    compared = {"ours": names(columns, "t"), "theirs": names(columns, "s")}
+    removed = connection.execute(statement("terms_remove", **parts)).rowcount
+    changed = connection.execute(
+        statement("terms_update", columns=names(columns), **compared, **parts)
+    ).rowcount
+    inserted = connection.execute(_insert(load, TERMS, release_id)).rowcount
+    return removed, changed, inserted
+
+
+def _merge_rows(connection: Connection, load: Load, table: Table) -> tuple[int, int, int]:
+    """Removed, changed, inserted."""
+    columns = [*table.published_key, *table.values]
+    parts: dict[str, Any] = {
+        "published": sql.Identifier(load.target_schema, table.name),
+        "ours": names(table.published_key, "t"),
+        "theirs": names(table.published_key, "s"),
+    }
+    connection.execute(
+        statement("rows_incoming", rows=resolved(load.schema, load.target_schema, table))
+    )
+    removed = connection.execute(statement("rows_remove", **parts)).rowcount
+    changed = 0
+    if table.values:
+        changed = connection.execute(
+            statement(
+                "rows_update",
+                values=names(table.values),
+                our_values=names(table.values, "t"),
+                their_values=names(table.values, "s"),
+                **parts,
+            )
+        ).rowcount
+    inserted = connection.execute(
+        statement("rows_insert", columns=names(columns), selected=names(columns, "s"), **parts)
+    ).rowcount
+    connection.execute("drop table pg_temp.efo_incoming")
+    return removed, changed, inserted
