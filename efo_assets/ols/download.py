@@ -1,8 +1,7 @@
 """One whole download: which pages are missing, are they what was asked, do they make the whole.
 
-A page is accepted when its number, rows and totals are those of the plan and its classes are in the
-list that they were asked from. The download is accepted when distinct IRIs equal the totals that
-were asked for apart, and OLS serves the same release before and after.
+What makes one page acceptable is in `acceptance`. The download is accepted when distinct IRIs equal
+the totals that were asked for apart, and OLS serves the same release before and after.
 """
 
 import asyncio
@@ -15,14 +14,23 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
-from efo_assets.ols.exchange import Answer, GaveUp, PageNotAsAsked, printable
+from efo_assets.ols.acceptance import (
+    AnotherRelease,
+    ClassPage,
+    OneList,
+    PageMismatch,
+    PageTooLarge,
+    Restart,
+    SmallerPages,
+    accepted,
+    iri_hashes,
+)
+from efo_assets.ols.exchange import Answer, GaveUp, printable
 from efo_assets.ols.fields import unknown_fields
 from efo_assets.ols.pages import PageEntry, PageFolder, PageSet, PageStore
-from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse, refuse_repeated_keys
+from efo_assets.ols.payload import Body, BodyTooLarge, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
 
@@ -88,41 +96,6 @@ class Download:
     notes: list[str]
 
 
-class _Element(msgspec.Struct, gc=False):
-    iri: str
-    isObsolete: bool | None = None  # noqa: N815  # OLS's name
-
-
-class _ClassPage(msgspec.Struct, gc=False):
-    page: int
-    totalElements: int  # noqa: N815  # OLS's name
-    elements: list[_Element]
-
-
-class _Restart(Exception):
-    """The plan doesn't fit what OLS serves: make another."""
-
-
-class _SmallerPages(_Restart):
-    def __init__(self, size: int) -> None:
-        super().__init__(f"OLS serves {size} rows in a page at most")
-        self.size = size
-
-
-class _PageTooLarge(_SmallerPages):
-    def __init__(self, size: int, cause: Exception) -> None:
-        super().__init__(size)
-        self.args = (f"With pages of more than {size} rows {cause}",)
-
-
-class _OneList(_Restart):
-    """The server doesn't honour the conditions on obsolescence."""
-
-
-class _AnotherRelease(_Restart):
-    """What OLS serves changed under way."""
-
-
 @dataclass(slots=True)
 class Downloader:
     """Runs one download to its end, with another plan where the first one doesn't fit."""
@@ -158,16 +131,16 @@ class Downloader:
                     self.store.prune(ontology, in_use=folder.path)
                     try:
                         return await self._whole(plan, folder, began)
-                    except _SmallerPages as restart:
+                    except SmallerPages as restart:
                         self._note(f"{restart}: asked for pages of that size.")
                         self.page_size = restart.size
-                        self.may_shrink = not isinstance(restart, _PageTooLarge)
-                    except _OneList:
+                        self.may_shrink = not isinstance(restart, PageTooLarge)
+                    except OneList:
                         self._note(
                             "OLS does not honour isObsolete: read from the one list of everything."
                         )
                         self.one_list = True
-                    except _AnotherRelease as change:
+                    except AnotherRelease as change:
                         self._count_restart(release, folder, str(change))
 
     def _totals_disagree(self, release: Release) -> bool:
@@ -241,18 +214,18 @@ class Downloader:
         for _ in range(LOOKS_AFTERWARDS):
             after = await self.client.release(release.ontology, release.totals)
             if after != release:
-                raise _AnotherRelease(f"{release.name}, then {after.name}")
+                raise AnotherRelease(f"{release.name}, then {after.name}")
         after = await self.client.release(release.ontology)
         if after != release:
-            raise _AnotherRelease(f"{release.name}, then {after.name}")
+            raise AnotherRelease(f"{release.name}, then {after.name}")
 
     def _prove_distinct(self, plan: Plan, folder: PageFolder, fetch: "_Fetch") -> None:
         """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
         page_set = folder.page_set()
         for spec in plan.pages():
             if spec.key not in fetch.hashes:
-                page, _ = parse(page_set.read(spec).body, _ClassPage)
-                fetch.hashes[spec.key] = _hashes(page)
+                page, _ = parse(page_set.read(spec).body, ClassPage)
+                fetch.hashes[spec.key] = iri_hashes(page)
         rows = sum(map(len, fetch.hashes.values()))
         repeated = rows - len({each for page in fetch.hashes.values() for each in page})
         if repeated:
@@ -265,16 +238,11 @@ class Downloader:
             )
 
 
-def _hashes(page: _ClassPage) -> "array[int]":
-    # 8 bytes each: the IRIs themselves would not be flat memory.
-    return array("q", (hash(element.iri) for element in page.elements))
-
-
 def _repeated(plan: Plan, page_set: PageSet) -> list[str]:
     """The first IRIs that stand on more than one page, with the pages."""
     places: dict[str, list[str]] = {}
     for spec in plan.pages():
-        page, _ = parse(page_set.read(spec).body, _ClassPage)
+        page, _ = parse(page_set.read(spec).body, ClassPage)
         for element in page.elements:
             places.setdefault(element.iri, []).append(f"{spec.key.listing} {spec.key.number}")
     several = ((iri, found) for iri, found in places.items() if len(found) > 1)
@@ -344,7 +312,7 @@ class _Fetch:
         self, spec: PageSpec, attempts: int | None = None
     ) -> tuple[PageEntry, bytes, "array[int]", float]:
         def accept(answer: Answer, body: Body) -> tuple[PageEntry, bytes, "array[int]", float]:
-            page = _accepted(spec, body)
+            page = accepted(spec, body)
             self.unknown_fields.update(unknown_fields(body))
             entry = PageEntry(
                 listing=spec.key.listing,
@@ -357,7 +325,7 @@ class _Fetch:
                 first_iri=page.elements[0].iri,
                 last_iri=page.elements[-1].iri,
             )
-            return entry, answer.body, _hashes(page), answer.latency_s
+            return entry, answer.body, iri_hashes(page), answer.latency_s
 
         url = self.client.classes_url(self.plan.release.ontology, spec.query())
         return await self.client.exchange.get(url, accept, attempts)
@@ -368,15 +336,15 @@ class _Fetch:
         """Where all parts of a page are served, it was bad luck: ask for the whole page again.
 
         Raises:
-            _Restart: OLS serves smaller pages, other lists or another release than planned.
+            Restart: OLS serves smaller pages, other lists or another release than planned.
             PageRejected: with the rows that OLS can't serve, found by asking for parts.
         """
         cause = given_up.setback.cause
-        if isinstance(cause, _PageMismatch):
+        if isinstance(cause, PageMismatch):
             raise cause.restart from given_up
         parts = spec.parts()
         if isinstance(cause, BodyTooLarge) and self.may_shrink and parts:
-            raise _PageTooLarge(parts[0].size, cause) from given_up
+            raise PageTooLarge(parts[0].size, cause) from given_up
         rows = await self._unservable(spec)
         if not rows:
             try:
@@ -435,48 +403,6 @@ class _Fetch:
         )
 
 
-class _PageMismatch(PageNotAsAsked):
-    """A sound page of another plan."""
-
-    def __init__(self, reason: str, restart: _Restart) -> None:
-        super().__init__(reason)
-        self.restart = restart
-
-
-def _accepted(spec: PageSpec, body: Body) -> _ClassPage:
-    """The page, if it is what was asked for.
-
-    Raises:
-        PayloadError: it isn't; `_PageMismatch` where the plan rather than the page is wrong.
-    """
-    page, _ = parse(body, _ClassPage)
-    refuse_repeated_keys(body, _ClassPage.__struct_fields__, rows="elements", of_row="iri")
-    rows = len(page.elements)
-    if page.page != spec.key.number:
-        raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")
-    if not all(element.iri for element in page.elements):
-        raise PayloadError("a class has no IRI")
-    _check_list(spec, page)
-    # Generations before 2026 rewrite the total of the last page to what they served up to it.
-    if page.totalElements != spec.total and not (spec.is_last and rows != spec.rows):
-        reason = f"the {spec.key.listing} list has {page.totalElements:,} rows, not {spec.total:,}"
-        raise _PageMismatch(reason, _AnotherRelease(reason))
-    if 0 < rows < spec.rows and not spec.is_last:
-        raise _PageMismatch(f"{rows} rows where {spec.rows} were asked for", _SmallerPages(rows))
-    if rows != spec.rows:
-        raise PayloadError(f"{rows} rows where {spec.rows} must be")
-    return page
-
-
-def _check_list(spec: PageSpec, page: _ClassPage) -> None:
-    if spec.key.listing == "all":
-        return
-    wanted = spec.key.listing == "obsolete"
-    stray = next((e.iri for e in page.elements if (e.isObsolete is True) != wanted), None)
-    if stray is not None:
-        raise _PageMismatch(f"{stray} is in the {spec.key.listing} list", _OneList())
-
-
 def _place(specs: list[PageSpec]) -> str:
     first, last = specs[0], specs[-1]
     begin, end = first.first_row, last.first_row + last.rows - 1
@@ -490,7 +416,7 @@ def _gravest(failures: BaseExceptionGroup[BaseException]) -> BaseException:
         _gravest(each) if isinstance(each, BaseExceptionGroup) else each
         for each in failures.exceptions
     ]
-    expected = (OlsError, _Restart)
+    expected = (OlsError, Restart)
     return next((e for e in flat if not isinstance(e, expected)), None) or next(
         (e for e in flat if isinstance(e, OlsError)), flat[0]
     )

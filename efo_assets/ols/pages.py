@@ -30,6 +30,16 @@ import msgspec
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import PageStoreError
+from efo_assets.ols.durable import (
+    FILE_MODE,
+    FOLDER_MODE,
+    drop_unfinished_line,
+    make_folder,
+    read_nofollow,
+    sync_folder,
+    write_all,
+    write_whole,
+)
 from efo_assets.ols.payload import Body, Inflater, PayloadError
 from efo_assets.ols.plan import Listing, ListingName, PageKey, PageSpec, Plan
 from efo_assets.ols.release import Release
@@ -45,8 +55,8 @@ STORED_BODY_CAP_BYTES = 1 << 30
 FETCH_COMMAND = "dagster asset materialize -m efo_assets.definitions --select raw_ols_pages"
 
 _MANIFEST = "manifest.jsonl"
-_FOLDER_MODE, _FILE_MODE, _LOCK_MODE = 0o755, 0o644, 0o600
-"""At most, whatever the umask. Whoever can open a lock file can hold it."""
+_LOCK_MODE = 0o600
+"""Whoever can open a lock file can hold it."""
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SET_FOLDER = re.compile(r"[0-9a-f]{16}-s[0-9]{1,7}(-first[0-9]{1,9})?-(one|two)")
 _SUFFIX_OF_ENCODING = {"gzip": ".json.gz", "identity": ".json"}
@@ -212,11 +222,11 @@ class PageFolder:
             found = _read_manifest(self.path)
             if found is None or found.plan != self.plan:
                 _remove(self.path)
-                self.path.mkdir(_FOLDER_MODE)
-                _sync_folder(self.path.parent)
+                self.path.mkdir(FOLDER_MODE)
+                sync_folder(self.path.parent)
                 self._append(Header(FORMAT, self.plan))
                 return
-            _drop_unfinished_line(self.path / _MANIFEST)
+            drop_unfinished_line(self.path / _MANIFEST)
             self._serial = found.serial
             self.entries = {e.key: e for e in found.entries.values() if _is_there(self.path, e)}
 
@@ -230,7 +240,7 @@ class PageFolder:
         with self._writing, _explained(self.path, "take a page", self.kept):
             if self._closed:
                 raise PageStoreError(f"{self.path} takes no page any more: its download has ended.")
-            _write_whole(self.path / entry.file_name, body)
+            write_whole(self.path / entry.file_name, body)
             crash_point("C4")
             self._append(entry)
             self.entries[entry.key] = entry
@@ -252,10 +262,10 @@ class PageFolder:
 
     def _append(self, line: Header | PageEntry | Completed) -> None:
         path = self.path / _MANIFEST
-        _drop_unfinished_line(path)
+        drop_unfinished_line(path)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        with open(os.open(path, flags, _FILE_MODE), "ab", buffering=0) as manifest:  # noqa: PTH123
-            _write_all(manifest.fileno(), msgspec.json.encode(line) + b"\n")
+        with open(os.open(path, flags, FILE_MODE), "ab", buffering=0) as manifest:  # noqa: PTH123
+            write_all(manifest.fileno(), msgspec.json.encode(line) + b"\n")
             os.fsync(manifest.fileno())
 
 
@@ -275,7 +285,7 @@ class PageStore:
         folder = self._ontology_folder(ontology)
         with _explained(folder, "be written"):
             for made in (self.root.parent, self.root, folder):
-                _make_durably(made)
+                make_folder(made)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
             descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
         try:
@@ -383,7 +393,7 @@ def _folder_name(plan: Plan) -> str:
 def _read_manifest(folder: Path) -> PageSet | None:
     """Read what the manifest tells; None if there is none in a format that we know."""
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        lines = _read_nofollow(folder / _MANIFEST).split(b"\n")
+        lines = read_nofollow(folder / _MANIFEST).split(b"\n")
         if msgspec.json.decode(lines[0], type=_Format).format != FORMAT:
             return None
         header = _MANIFEST_LINE.decode(lines[0])
@@ -415,69 +425,10 @@ def _is_there(folder: Path, entry: PageEntry) -> bool:
 
 
 def _verified(path: Path, entry: PageEntry) -> bytes:
-    body = _read_nofollow(path)
+    body = read_nofollow(path)
     if hashlib.sha256(body).hexdigest() != entry.sha256:
         raise OSError(f"the hash of {path.name} differs")
     return body
-
-
-def _read_nofollow(path: Path) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
-        return file.read()
-
-
-def _write_whole(path: Path, body: bytes) -> None:
-    """Give the bytes their name only once they are on the disk."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, _FILE_MODE)
-    try:
-        _write_all(descriptor, body)
-        os.fsync(descriptor)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
-
-
-def _make_durably(folder: Path) -> None:
-    """Make a folder and those above it; a page is as durable as the names that lead to it."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-    for each in missing:
-        _sync_folder(each.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _drop_unfinished_line(manifest: Path) -> None:
-    """Cut what a writer that died left behind the last whole line."""
-    try:
-        # By its descriptor: a name may lead elsewhere by the time that it is cut.
-        descriptor = os.open(manifest, os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return
-    with open(descriptor, "rb+") as file:  # noqa: PTH123
-        text = file.read()
-        whole_bytes = text.rfind(b"\n") + 1
-        if whole_bytes < len(text):
-            file.truncate(whole_bytes)
 
 
 def _refuse_symlink(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from efo_assets.errors import RecordRejected
-from efo_assets.ols.download import _accepted
+from efo_assets.ols.acceptance import accepted
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageKey, PageSpec
 from efo_assets.ols.records import Findings, Sinks, decode_page
@@ -53,7 +53,7 @@ def pages() -> list[bytes]:
 
 def rows_of(body: bytes) -> Tables:
     """What a download and a decoding pass make of a page; only their own errors come out."""
-    _accepted(PageSpec(PageKey("current", 0), ROWS, ROWS), memoryview(body))
+    accepted(PageSpec(PageKey("current", 0), ROWS, ROWS), memoryview(body))
     tables: Tables = ([], [], [], [])
     decode_page(memoryview(body), Sinks(*(table.append for table in tables)), Findings())
     return tables

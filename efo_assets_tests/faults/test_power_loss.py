@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from efo_assets.ols import pages
+from efo_assets.ols import durable, pages
 from efo_assets.ols.pages import PageEntry, PageFolder, PageStore
 from efo_assets.ols.plan import Plan, make_plan
 from efo_assets.ols.release import Release, Totals
@@ -125,7 +125,8 @@ def test_whenever_the_power_goes_acknowledged_pages_are_there_whole(
 def test_without_fsync_the_model_finds_pages_that_are_lost(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "_sync_folder", lambda _: None)
+    for room in (durable, pages):
+        monkeypatch.setattr(room, "sync_folder", lambda _: None)
     _keep_pages(disk)
     monkeypatch.undo()
     assert _taken_after(disk.moments[-1].synced, disk.root, tmp_path / "after") == []

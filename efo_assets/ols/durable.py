@@ -1,0 +1,73 @@
+"""Files that survive a loss of power, and that no symbolic link can lead elsewhere.
+
+A file gets its name once its bytes are on the disk, and the name is on the disk before anything
+relies on it.
+"""
+
+import os
+from pathlib import Path
+
+FOLDER_MODE, FILE_MODE = 0o755, 0o644
+"""At most, whatever the umask."""
+
+
+def read_nofollow(path: Path) -> bytes:
+    """All of a file that is no symbolic link."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Give the bytes their name only once they are on the disk."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, FILE_MODE)
+    try:
+        write_all(descriptor, body)
+        os.fsync(descriptor)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write until nothing is left; one call may take a part only."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; a page is as durable as the names that lead to it."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def drop_unfinished_line(manifest: Path) -> None:
+    """Cut what a writer that died left behind the last whole line."""
+    try:
+        # By its descriptor: a name may lead elsewhere by the time that it is cut.
+        descriptor = os.open(manifest, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    with open(descriptor, "rb+") as file:  # noqa: PTH123
+        text = file.read()
+        whole_bytes = text.rfind(b"\n") + 1
+        if whole_bytes < len(text):
+            file.truncate(whole_bytes)
