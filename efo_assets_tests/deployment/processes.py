@@ -182,9 +182,9 @@ class Service:
 _never = threading.Event()
 
 
-def patiently(is_so: Callable[[], bool], claim: str) -> None:
+def patiently(is_so: Callable[[], bool], claim: str, patience_s: float = PATIENCE_S) -> None:
     """Wait until something is so; errors of a database that is away count as "not yet"."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         with suppress(psycopg.OperationalError):
             if is_so():

@@ -24,13 +24,20 @@ import psycopg
 import pytest
 from aiohttp import web
 
+from efo_assets.due import BACKOFF_BASE_S
 from efo_assets.sample.expected import expected_rows
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import remove
 from efo_assets_tests.commands import free_port
-from efo_assets_tests.deployment.processes import Deployment, Service, database_server, patiently
+from efo_assets_tests.deployment.processes import (
+    PATIENCE_S,
+    Deployment,
+    Service,
+    database_server,
+    patiently,
+)
 
 CLASSES = 300
 SEED = 5
@@ -84,9 +91,10 @@ class Deployed:
         found = self.ask("select version from efo_meta.releases order by release_id desc limit 1")
         return int(found[0][0].split(".")[1]) - 900 if found else 0
 
-    def assert_published(self, number: int) -> None:
+    def assert_published(self, number: int, patience_s: float = PATIENCE_S) -> None:
         """Wait until a release is published, and look whether it is the whole of it."""
-        patiently(lambda: self.published() == number, f"release {number} is published")
+        claim = f"release {number} is published"
+        patiently(lambda: self.published() == number, claim, patience_s)
         rows = self.ask("select iri from efo_terms where removed_in is null")
         assert {iri for (iri,) in rows} == {
             row[0] for row in expected_rows(release(CLASSES, SEED, number)).terms
@@ -230,7 +238,8 @@ def test_a_postgresql_that_crashes_under_all_of_it_is_got_over(deployed: Deploye
         deployed.deployment.folder / "pg", deployed.deployment.database_port, PASSWORD, anew=False
     ):
         deployed.hold.is_open.set()
-        deployed.assert_published(7)
+        # A run that failed with a sentence is asked for again by the sensor, after five minutes.
+        deployed.assert_published(7, PATIENCE_S + BACKOFF_BASE_S)
 
 
 def _cluster(deployed: Deployed) -> Path:
