@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.graph import Graph, failure
+from efo_assets_tests.small_disk import small_disk
 
 CLASSES = 400
 SEED = 11
@@ -24,7 +24,7 @@ DISK_BYTES = 64_000_000
 
 
 class Disk:
-    """A file system of its own, small enough to be filled."""
+    """A small file system and what fills it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,18 +42,8 @@ class Disk:
 
 @pytest.fixture
 def disk(clusters: Path) -> Iterator[Disk]:
-    folder = clusters / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        folder.rmdir()
-        pytest.skip(f"mounting a small disk takes root: {done.stderr.strip()}")
-    try:
+    with small_disk(clusters / "disk", DISK_BYTES) as folder:
         yield Disk(folder)
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-        folder.rmdir()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,24 +19,15 @@ from efo_assets_tests.faults.marked import (
     release_published,
 )
 from efo_assets_tests.faults.pg_proxy import Action, Statement, running_proxy
+from efo_assets_tests.small_disk import small_disk
 
 DISK_BYTES = 100_000_000
 
 
 @pytest.fixture
 def log_disk(clusters: Path) -> Iterator[Path]:
-    folder = clusters / "log-disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        folder.rmdir()
-        pytest.skip(f"mounting a small disk takes root: {done.stderr.strip()}")
-    try:
+    with small_disk(clusters / "log-disk", DISK_BYTES) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-        folder.rmdir()
 
 
 @pytest.fixture
