@@ -231,14 +231,19 @@ def damaged_page(scene: Scene) -> str:
         scene.chance.choice(("flipped", "cut", "gone", "empty")),
     )
     body = file.read_bytes()
-    file.unlink()
-    changed = {
-        "flipped": body[:-9] + bytes([body[-9] ^ 1]) + body[-8:],
-        "cut": body[: len(body) // 2],
-        "empty": b"",
-    }
-    if kind != "gone":
-        file.write_bytes(changed[kind])
+    match kind:
+        case "flipped":
+            at = max(len(body) - 9, 0)
+            # An earlier fault may have emptied it.
+            file.write_bytes(
+                body[:at] + bytes(each ^ 1 for each in body[at : at + 1]) + body[at + 1 :]
+            )
+        case "cut":
+            file.write_bytes(body[: len(body) // 2])
+        case "empty":
+            file.write_bytes(b"")
+        case _:
+            file.unlink()
     return f"{file.name} is {kind}"
 
 
