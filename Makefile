@@ -19,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults chaos dev ui deployed run bench lint dbt dbt-test clean
+.PHONY: help demo test faults chaos readers dev ui deployed run bench lint dbt dbt-test clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -35,6 +35,9 @@ faults: $(STAMP) ## List every fault of faults.md with the tests that cover it
 
 chaos: $(STAMP) ## Load under random faults, RUNS=1000 times from SEED=1 on, and compare every row
 	@$(BIN)/python -m efo_assets_tests.chaos --runs $(RUNS) --seed $(SEED)
+
+readers: $(STAMP) ## Read 100,000 times while 200 releases are published, half of them under faults
+	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/faults/test_readers.py
 
 run: $(STAMP) ## Load EFO from OLS into the configured database (the embedded one by default)
 	@$(BIN)/dagster asset materialize --select '*'
