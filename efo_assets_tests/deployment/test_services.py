@@ -227,9 +227,28 @@ def test_a_daemon_that_dies_loses_nothing(deployed: Deployed) -> None:
 
 
 @pytest.mark.campaign
+@pytest.mark.fault("O06")
+def test_a_reload_of_the_code_leaves_a_running_load_alone(deployed: Deployed) -> None:
+    deployed.in_the_middle_of_a_load(7)
+    loader = deployed.loader()
+    reloaded = deployed.graphql(
+        'mutation {reloadRepositoryLocation(repositoryLocationName: "efo_assets") {__typename}}'
+    )
+    assert reloaded["reloadRepositoryLocation"]["__typename"] == "WorkspaceLocationEntry"
+    assert loader.is_running()
+    deployed.hold.is_open.set()
+    deployed.assert_published(7)
+    newest = "{runsOrError(limit: 1) {... on Runs {results {status}}}}"
+    patiently(
+        lambda: deployed.graphql(newest)["runsOrError"]["results"] == [{"status": "SUCCESS"}],
+        "the run under way when the code was reloaded ends well",
+    )
+
+
+@pytest.mark.campaign
 @pytest.mark.fault("O15")
 def test_a_postgresql_that_crashes_under_all_of_it_is_got_over(deployed: Deployed) -> None:
-    deployed.in_the_middle_of_a_load(7)
+    deployed.in_the_middle_of_a_load(8)
     (pid,) = [
         int(line) for line in (_cluster(deployed) / "postmaster.pid").read_text().splitlines()[:1]
     ]
@@ -239,7 +258,7 @@ def test_a_postgresql_that_crashes_under_all_of_it_is_got_over(deployed: Deploye
     ):
         deployed.hold.is_open.set()
         # A run that failed with a sentence is asked for again by the sensor, after five minutes.
-        deployed.assert_published(7, PATIENCE_S + BACKOFF_BASE_S)
+        deployed.assert_published(8, PATIENCE_S + BACKOFF_BASE_S)
 
 
 def _cluster(deployed: Deployed) -> Path:
