@@ -415,8 +415,9 @@ class _Editor:
                     c.iri for c in self._by_iri.values() if not c.parents and not c.is_obsolete
                 ]
                 used = {parent.iri for parent in each.parents}
-                new = next(iri for iri in sorted(roots) if iri not in used)
-                return replace(each, parents=(Parent(new, "is_a"),))
+                others = sorted(iri for iri in roots if iri not in used)
+                # In a small ontology all roots may be parents already: then it becomes one.
+                return replace(each, parents=tuple(Parent(iri, "is_a") for iri in others[:1]))
             case "synonym added":
                 added = Synonym(f"added synonym {mark} {each.curie}", "exact", False, ())
                 return replace(each, synonyms=(*each.synonyms, added))
