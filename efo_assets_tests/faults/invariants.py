@@ -25,7 +25,7 @@ from efo_assets_tests.graph import published_rows
 
 MOST_LOAD_SCHEMAS = 4
 """The one that is published, a live one, and two kept for diagnosis."""
-DEAD = "_dead"
+DEAD = "_gone"
 """In the name of a load that a fault made up."""
 TABLES = ("terms", "synonyms", "parent_edges", "xrefs")
 
