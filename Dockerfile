@@ -9,7 +9,8 @@ RUN python -m venv /opt/efo \
 
 FROM python:3.13.9-slim-bookworm
 RUN groupadd --gid 10001 efo && useradd --uid 10001 --gid efo --no-create-home efo \
-    && install -d -o efo -g efo /var/lib/efo /opt/dagster_home
+    && install -d -o efo -g efo /var/lib/efo /opt/dagster_home \
+    && python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 COPY --from=build /opt/efo /opt/efo
 COPY deploy/dagster.yaml deploy/workspace.yaml /opt/dagster_home/
 # PYTHONDONTWRITEBYTECODE: the root file system is read-only, and the bytecode is there already.
