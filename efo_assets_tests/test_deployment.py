@@ -82,6 +82,15 @@ def test_every_service_that_stays_has_a_health_check_and_waits_for_healthy_ones(
             assert "healthcheck" in services[needed]
 
 
+def test_every_setting_of_the_readme_can_be_given_in_env() -> None:
+    readme = (ROOT / "README.md").read_text()
+    settings = set(re.findall(r"^\| `(EFO_[A-Z_]+)` \|", readme, re.MULTILINE))
+    text = (ROOT / "docker-compose.yml").read_text()
+    given = {name for name in settings if f"{name}: ${{{name}:-" in text}
+    # The compose file's own business, and that of an extra that the image doesn't have.
+    assert settings - given == {"EFO_DATABASE_URL", "EFO_DATA_DIR", "EFO_DBT_SCHEMA"}
+
+
 def test_images_have_versions() -> None:
     for service in read("docker-compose.yml")["services"].values():
         assert re.fullmatch(r"[a-z0-9_./-]+:v?[0-9][0-9.]*", service["image"])
