@@ -79,7 +79,9 @@ def _psql_environment(parameters: Mapping[str, str], schema: str) -> dict[str, s
 def _status(warehouse: Warehouse) -> int:
     releases = [[_cell(value) for value in row] for row in warehouse.releases()]
     if not releases:
-        sys.stdout.write("Nothing is published yet: run `make run`.\n")
+        sys.stdout.write(
+            "Nothing is published yet: run `make run`, in a deployment the service `pipeline`.\n"
+        )
         return 0
     headers = ["release", "version", "published at (UTC)", "terms", "rows written", "load"]
     sys.stdout.write(tabulate(releases, headers=headers, intfmt=",") + "\n")

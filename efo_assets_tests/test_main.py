@@ -40,7 +40,8 @@ def test_psql_hands_its_exit_code_on(environment: dict[str, str]) -> None:
 
 def test_status_before_anything_is_published_names_the_command(environment: dict[str, str]) -> None:
     done = command(environment, "status")
-    assert (done.returncode, done.stdout) == (0, "Nothing is published yet: run `make run`.\n")
+    said = "Nothing is published yet: run `make run`, in a deployment the service `pipeline`.\n"
+    assert (done.returncode, done.stdout) == (0, said)
 
 
 def test_a_wrong_word_is_refused(environment: dict[str, str]) -> None:
