@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 MAX_RESTARTS = 2
 EXAMPLES = 3
-LOOKS_AFTERWARDS = 3
-"""Of the ontology document alone; one more with the totals."""
 MAX_UNSERVABLE = 8
 """Parts that fail in one round of bisection; with more, the whole page is named."""
 
@@ -172,8 +170,11 @@ class Downloader:
         self.kept = f"{folder.kept}; run again to go on from there."
         reused = set(folder.entries)
         fetch = _Fetch(self.client, plan, folder, self.on_progress, began, self.may_shrink)
+        missing = [spec for spec in plan.pages() if spec.key not in reused]
         try:
-            await fetch.run([spec for spec in plan.pages() if spec.key not in reused])
+            if missing:
+                await _look(self.client, plan.release)
+                await fetch.run(missing)
         finally:
             folder.close()
             self.kept = f"{folder.kept}; run again to go on from there."
@@ -210,14 +211,9 @@ class Downloader:
             )
 
     async def _look_again(self, release: Release) -> None:
-        """See the same release on connections of their own, which may lead to several replicas."""
-        for _ in range(LOOKS_AFTERWARDS):
-            after = await self.client.release(release.ontology, release.totals)
-            if after != release:
-                raise AnotherRelease(f"{release.name}, then {after.name}")
-        after = await self.client.release(release.ontology)
-        if after != release:
-            raise AnotherRelease(f"{release.name}, then {after.name}")
+        """See the same release twice in a row, the second time with its totals."""
+        await _look(self.client, release)
+        _refuse_another(release, await self.client.release(release.ontology))
 
     def _prove_distinct(self, plan: Plan, folder: PageFolder, fetch: "_Fetch") -> None:
         """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
@@ -236,6 +232,21 @@ class Downloader:
                 f"missing ({'; '.join(examples)}): OLS changed its order or its data between "
                 "pages. The pages were dropped and nothing was published; run again."
             )
+
+
+async def _look(client: "OlsClient", release: Release) -> None:
+    """Ask for the ontology document alone, on a connection of its own.
+
+    No page says of which release it is. Replicas that serve two, of equal totals, show in the
+    document alone; so it is asked for before, in the middle of and after the pages, and twice in a
+    row where replicas may take turns.
+    """
+    _refuse_another(release, await client.release(release.ontology, release.totals))
+
+
+def _refuse_another(release: Release, seen: Release) -> None:
+    if seen != release:
+        raise AnotherRelease(f"{release.name}, then {seen.name}")
 
 
 def _repeated(plan: Plan, page_set: PageSet) -> list[str]:
@@ -259,6 +270,8 @@ class _Fetch:
     on_progress: OnProgress | None
     began_s: float
     may_shrink: bool
+    looks_after: int = 0
+    """So many pages are fetched when it is time to look which release OLS serves."""
     pages_done: int = 0
     rows_done: int = 0
     fetched: int = 0
@@ -272,6 +285,7 @@ class _Fetch:
         self.pages_done = len(self.folder.entries)
         self.rows_done = sum(entry.rows for entry in self.folder.entries.values())
         self._report()
+        self.looks_after = (len(missing) + 1) // 2
         waiting = iter(missing)
         # More workers than may be under way would only wait at the gate.
         workers = min(self.client.max_in_flight, len(missing))
@@ -307,6 +321,8 @@ class _Fetch:
         self.pages_done += 1
         self.rows_done += entry.rows
         self._report()
+        if self.fetched == self.looks_after:
+            await _look(self.client, self.plan.release)
 
     async def _get(
         self, spec: PageSpec, attempts: int | None = None

@@ -162,11 +162,11 @@ class Exchange:
             GaveUp: this one never became acceptable.
         """
         failed = tried = 0
+        is_probe = alone
         while True:
             try:
-                return await self._attempt(
-                    url, accept, self._sessions.alone if alone else self._sessions.pooled
-                )
+                session = self._sessions.alone if alone else self._sessions.pooled
+                return await self._attempt(url, accept, session, is_probe=is_probe)
             except Setback as setback:
                 log.info("%s: %s", url.with_user(None), setback)
                 tried += 1
@@ -177,7 +177,12 @@ class Exchange:
             self.tally.retries += 1
 
     async def _attempt(
-        self, url: URL, accept: Callable[[Answer, Body], T], session: aiohttp.ClientSession
+        self,
+        url: URL,
+        accept: Callable[[Answer, Body], T],
+        session: aiohttp.ClientSession,
+        *,
+        is_probe: bool,
     ) -> T:
         async with self.gate.slot() as halvings:
             try:
@@ -192,7 +197,10 @@ class Exchange:
         except Setback as setback:
             self._failed(setback, halvings)
             raise
-        self._outage.succeeded()
+        if is_probe:
+            self._outage.answered()
+        else:
+            self._outage.succeeded()
         self.gate.succeeded()
         self.tally.latencies_s.append(answer.latency_s)
         return value

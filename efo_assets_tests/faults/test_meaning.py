@@ -34,6 +34,8 @@ from efo_assets_tests.faults.downloading import (
 from efo_assets_tests.faults.fake_ols import Asked, Fault, fake_ols
 
 fault = pytest.mark.fault
+PROBES = 6
+"""Record, totals, record; and the record in the middle of the pages."""
 KNOWN_PARAMETERS = {"page", "size", "isObsolete", "includeObsoleteEntities"}
 
 
@@ -214,7 +216,7 @@ def test_a_total_outage_costs_at_most_48_requests_and_the_next_run_resumes(
         assert 25 - in_flight < kept <= 25
         assert f"{kept} pages are kept in" in said
         # Those under way when the last one succeeded are counted, too.
-        assert len(ols.log) - (4 + 25) <= 48
+        assert len(ols.log) - (PROBES + 25) <= 48
         down[0] = False
         done = download(ols, tmp_path)
         assert set(iris(done)) == ols.iris()
@@ -582,3 +584,34 @@ def test_failed_downloads_of_many_releases_leave_little_behind(tmp_path: Path) -
             ols.release_of = lambda _, number=number: number
             refused(ols, tmp_path, OlsRefused, "404", max_in_flight=1)
     assert len([path for path in (tmp_path / "efo").iterdir() if path.is_dir()]) <= 2
+
+
+@fault("H23")
+def test_two_replicas_that_take_turns_are_noticed_before_a_page_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    records = itertools.count(1)
+
+    def in_turns(asked: Asked) -> int:
+        return 1 if asked.listing == "record" and next(records) == 2 else 2
+
+    with fake_ols(release_of=in_turns) as ols:
+        done = download(ols, tmp_path)
+        assert [asked.is_probe for asked in ols.log[:5]] == [True] * 5
+        assert ols.log[4].listing == "record"
+        assert set(iris(done)) == ols.iris(2)
+        assert ols.pages_answered_twice == []
+    assert "began again" in done.notes[0]
+
+
+@fault("H23")
+def test_a_replica_that_vanishes_among_the_pages_is_noticed(tmp_path: Path) -> None:
+    records = itertools.count(1)
+
+    def in_the_middle(asked: Asked) -> int:
+        return 1 if asked.listing == "record" and next(records) == 3 else 2
+
+    with fake_ols(release_of=in_the_middle) as ols:
+        done = download(ols, tmp_path)
+        assert set(iris(done)) == ols.iris(2)
+    assert "began again" in done.notes[0]
