@@ -121,9 +121,12 @@ class CopyFiles:
         self._files: list[dict[str, IO[bytes]]] = []
         with self.explained():
             folder.mkdir(0o700, parents=True, exist_ok=True)
-            self._files += (
-                {table.staged_name: _nameless(folder) for table in TABLES} for _ in range(parts)
-            )
+            for _ in range(parts):
+                part: dict[str, IO[bytes]] = {}
+                # Known before it is full: a disk may have room for some of the files only.
+                self._files.append(part)
+                for table in TABLES:
+                    part[table.staged_name] = _nameless(folder)
 
     @contextmanager
     def explained(self) -> Iterator[None]:

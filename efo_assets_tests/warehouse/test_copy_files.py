@@ -1,10 +1,13 @@
 """COPY files: what is written is what PostgreSQL holds, byte for byte."""
 
+import errno
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import psycopg
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from efo_assets.errors import PageStoreError
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import copy_files
 from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.statements import copy_staged, create_staged
 from efo_assets.warehouse.tables import SYNONYMS, TERMS
@@ -99,3 +103,21 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PageStoreError, match=r"COPY files cannot be written in .*Not a directory"):
         CopyFiles(tmp_path / "file" / "copy")
+
+
+@pytest.mark.fault("X11")
+def test_files_that_were_opened_before_one_could_not_be_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[IO[bytes]] = []
+
+    def some(folder: Path) -> IO[bytes]:
+        if len(opened) == 2:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        opened.append(TemporaryFile(dir=folder))  # noqa: SIM115  # that is the point
+        return opened[-1]
+
+    monkeypatch.setattr(copy_files, "_nameless", some)
+    with pytest.raises(PageStoreError, match=r"COPY files cannot be written .*Too many open files"):
+        CopyFiles(tmp_path)
+    assert [file.closed for file in opened] == [True, True]
