@@ -86,7 +86,20 @@ def accepted(spec: PageSpec, body: Body) -> ClassPage:
         raise PageMismatch(f"{rows} rows where {spec.rows} were asked for", SmallerPages(rows))
     if rows != spec.rows:
         raise PayloadError(f"{rows} rows where {spec.rows} must be")
+    _refuse_repeated_classes(page)
     return page
+
+
+def _refuse_repeated_classes(page: ClassPage) -> None:
+    """A row in the place of another: kept, the page would spoil the count of all pages each time.
+
+    A class on two pages is another matter, since either page may be the one that is right.
+    """
+    seen: set[str] = set()
+    for element in page.elements:
+        if element.iri in seen:
+            raise PayloadError(f"{element.iri} stands in it twice")
+        seen.add(element.iri)
 
 
 def _check_list(spec: PageSpec, page: ClassPage) -> None:

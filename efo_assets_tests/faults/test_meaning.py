@@ -499,6 +499,31 @@ def test_a_class_on_two_pages_rejects_the_download_with_both_places(tmp_path: Pa
     assert f"{first[0]['iri']} on pages current 0, current 3" in said
 
 
+@fault("H20")
+def test_a_page_that_repeats_a_class_is_asked_for_again_and_not_kept(tmp_path: Path) -> None:
+    def repeat(page: dict[str, Any]) -> None:
+        page["elements"][5] = page["elements"][0]
+
+    with fake_ols(broken.on_page(broken.edited(repeat), page=3, times=2)) as ols:
+        done = download(ols, tmp_path)
+        assert set(iris(done)) == ols.iris()
+    assert done.retries == 2
+
+
+@fault("H20")
+def test_a_page_that_always_repeats_a_class_is_refused_and_the_others_are_kept(
+    tmp_path: Path,
+) -> None:
+    def repeat(page: dict[str, Any]) -> None:
+        page["elements"][1] = page["elements"][0]
+
+    with fake_ols(broken.on_page(broken.edited(repeat), page=3, times=None)) as ols:
+        said = refused(ols, tmp_path, PageRejected, "stands in it twice")
+    assert "rows 30-39 of the current list" in said
+    with fake_ols() as ols:
+        assert download(ols, tmp_path).reused > 0
+
+
 # Releases.
 
 
