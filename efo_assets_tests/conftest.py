@@ -4,6 +4,7 @@ import ipaddress
 import itertools
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,13 @@ _numbers = itertools.count()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-table", action="store_true", help="print which faults are covered")
     parser.addoption("--picture", type=Path, help="keep the picture of the lineage graph here")
+
+
+def pytest_configure() -> None:
+    # A shell without job control starts what it puts into the background deaf to Ctrl-C, and every
+    # process that a test starts, and Dagster's own, would be so too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
