@@ -31,7 +31,8 @@ from efo_assets.errors import DbtError
 from efo_assets.failures import in_one_sentence
 from efo_assets.resources import WarehouseResource
 from efo_assets.settings import Settings, child_environment
-from efo_assets.warehouse.tables import MESH_VIEW, TERMS, XREFS
+from efo_assets.warehouse.tables import TERMS, XREFS
+from efo_assets.warehouse.views import MESH_XREFS
 
 GROUP = "dbt"
 FAILURES_SHOWN = 5
@@ -42,7 +43,7 @@ KEPT = "The published release is kept, and models that were not rebuilt hold wha
 _SOURCE = re.compile(r"source\('(\w+)', '(\w+)'\)")
 _FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 
-PUBLISHED_WITH = {MESH_VIEW: XREFS.name, "releases": TERMS.name}
+PUBLISHED_WITH = {MESH_XREFS.name: XREFS.name, "releases": TERMS.name}
 """Sources that are no asset of their own, to the one that they are published with."""
 
 Properties = Mapping[str, Any]

@@ -24,7 +24,7 @@ from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageSpec
 from efo_assets.ols.records import Findings, Sink, Sinks, decode_page
 from efo_assets.warehouse.copy_files import CopyFiles, row_writers
-from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.tables import COPIED
 
 WORTH_A_PROCESS_BYTES = 32_000_000
 """Decoded JSON; about a third of a second's work, as long as it takes to start a process."""
@@ -70,7 +70,7 @@ def _decode_share(
     pages: PageSet, specs: Sequence[PageSpec], write: Mapping[str, Sink], *, tick: bool = False
 ) -> Findings:
     findings = Findings()
-    sinks = Sinks(*(write[table.staged_name] for table in TABLES))
+    sinks = Sinks(*(write[table.staged_name] for table in COPIED))
     with _collector_paused():
         for page in pages.bodies(specs):
             try:

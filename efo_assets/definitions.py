@@ -4,6 +4,7 @@ import dagster as dg
 
 from efo_assets.alerts.hook import watched
 from efo_assets.alerts.sensors import alert_sensors
+from efo_assets.assets.exported import exported_files
 from efo_assets.assets.published import published_tables
 from efo_assets.assets.raw import raw_ols_pages
 from efo_assets.assets.staged import staged_tables
@@ -20,7 +21,8 @@ guard_log_lines()
 
 refresh_efo = dg.define_asset_job(
     REFRESH_JOB,
-    selection=dg.AssetSelection.all(),
+    # Files are written when they are asked for: a full disk there is no failed load.
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups("exports"),
     description="Download, stage, audit and publish the release that OLS serves now.",
 )
 
@@ -31,7 +33,9 @@ def build_defs(
     """Put the graph together; a test may bring a resource of its own."""
     automation = Automation.from_environment()
     return dg.Definitions(
-        assets=watched([raw_ols_pages, staged_tables, published_tables, *_dbt_models()]),
+        assets=watched(
+            [raw_ols_pages, staged_tables, published_tables, exported_files, *_dbt_models()]
+        ),
         asset_checks=watched([audit]),
         jobs=[refresh_efo],
         sensors=[release_sensor(automation=automation), *alert_sensors()],

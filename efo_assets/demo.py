@@ -19,6 +19,7 @@ from tabulate import tabulate
 
 from efo_assets.errors import EfoError
 from efo_assets.settings import Settings, child_environment
+from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 
 DEFAULT_CLASSES = 20_000
@@ -140,20 +141,21 @@ def _report(
 
 def _rows_written(warehouse: Warehouse) -> int:
     """Rows written to the published tables so far, as PostgreSQL itself counts them."""
-    return int(warehouse.ask("rows_written", {"schema": warehouse.schema})[0][0])
+    watched = {"schema": warehouse.schema, "tables": [table.name for table in TABLES]}
+    return int(warehouse.ask("rows_written", watched)[0][0])
 
 
 def _questions(warehouse: Warehouse) -> None:
     (synonym, curie, mesh_id), *_ = warehouse.ask("demo_subjects", {})
     _ask(
-        f"Which terms have the label or synonym {synonym!r}?",
-        warehouse.ask("question_text", {"text": synonym}),
-        ["curie", "label", "found as"],
+        f"Which terms have the label or synonym {synonym.upper()!r}?",
+        warehouse.ask("question_text", {"text": synonym.upper()}),
+        ["curie", "label", "kind", "matched"],
     )
     _ask(
         f"What is below {curie}? (first 5)",
         warehouse.ask("question_descendants", {"curie": curie}),
-        ["curie", "label", "of all"],
+        ["curie", "label", "distance", "of all"],
     )
     _ask(
         f"Which terms does MeSH {mesh_id} lead to?",

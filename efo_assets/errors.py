@@ -119,3 +119,7 @@ class AuditNotPassed(WarehouseError):
 
 class PublicationRefused(WarehouseError):
     """The load may not replace what is published."""
+
+
+class ExportFailed(EfoError):
+    """Files of the published release can't be written."""

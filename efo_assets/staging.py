@@ -18,7 +18,7 @@ from efo_assets.decoding import decode
 from efo_assets.ols.pages import PageSet
 from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
 from efo_assets.warehouse.load import Load, Source
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import COPIED, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
 _log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def staging(
 
 def copy_all(staged: Staging) -> Load:
     """Copy every table and seal the load, for callers without an IO manager."""
-    for table in TABLES:
+    for table in COPIED:
         rows = staged.rows(table)
         if rows.file is not None:
             staged.warehouse.copy_into(rows.load, table, rows.file)

@@ -112,6 +112,12 @@ def database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
     yield from _database(server)
 
 
+@pytest.fixture
+def other_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
+    """A second one beside `database`."""
+    yield from _database(server)
+
+
 @pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
 def any_major_database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarget]:
     """An empty database on either major."""

@@ -54,17 +54,22 @@ class Graph:
             return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
     def published(self) -> dict[str, Rows]:
-        """The four tables by natural keys, arrays as tuples, in the contract's column order."""
+        """Every table but ancestors and changes; see `published_rows`."""
         return published_rows(self.ask)
 
 
 def published_rows(ask: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, Rows]:
-    """The four tables by natural keys, arrays as tuples, in the contract's column order."""
+    """Every table by natural keys, arrays as tuples, in the contract's column order.
+
+    Without ancestors, which are many, and changes, which add up.
+    """
     return {
         "terms": _rows(
             ask(
                 "select iri, curie, label, other_labels, definition, other_definitions,"
-                " is_obsolete, is_root, is_defining from efo_terms where removed_in is null"
+                " is_obsolete, is_root, is_defining, replaced_by, consider, subsets,"
+                " is_gwas_trait, obsoleted_in, obsolescence_reason"
+                " from efo_terms where removed_in is null"
             )
         ),
         "synonyms": _rows(
@@ -82,11 +87,34 @@ def published_rows(ask: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, Row
         ),
         "xrefs": _rows(
             ask(
-                "select t.iri, x.prefix, x.accession, x.relation, x.sources, x.url"
+                "select t.iri, x.prefix, x.accession, x.relation, x.sources, x.url, x.found"
                 " from efo_xrefs as x join efo_terms as t on t.id = x.term_id"
             )
         ),
+        "replacements": _rows(
+            ask(
+                "select t.iri, r.ordinal, r.kind, r.target, r.status, r.hops, r.path, r.evidence"
+                " from efo_replacements as r join efo_terms as t on t.id = r.term_id"
+            )
+        ),
+        "mesh_terms": _rows(
+            ask(
+                "select t.iri, m.mesh_id, m.mesh_kind, m.relation, m.is_own, m.via, m.sources,"
+                " m.is_only_term, m.is_only_mesh_id"
+                " from efo_mesh_terms as m join efo_terms as t on t.id = m.term_id"
+            )
+        ),
     }
+
+
+def published_ancestors(ask: Callable[[str], list[tuple[Any, ...]]]) -> Rows:
+    """Term, ancestor, distance and distance over is_a, by IRI."""
+    return _rows(
+        ask(
+            "select t.iri, a.iri, c.distance, c.is_a_distance from efo_ancestors as c"
+            " join efo_terms as t on t.id = c.term_id join efo_terms as a on a.id = c.ancestor_id"
+        )
+    )
 
 
 def _rows(found: Sequence[Sequence[Any]]) -> Rows:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from efo_assets.settings import Settings
-from efo_assets.warehouse.tables import MESH_VIEW, MESH_VIEW_COMMENT, TABLES, Table
+from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests import queries
 
@@ -22,7 +23,13 @@ RESULTS = ROOT / "benchmarks" / "results.md"
 def tables_section() -> str:
     """All published tables with their columns, from the specifications."""
     parts = [_table_section(table) for table in TABLES]
-    return "\n\n".join([*parts, f"**`{MESH_VIEW}`** (view): {MESH_VIEW_COMMENT}"])
+    parts += [
+        f"**`{view.name}`** (view): {view.purpose}"
+        if view.arguments is None
+        else f"**`{view.name}({view.arguments})`** (function): {view.purpose}"
+        for view in VIEWS
+    ]
+    return "\n\n".join(parts)
 
 
 def _table_section(table: Table) -> str:

@@ -99,7 +99,7 @@ def expected_cards(rows: ExpectedRows) -> set[tuple[Any, ...]]:
     xrefs: dict[str, list[str]] = defaultdict(list)
     for of, prefix, accession, *_ in rows.xrefs:
         xrefs[of].append(f"{prefix}:{accession}" if prefix else accession)
-        if prefix == "MESH":
+        if prefix == "mesh":
             mesh[of].append(accession)
     return {
         (
@@ -239,9 +239,9 @@ def test_the_tree_takes_the_shortest_way_through_current_is_a_edges_and_ends_in_
             edge("v", "u"),
         ],
         xrefs=[
-            xref("a", "MESH", "D2"),
-            xref("a", "MESH", "D1"),
-            xref("a", "UMLS", "C1"),
+            xref("a", "mesh", "D2"),
+            xref("a", "mesh", "D1"),
+            xref("a", "umls", "C1"),
             xref("a", "", "no prefix"),
         ],
     )
@@ -269,7 +269,7 @@ def test_the_tree_takes_the_shortest_way_through_current_is_a_edges_and_ends_in_
     curies = ("EX:a", "EX:b", "EX:c", None)
     assert made["d"] == ((), (), (), (), parents, curies, ("a", "b", "c", "s"), (), ())
     assert made["a"][0] == ("A", "B")
-    assert made["a"][7:] == (("MESH:D1", "MESH:D2", "UMLS:C1", "no prefix"), ("D1", "D2"))
+    assert made["a"][7:] == (("mesh:D1", "mesh:D2", "umls:C1", "no prefix"), ("D1", "D2"))
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], bool]:

@@ -8,12 +8,13 @@ import pytest
 
 from efo_assets.definitions import defs
 from efo_assets.sample.expected import expected_rows
+from efo_assets.sample.expected_derived import expected_changes
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import CHECKS
 from efo_assets.warehouse.tables import TABLES
-from efo_assets_tests.graph import Graph, failure
+from efo_assets_tests.graph import Graph, failure, published_ancestors
 
 CLASSES = 1_500
 SEED = 7
@@ -35,8 +36,10 @@ def graph(
 def assert_published_is_release(graph: Graph, number: int) -> None:
     expected = expected_rows(release(CLASSES, SEED, number))
     published = graph.published()
-    for name in ("terms", "synonyms", "parent_edges", "xrefs"):
-        assert published[name] == getattr(expected, name), name
+    assert published.keys() >= {"terms", "synonyms", "parent_edges", "xrefs", "mesh_terms"}
+    for name, rows in published.items():
+        assert rows == getattr(expected, name), name
+    assert published_ancestors(graph.ask) == expected.ancestors
 
 
 def test_first_and_next_release_equal_the_generators_expectation(
@@ -52,6 +55,26 @@ def test_first_and_next_release_equal_the_generators_expectation(
     assert not any(is_partial for _, is_partial in ledger)
     gone = graph.ask("select count(*) from efo_terms where removed_in = 2")
     assert gone[0][0] > 0
+
+
+def test_three_releases_tell_what_each_changed(graph: Graph, sample: Sample) -> None:
+    for number in (1, 2, 3):
+        sample.publish(number)
+        assert graph.materialize().success
+    made = [expected_rows(release(CLASSES, SEED, number)) for number in (1, 2, 3)]
+    for number in (2, 3):
+        found = graph.ask(
+            "select t.iri, c.kind, c.before, c.after from efo_changes as c"
+            f" join efo_terms as t on t.id = c.term_id where c.release_id = {number}"
+        )
+        expected = expected_changes(made[number - 2], made[number - 1])
+        assert len(found) == len(expected)
+        assert set(found) == expected
+    kinds = {row[0] for row in graph.ask("select kind from efo_changes")}
+    assert kinds >= {"added", "removed", "obsoleted", "relabelled", "redefined", "xref added"}
+    assert graph.ask("select count(*) from efo_changes where release_id = 1") == [(0,)]
+    digest = graph.ask("select sum(changes) from efo_change_digest where release_id = 2")
+    assert digest == graph.ask("select count(*) from efo_changes where release_id = 2")
 
 
 def test_the_next_release_writes_only_what_differs(graph: Graph, sample: Sample) -> None:
@@ -196,10 +219,11 @@ def test_nothing_is_pickled(graph: Graph, tmp_path: Path) -> None:
 
 def test_every_asset_has_a_group_an_owner_kinds_and_a_description() -> None:
     graph = defs.resolve_asset_graph()
-    assert len(graph.get_all_asset_keys()) == 1 + 2 * len(TABLES)
+    files = len(TABLES) + 2
+    assert len(graph.get_all_asset_keys()) == 1 + 2 * len(TABLES) + files
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.group_name in ("raw", "staged", "efo")
+        assert node.group_name in ("raw", "staged", "efo", "exports")
         assert node.owners
         assert node.description
         assert node.kinds

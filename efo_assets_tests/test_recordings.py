@@ -30,6 +30,8 @@ RELATIONS = {
     "http://purl.obolibrary.org/obo/RO_0002202": "develops_from",
     "http://www.w3.org/2000/01/rdf-schema#subClassOf": "is_a_implied",
 }
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+MATCHES = ("exact", "close", "narrow", "broad", "related")
 ONTOLOGIES = sorted(
     path.name.removesuffix(".classes.json") for path in (RECORDED / "v2").glob("*.classes.json")
 )
@@ -86,10 +88,12 @@ def expected(classes: list[dict[str, Any]]) -> dict[str, Rows]:
                 named = axiom.get("childRelationToParent")
                 if named and parent in listed:
                     rows["parent_edges"].add((iri, parent, RELATIONS.get(named, named)))
-        for text, axioms in pairs(each.get(f"{OIO}hasDbXref")):
-            prefix, _, accession = text.partition(":")
-            split = ("URL", text) if text.startswith("http") else (prefix.upper(), accession)
-            rows["xrefs"].add((iri, *split, sources(axioms, f"{OIO}source")))
+        for predicate in (f"{OIO}hasDbXref", *(f"{SKOS}{kind}Match" for kind in MATCHES)):
+            rows["xrefs"] |= {
+                (iri, text, source)
+                for text, axioms in pairs(each.get(predicate))
+                for source in (*sources(axioms, f"{OIO}source"), "")
+            }
     return rows
 
 
@@ -117,7 +121,13 @@ def test_the_tables_hold_what_was_recorded(
     assert {(row[0], row[1], row[6], row[8]) for row in found["terms"]} == wanted["terms"]
     assert {(*row[:3], row[5]) for row in found["synonyms"]} == wanted["synonyms"]
     assert found["parent_edges"] == wanted["parent_edges"]
-    assert {(*row[:3], row[4]) for row in found["xrefs"]} == wanted["xrefs"]
+    stated = {
+        (row[0], text, source)
+        for row in found["xrefs"]
+        for text in row[6]
+        for source in (*row[4], "")
+    }
+    assert stated == wanted["xrefs"]
     labels = {each["iri"]: texts(each["label"]) for each in classes if each["iri"] != THING}
     assert {row[0]: {row[2], *row[3]} for row in found["terms"]} == labels
     definition = "http://purl.obolibrary.org/obo/IAO_0000115"

@@ -14,7 +14,7 @@ from efo_assets.failures import in_one_sentence
 from efo_assets.io_managers import StagedTable
 from efo_assets.resources import WarehouseResource
 from efo_assets.warehouse.ledger import Publication
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import COPIED, TABLES, Table
 
 GROUP = "efo"
 FRESHNESS = dg.FreshnessPolicy.time_window(
@@ -40,7 +40,7 @@ def _spec(table: Table) -> dg.AssetSpec:
     specs=[_spec(table) for table in TABLES],
     ins={
         table.staged_name: dg.AssetIn(table.staged_name, input_manager_key="postgres_copy")
-        for table in TABLES
+        for table in COPIED
     },
     can_subset=True,
     pool=LOADER_POOL,

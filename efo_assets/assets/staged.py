@@ -1,7 +1,7 @@
-"""The staged assets: terms, synonyms, parent edges and cross references of one load.
+"""The staged assets: the tables of one load, copied from pages or made of those by SQL.
 
 One pass over the stored pages fills one COPY file per table; the IO manager streams each into its
-table. All four are always staged together, since they come from one pass.
+table. All are always staged together, since a load is of one release or none.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from efo_assets.errors import PageStoreError
 from efo_assets.failures import in_one_sentence
 from efo_assets.ols.pages import PageSet
 from efo_assets.resources import OlsResource, WarehouseResource
-from efo_assets.staging import Staging, staging
+from efo_assets.staging import StagedRows, Staging, staging
 from efo_assets.warehouse.load import Load
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import COPIED, DERIVED, TABLES, Table
 
 GROUP = "staged"
 
@@ -25,7 +25,7 @@ def _out(table: Table) -> dg.AssetOut:
         key=table.staged_name,
         group_name=GROUP,
         description=staged_description(table),
-        kinds={"python", "postgres"},
+        kinds={"sql" if table.is_derived else "python", "postgres"},
         owners=OWNERS,
         io_manager_key="postgres_copy",
         is_required=False,
@@ -36,6 +36,10 @@ def _out(table: Table) -> dg.AssetOut:
 @dg.multi_asset(
     outs={table.staged_name: _out(table) for table in TABLES},
     deps=["raw_ols_pages"],
+    internal_asset_deps={
+        table.staged_name: {dg.AssetKey(name) for name in table.made_from or ("raw_ols_pages",)}
+        for table in TABLES
+    },
     can_subset=True,
     pool=LOADER_POOL,
 )
@@ -55,6 +59,7 @@ def staged_tables(
         with opened as staged:
             yield from _outputs(context, warehouse, staged)
             load = staged.seal()
+            yield from _derived(context, staged)
         context.log.info("load %s of %s is staged", load.load_id, load.source.name)
 
 
@@ -75,7 +80,7 @@ def _outputs(
 ) -> Iterator[dg.Output[object]]:
     """The selected tables go to the IO manager; the others are filled here and reported."""
     selected = context.op_execution_context.selected_output_names
-    for table in TABLES:
+    for table in COPIED:
         rows = staged.rows(table)
         metadata = _metadata(staged, table)
         if table.staged_name in selected:
@@ -85,6 +90,19 @@ def _outputs(
         if rows.file is not None:
             warehouse.get().copy_into(rows.load, table, rows.file)
         context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
+
+
+def _derived(context: dg.AssetExecutionContext, staged: Staging) -> Iterator[dg.Output[object]]:
+    """The tables that SQL has made by now, with their rows."""
+    selected = context.op_execution_context.selected_output_names
+    for table in DERIVED:
+        metadata = _metadata(staged, table)
+        metadata["dagster/row_count"] = dg.MetadataValue.int(staged.load.counts[table.staged_name])
+        if table.staged_name in selected:
+            rows = StagedRows(staged.load, table, file=None)
+            yield dg.Output(rows, output_name=table.staged_name, metadata=metadata)
+        else:
+            context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
 
 
 def _metadata(staged: Staging, table: Table) -> dict[str, dg.MetadataValue]:

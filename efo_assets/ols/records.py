@@ -3,10 +3,10 @@
 The row contract, which the table specifications of the warehouse name column by column:
 
 - `terms`: iri, curie, label, other_labels, definition, other_definitions, is_obsolete, is_root,
-  is_defining
+  is_defining, replaced_by, consider, subsets, is_gwas_trait, obsoleted_in, obsolescence_reason
 - `synonyms`: iri, synonym, scope, type, other_types, sources
 - `parent_edges`: child_iri, parent_iri, predicate
-- `xrefs`: iri, prefix, accession, relation, sources, url
+- `xrefs`: iri, prefix, accession, relation, sources, url, found
 
 A value in OLS is a scalar, a list (nested, too), or a reification: an object that wraps the value
 and carries axioms about it. What can't become a row is counted with samples in `Findings`; nothing
@@ -23,6 +23,7 @@ import msgspec
 
 from efo_assets.errors import RecordRejected
 from efo_assets.ols.payload import Body, PayloadError, parse
+from efo_assets.ols.prefixes import registered
 
 Row: TypeAlias = tuple[Any, ...]
 Sink: TypeAlias = Callable[[Row], None]
@@ -30,19 +31,24 @@ Axioms: TypeAlias = Sequence[dict[str, Any]]
 
 NO_AXIOMS: Axioms = ()
 
+_TRUE = "true"
+_NEXT = "; "
+"""Between texts of an annotation that is to be stated once and was stated more often."""
+
 OWL_THING = "http://www.w3.org/2002/07/owl#Thing"
 OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
+EFO = "http://www.ebi.ac.uk/efo/"
+SKOS = "http://www.w3.org/2004/02/skos/core#"
 PREDICATES = {
     "http://purl.obolibrary.org/obo/BFO_0000050": "part_of",
     "http://purl.obolibrary.org/obo/RO_0002202": "develops_from",
     "http://www.w3.org/2000/01/rdf-schema#subClassOf": "is_a_implied",
 }
 """Relation IRI of `childRelationToParent` to the predicate of an edge; others keep their IRI."""
-PREFIX_ALIASES = {"MSH": "MESH"}
-"""Upper-cased prefix to the one spelling that we keep."""
 EXACT_EVIDENCE = "MONDO:equivalentTo"
 """The source by which MONDO marks a cross reference as the same concept."""
-URL_PREFIX = "URL"
+RELATIONS = ("exact", "close", "narrow", "broad", "related", "xref")
+"""Of a term to what it is matched with, the strongest first; `xref` says nothing of the kind."""
 KEY_LIMIT_BYTES = 2600
 """PostgreSQL refuses index rows over 2,704 bytes; the rest is left to the key's other columns."""
 SAMPLES_KEPT = 5
@@ -67,8 +73,21 @@ class OlsClass(msgspec.Struct, gc=False):
     related: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasRelatedSynonym")
     narrow: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasNarrowSynonym")
     broad: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasBroadSynonym")
-    alternative: Any = msgspec.field(default=None, name="http://www.ebi.ac.uk/efo/alternative_term")
+    alternative: Any = msgspec.field(default=None, name=f"{EFO}alternative_term")
     xrefs: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasDbXref")
+    exact_match: Any = msgspec.field(default=None, name=f"{SKOS}exactMatch")
+    close_match: Any = msgspec.field(default=None, name=f"{SKOS}closeMatch")
+    narrow_match: Any = msgspec.field(default=None, name=f"{SKOS}narrowMatch")
+    broad_match: Any = msgspec.field(default=None, name=f"{SKOS}broadMatch")
+    related_match: Any = msgspec.field(default=None, name=f"{SKOS}relatedMatch")
+    replaced_by: Any = msgspec.field(
+        default=None, name="http://purl.obolibrary.org/obo/IAO_0100001"
+    )
+    consider: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}consider")
+    subsets: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}inSubset")
+    gwas_trait: Any = msgspec.field(default=None, name=f"{EFO}gwas_trait")
+    obsoleted_in: Any = msgspec.field(default=None, name=f"{EFO}obsoleted_in_version")
+    obsolescence_reason: Any = msgspec.field(default=None, name=f"{EFO}reason_for_obsolescence")
     direct_parent: Any = msgspec.field(default=None, name="directParent")
     hierarchical_parent: Any = msgspec.field(default=None, name="hierarchicalParent")
     is_obsolete: Any = msgspec.field(default=False, name="isObsolete")
@@ -76,6 +95,7 @@ class OlsClass(msgspec.Struct, gc=False):
     linked_entities: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="linkedEntities")
 
 
+_WEB = ("http://", "https://")
 _LINKED = msgspec.json.Decoder(dict[str, LinkedEntity])
 
 
@@ -154,6 +174,17 @@ def decode_page(body: Body, sinks: Sinks, findings: Findings, most: int | None =
         raise PayloadError("a value is nested too deep") from None
 
 
+@dataclass(slots=True)
+class _Xref:
+    """What all annotations of a class say of one entry of another database."""
+
+    relation: str
+    """The strongest, since annotations are read in that order."""
+    axioms: Axioms = NO_AXIOMS
+    urls: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+
+
 class _ClassReader:
     """Turns the classes of one page into rows."""
 
@@ -161,6 +192,7 @@ class _ClassReader:
         self._sinks = sinks
         self._findings = findings
         self._may_hold_nul = may_hold_nul
+        self._prefixes = registered()
         self._iri = ""
 
     def read(self, found: OlsClass) -> int:
@@ -174,8 +206,9 @@ class _ClassReader:
         for parent, predicate in edges:
             self._sinks.parent_edges((self._iri, parent, predicate))
         self._synonyms(found)
-        if found.xrefs is not None:
-            self._xrefs(found)
+        matched = self._matched(found)
+        if matched:
+            self._xrefs(matched, found.linked_entities)
         return 1
 
     def _term(self, found: OlsClass, *, is_root: bool) -> None:
@@ -194,8 +227,21 @@ class _ClassReader:
                 is_obsolete,
                 is_root and not is_obsolete,
                 found.is_defining is True,
+                self._distinct(found.replaced_by),
+                self._distinct(found.consider),
+                self._distinct(found.subsets),
+                _TRUE in self._distinct(found.gwas_trait),
+                _NEXT.join(self._distinct(found.obsoleted_in)) or None,
+                _NEXT.join(self._distinct(found.obsolescence_reason)) or None,
             )
         )
+
+    def _distinct(self, value: Any) -> list[str]:
+        """Every text of a value, each once and in order."""
+        if value is None:
+            return []
+        texts = self._texts(value)
+        return sorted(set(texts)) if len(texts) > 1 else texts
 
     def _edges(self, found: OlsClass) -> list[tuple[str, str]]:
         """Parent and predicate of each edge, each once, in a stable order."""
@@ -244,35 +290,56 @@ class _ClassReader:
                 found += self._texts(value)
         return sorted(set(found)) if len(found) > 1 else found
 
-    def _xrefs(self, found: OlsClass) -> None:
-        merged: dict[tuple[str, str], Axioms] = {}
-        urls: dict[tuple[str, str], list[str]] = {}
-        links = _links(found.linked_entities)
-        for value, axioms in self._values(found.xrefs):
-            key = self._split(value)
-            merged[key] = [*merged[key], *axioms] if key in merged else axioms
-            if key[0] == URL_PREFIX:
-                urls[key] = [value]
-            elif value in links:
-                urls[key] = [*urls.get(key, ()), *self._texts(links[value].url)]
-        for key, axioms in merged.items():
-            prefix, accession = key
-            sources = self._stated(axioms, f"{OBO_IN_OWL}source")
-            relation = "exact" if EXACT_EVIDENCE in sources else "xref"
-            url = min(urls[key], default=None) if key in urls else None
-            accession = self._key("cross reference", accession)
-            self._sinks.xrefs((self._iri, prefix, accession, relation, sources, url))
+    def _matched(self, found: OlsClass) -> list[tuple[str, Any]]:
+        """What the class is matched with: relation and value of each annotation that says so."""
+        stated = zip(
+            RELATIONS,
+            (
+                found.exact_match,
+                found.close_match,
+                found.narrow_match,
+                found.broad_match,
+                found.related_match,
+                found.xrefs,
+            ),
+            strict=True,
+        )
+        return [(relation, value) for relation, value in stated if value is not None]
+
+    def _xrefs(self, matched: list[tuple[str, Any]], linked: msgspec.Raw) -> None:
+        merged: dict[tuple[str, str], _Xref] = {}
+        links = _links(linked)
+        for relation, stated in matched:
+            for value, axioms in self._values(stated):
+                prefix, accession = self._split(value)
+                xref = merged.setdefault((prefix, accession), _Xref(relation))
+                xref.found.append(value)
+                xref.axioms = [*xref.axioms, *axioms] if xref.axioms else axioms
+                if value.startswith(_WEB):
+                    xref.urls.append(value)
+                elif value in links:
+                    xref.urls += self._texts(links[value].url)
+        for (prefix, accession), xref in merged.items():
+            sources = self._stated(xref.axioms, f"{OBO_IN_OWL}source")
+            self._sinks.xrefs(
+                (
+                    self._iri,
+                    self._key("prefix of a cross reference", prefix),
+                    self._key("cross reference", accession),
+                    RELATIONS[0] if EXACT_EVIDENCE in sources else xref.relation,
+                    sources,
+                    min(xref.urls, default=None),
+                    sorted(set(xref.found)) if len(xref.found) > 1 else xref.found,
+                )
+            )
 
     def _split(self, value: str) -> tuple[str, str]:
-        """Prefix and accession; URLs get a prefix of their own, a malformed value an empty one."""
-        if value.startswith(("http://", "https://")):
-            return URL_PREFIX, value
-        prefix, colon, accession = value.partition(":")
-        prefix, accession = prefix.strip().upper(), accession.strip()
-        if not (colon and prefix and accession):
-            self._findings.note("malformed_xref", f"{self._iri}: {value}")
-            return "", value
-        return PREFIX_ALIASES.get(prefix, prefix), accession
+        """Prefix and accession; a malformed value has an empty prefix."""
+        parts = self._prefixes.split(value)
+        if parts is not None:
+            return parts
+        self._findings.note("malformed_xref", f"{self._iri}: {value}")
+        return "", value
 
     def _values(self, value: Any, axioms: Axioms = NO_AXIOMS) -> list[tuple[str, Axioms]]:
         """Every text of a value with the axioms about it, whatever its shape."""

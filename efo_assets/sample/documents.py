@@ -36,7 +36,6 @@ RELATIONS = {
 ANNOTATIONS = {
     "subset": f"{OIO}inSubset",
     "gwas_trait": f"{EFO}gwas_trait",
-    "exact_match": f"{SKOS}exactMatch",
     "replaced_by": f"{OBO}IAO_0100001",
     "consider": f"{OIO}consider",
     "obsoleted_in_version": f"{EFO}obsoleted_in_version",
@@ -181,6 +180,8 @@ class Documents:
                 else xref.value
                 for xref in each.xrefs
             ]
+        for match in each.matches:
+            fields.setdefault(f"{SKOS}{match.relation}Match", []).append(match.value)
         fields |= {ANNOTATIONS[name]: list(values) for name, values in each.annotations.items()}
         return {
             name: self._several(value) if isinstance(value, list) else value

@@ -7,9 +7,31 @@ code with it, so that a fault there can't hide here.
 from dataclasses import dataclass
 from typing import Any
 
+from efo_assets.sample.expected_derived import (
+    expected_ancestors,
+    expected_mesh_terms,
+    expected_replacements,
+)
 from efo_assets.sample.ontology import GeneratedClass, GeneratedRelease
 
 Row = tuple[Any, ...]
+PREFIXES = {
+    "ADDED": "added",
+    "DOID": "doid",
+    "ICD10": "icd10",
+    "MEDGEN": "medgen",
+    "MESH": "mesh",
+    "MSH": "mesh",
+    "MEDDRA": "meddra",
+    "NCIT": "ncit",
+    "OMIM": "omim",
+    "ORPHANET": "orpha",
+    "SCTID": "snomedct",
+    "UMLS": "umls",
+}
+"""The Bioregistry's name of each database that the generated ontology refers to."""
+MESH_PAGES = ("https://meshb.nlm.nih.gov/record/ui?ui=", "http://identifiers.org/mesh/")
+STRENGTH = ("exact", "close", "narrow", "broad", "related", "xref")
 
 
 @dataclass(frozen=True)
@@ -21,18 +43,30 @@ class ExpectedRows:
     parent_edges: frozenset[Row]
     dangling_edges: frozenset[Row]
     xrefs: frozenset[Row]
+    replacements: frozenset[Row]
+    """iri, ordinal, kind, target, status, hops, path, evidence."""
+    ancestors: frozenset[Row]
+    """term, ancestor, distance, distance over is_a or None; by IRI."""
+    mesh_terms: frozenset[Row]
+    """iri, mesh_id, kind, relation, is_own, via, sources, is_only_term, is_only_mesh_id."""
 
 
 def expected_rows(release: GeneratedRelease) -> ExpectedRows:
     """All rows of a release."""
     listed = {each.iri for each in release.classes}
     edges = {edge for each in release.classes for edge in _edges(each)}
+    inner = frozenset(edge for edge in edges if edge[1] in listed)
+    xrefs = frozenset(row for each in release.classes for row in _xrefs(each))
+    replacements = expected_replacements(release)
     return ExpectedRows(
         terms=frozenset(_term(each) for each in release.classes),
         synonyms=frozenset(row for each in release.classes for row in _synonyms(each)),
-        parent_edges=frozenset(edge for edge in edges if edge[1] in listed),
-        dangling_edges=frozenset(edge for edge in edges if edge[1] not in listed),
-        xrefs=frozenset(row for each in release.classes for row in _xrefs(each)),
+        parent_edges=inner,
+        dangling_edges=frozenset(edges - inner),
+        xrefs=xrefs,
+        replacements=replacements,
+        ancestors=expected_ancestors(inner),
+        mesh_terms=expected_mesh_terms(release, xrefs, replacements),
     )
 
 
@@ -57,6 +91,11 @@ def _term(each: GeneratedClass) -> Row:
         each.is_obsolete,
         not each.is_obsolete and not each.parents,
         each.is_defining,
+        *(tuple(sorted(each.annotations.get(name, ()))) for name in ("replaced_by", "consider")),
+        tuple(sorted(each.annotations.get("subset", ()))),
+        "true" in each.annotations.get("gwas_trait", ()),
+        min(each.annotations.get("obsoleted_in_version", ()), default=None),
+        min(each.annotations.get("reason", ()), default=None),
     )
 
 
@@ -91,30 +130,41 @@ def _edges(each: GeneratedClass) -> set[Row]:
 
 
 def _xrefs(each: GeneratedClass) -> set[Row]:
-    merged: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
-    for xref in each.xrefs:
-        sources, urls = merged.setdefault(_split(xref.value), (set(), set()))
-        sources.update(xref.sources)
-        url = xref.value if xref.value.startswith("https:") else xref.url
-        urls.update([url] if url else [])
+    merged: dict[tuple[str, str], tuple[set[str], set[str], set[str], set[str]]] = {}
+    stated = [
+        (_split(xref.value), "xref", xref.value, xref.sources, xref.url) for xref in each.xrefs
+    ]
+    stated += [
+        ((match.prefix, match.accession), match.relation, match.value, (), None)
+        for match in each.matches
+    ]
+    for key, relation, value, its_sources, url in stated:
+        sources, urls, found, relations = merged.setdefault(key, (set(), set(), set(), set()))
+        sources.update(its_sources)
+        urls.update([value] if value.startswith("http") else [url] if url else [])
+        found.add(value)
+        relations.add("exact" if "MONDO:equivalentTo" in its_sources else relation)
     return {
         (
             each.iri,
             prefix,
             accession,
-            "exact" if "MONDO:equivalentTo" in sources else "xref",
+            min(relations, key=STRENGTH.index),
             tuple(sorted(sources)),
             min(urls, default=None),
+            tuple(sorted(found)),
         )
-        for (prefix, accession), (sources, urls) in merged.items()
+        for (prefix, accession), (sources, urls, found, relations) in merged.items()
     }
 
 
 def _split(value: str) -> tuple[str, str]:
+    for page in MESH_PAGES:
+        if value.startswith(page):
+            return "mesh", value.removeprefix(page)
     if value.startswith("https:"):
-        return "URL", value
+        return "url", value
     if ":" not in value:
         return "", value
     prefix, accession = value.split(":", 1)
-    prefix = prefix.upper()
-    return ("MESH" if prefix == "MSH" else prefix), accession
+    return PREFIXES[prefix.upper()], accession

@@ -81,6 +81,17 @@ class Xref(NamedTuple):
     url: str | None
 
 
+class Match(NamedTuple):
+    """An entry of another database that a class is matched with, by a skos relation."""
+
+    relation: str
+    """exact, close, narrow, broad or related."""
+    value: str
+    """As the ontology spells it: an IRI or a CURIE."""
+    prefix: str
+    accession: str
+
+
 class Parent(NamedTuple):
     """A parent and its relation: is_a, part_of, develops_from or is_a_implied."""
 
@@ -101,6 +112,7 @@ class GeneratedClass:
     parents: tuple[Parent, ...]
     synonyms: tuple[Synonym, ...]
     xrefs: tuple[Xref, ...]
+    matches: tuple[Match, ...] = ()
     annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     has_anonymous_parent: bool = False
 
@@ -151,7 +163,7 @@ def _generated(count: int, seed: int) -> Iterator[GeneratedClass]:
     for number in range(count):
         iri = _iri(chance, number)
         is_obsolete = number > 2 and chance.random() < OBSOLETE_SHARE
-        made = _class(chance, number, iri, current, is_obsolete=is_obsolete)
+        made = _class(chance, number, iri, iris, current, is_obsolete=is_obsolete)
         iris.append(iri)
         if not is_obsolete:
             current.append(iri)
@@ -164,8 +176,14 @@ def _iri(chance: random.Random, number: int) -> str:
     return f"{EFO}{number:07d}" if space == "EFO" else f"{OBO}{space}_{number:07d}"
 
 
-def _class(
-    chance: random.Random, number: int, iri: str, current: Sequence[str], *, is_obsolete: bool
+def _class(  # what a class is made from
+    chance: random.Random,
+    number: int,
+    iri: str,
+    iris: Sequence[str],
+    current: Sequence[str],
+    *,
+    is_obsolete: bool,
 ) -> GeneratedClass:
     label = _label(chance, number)
     return GeneratedClass(
@@ -178,7 +196,8 @@ def _class(
         parents=() if is_obsolete else _parents(chance, number, current),
         synonyms=tuple(_synonyms(chance, label, number)),
         xrefs=tuple(_xrefs(chance, number)),
-        annotations=_annotations(chance, number, current, is_obsolete=is_obsolete),
+        matches=tuple(_matches(number)),
+        annotations=_annotations(chance, number, [*iris, iri], current, is_obsolete=is_obsolete),
         has_anonymous_parent=number % 211 == 13,
     )
 
@@ -280,6 +299,16 @@ def _xrefs(chance: random.Random, number: int) -> Iterator[Xref]:
         if number % 7 == 0:
             other = MESH_SPELLINGS[(MESH_SPELLINGS.index(spelling) + 1) % len(MESH_SPELLINGS)]
             yield Xref(f"{other}:{identifier}", ("MONDO:equivalentTo",), None)
+    for every, value in (
+        (61, f"MESH:C{number:06d}"),
+        (211, f"MSH:Q{number:06d}"),
+        (223, f"MESH:C04.588.{number}"),
+        (227, f"mesh:d{number:06d}"),
+        (229, f"https://meshb.nlm.nih.gov/record/ui?ui=D{number:06d}"),
+        (233, f"http://identifiers.org/mesh/D{number:06d}"),
+    ):
+        if number % every == 29:
+            yield Xref(value, (), None)
     if number % 131 == 17:
         yield Xref(f"https://example.org/page/{number}", (), None)
     if number % 137 == 19:
@@ -297,31 +326,84 @@ def _sources(chance: random.Random) -> tuple[str, ...]:
     return ("MONDO:otherHierarchy", f"DOID:{chance.randint(1, 9999)}")
 
 
+def _matches(number: int) -> Iterator[Match]:
+    digits = f"{number:07d}"
+    for every, match in (
+        (6, ("exact", f"http://identifiers.org/snomedct/{number}", "snomedct", f"{number}")),
+        (35, ("exact", f"MESH:C{number:09d}", "mesh", f"C{number:09d}")),
+        (
+            10,
+            (
+                "close",
+                f"http://linkedlifedata.com/resource/umls/id/C{digits}",
+                "umls",
+                f"C{digits}",
+            ),
+        ),
+        (14, ("narrow", f"http://purl.obolibrary.org/obo/DOID_{number}", "doid", f"{number}")),
+        (22, ("broad", f"https://omim.org/phenotypicSeries/PS{number}", "omim.ps", f"{number}")),
+        (26, ("related", f"https://example.org/related/{number}", "url", "")),
+    ):
+        relation, value, prefix, accession = match
+        if number % every == 1:
+            yield Match(relation, value, prefix, accession or value)
+
+
 def _annotations(
-    chance: random.Random, number: int, current: Sequence[str], *, is_obsolete: bool
+    chance: random.Random,
+    number: int,
+    iris: Sequence[str],
+    current: Sequence[str],
+    *,
+    is_obsolete: bool,
 ) -> dict[str, tuple[str, ...]]:
     if not is_obsolete:
         return {
-            key: (value,)
-            for key, value, every in (
-                ("subset", "http://purl.obolibrary.org/obo/mondo#sample_subset", 5),
-                ("gwas_trait", "true", 9),
-                ("exact_match", f"http://identifiers.org/sample/{number}", 6),
+            key: values
+            for key, values, every in (
+                ("subset", ("http://purl.obolibrary.org/obo/mondo#sample_subset",), 5),
+                ("subset", (f"{OBO}a#one", f"{OBO}a#two"), 15),
+                ("gwas_trait", ("true",), 9),
             )
             if number % every == 0
         }
-    target = chance.choice(current)
-    short = target.rsplit("/", 1)[-1]
-    form = (target, short.replace("_", ":"), short, f"use {short}", "")[number % 5]
     notes: dict[str, tuple[str, ...]] = {
         "obsoleted_in_version": (f"3.{number % 80}",),
         "reason": ("merged in sample data",),
     }
-    if form:
-        notes["replaced_by"] = (form,)
+    replaced_by = _replaced_by(chance, number, iris, current)
+    if replaced_by:
+        notes["replaced_by"] = replaced_by
     if number % 4 == 0:
-        notes["consider"] = (chance.choice(current),)
+        notes["consider"] = (chance.choice(current), _curie(chance.choice(iris)))[: 1 + number % 3]
     return notes
+
+
+def _replaced_by(
+    chance: random.Random, number: int, iris: Sequence[str], current: Sequence[str]
+) -> tuple[str, ...]:
+    """Values of every form; most name a current class, some a class that is obsolete itself."""
+    target, other = chance.choice(current), chance.choice(current)
+    short = target.rsplit("/", 1)[-1]
+    if number % 43 == 2:
+        return (iris[-1],)  # the class itself
+    if number % 31 == 3:
+        return (f"{OBO}NOWHERE_{number:07d}",)
+    if number % 37 == 4:
+        return ("no term of this kind is needed any more",)
+    if number % 29 == 5:
+        return (target, _curie(other))
+    if number % 41 == 6:
+        return (f"{_curie(target)} or {other}",)
+    if number % 3 == 1:
+        target = chance.choice(iris)
+        short = target.rsplit("/", 1)[-1]
+    form = (target, short.replace("_", ":"), short, f"use {short}", "")[number % 5]
+    return (form,) if form else ()
+
+
+def _curie(iri: str) -> str:
+    return iri.rsplit("/", 1)[-1].replace("_", ":")
 
 
 def _changed(before: GeneratedRelease, seed: int) -> GeneratedRelease:
@@ -387,7 +469,8 @@ class _Editor:
         number = 8_000_000 + self._number * 10_000 + turn
         current = [self._leaves[turn]]
         self._touched.add(current[0])  # a parent must not go in the same release
-        made = _class(self._chance, number, f"{EFO}{number:07d}", current, is_obsolete=False)
+        iri = f"{EFO}{number:07d}"
+        made = _class(self._chance, number, iri, current, current, is_obsolete=False)
         self._by_iri[made.iri] = made
         self._touched.add(made.iri)
         return made.iri

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import AuditNotPassed
+from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
@@ -98,6 +99,32 @@ CHECKS: tuple[Check, ...] = (
         "iris_are_not_alike",
         "terms",
         "No two IRIs differ by case, outer spaces or Unicode form alone.",
+        blocking=False,
+    ),
+    Check(
+        "replacements_are_of_every_obsolete_class",
+        "replacements",
+        "Every obsolete class has a row, and no other class has one.",
+    ),
+    Check(
+        "replacements_do_not_loop",
+        "replacements",
+        "No class is replaced, over whatever steps, by a class on the way.",
+        blocking=False,
+    ),
+    Check("mesh_terms_are_unique", "mesh_terms", "One row per MeSH id and term."),
+    Check("mesh_terms_are_current", "mesh_terms", "Every id leads to a staged, current term."),
+    Check(
+        "mesh_ids_are_well_formed",
+        "mesh_terms",
+        "Every MeSH reference is a unique id (D…, C…, Q…); tree numbers and others are left out.",
+        blocking=False,
+    ),
+    Check("ancestors_are_unique", "ancestors", "One row per term and ancestor."),
+    Check(
+        "ancestors_follow_every_edge",
+        "ancestors",
+        "Every parent is an ancestor; edges that close a cycle are left out.",
         blocking=False,
     ),
 )
@@ -240,18 +267,9 @@ def _shrinkage(connection: Connection, load: Load, check: Check) -> tuple[int, l
 
 
 def _cycles(connection: Connection, load: Load) -> tuple[int, list[Any]]:
-    """Peel edges off whose child is no parent, or whose parent is no child, until none is left.
-
-    What can't be peeled off lies on a cycle, or between two.
-    """
+    """What is left of the is_a edges lies on a cycle, or between two."""
     connection.execute(statement("cycle_edges", load=load.schema))
-    connection.execute("analyze pg_temp.efo_cycle_edges")
-    peeled = 1
-    while peeled:
-        peeled = sum(
-            connection.execute(statement(f"cycle_peel_{side}")).rowcount
-            for side in ("leaves", "roots")
-        )
+    peel(connection)
     row = connection.execute(statement("cycle_rest")).fetchone()
     connection.execute("drop table pg_temp.efo_cycle_edges")
     return (int(row[0]), list(row[1] or [])) if row else (0, [])

@@ -17,7 +17,7 @@ from psycopg.adapt import AdaptersMap, Dumper, Transformer
 from psycopg.pq import Format
 
 from efo_assets.errors import PageStoreError
-from efo_assets.warehouse.tables import BY_STAGED_NAME, TABLES, Table
+from efo_assets.warehouse.tables import BY_STAGED_NAME, COPIED, Table
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 """With no flags and no header extension (PostgreSQL: COPY, "Binary Format")."""
@@ -125,7 +125,7 @@ class CopyFiles:
                 part: dict[str, IO[bytes]] = {}
                 # Known before it is full: a disk may have room for some of the files only.
                 self._files.append(part)
-                for table in TABLES:
+                for table in COPIED:
                     part[table.staged_name] = _nameless(folder)
 
     @contextmanager

@@ -99,7 +99,7 @@ def open_row(
         "load_id": load.load_id,
         "is_partial": load.is_partial,
         "counts": Jsonb(dict(seen.rows)),
-        "content_hash": seen.digest,
+        "content_hash": seen.release_digest,
         "allowed_shrink": allow_shrink,
         "run_id": run_id,
         "totals": source.totals and Jsonb(dict(source.totals)),

@@ -19,11 +19,12 @@ from efo_assets.crashpoints import crash_point
 from efo_assets.errors import NothingStaged
 from efo_assets.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
+from efo_assets.warehouse.derivation import derive
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import copy_staged, create_staged, staged_hash, statement
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import CHANGES, COPIED, DERIVED, TABLES, Table
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the staged rows; a load of another version is never reused."""
 KEPT_FOR_DIAGNOSIS = 2
 """Loads that never became a release and keep their tables."""
@@ -65,6 +66,8 @@ class Load:
     """Rows that the table of terms must hold."""
     counts: Mapping[str, int] = field(default_factory=dict)
     findings: Mapping[str, Any] = field(default_factory=dict)
+    base_release: int | None = None
+    """The release that its changes are counted against, as `comparable_release` gave it."""
 
     @property
     def schema(self) -> str:
@@ -88,6 +91,12 @@ class Content:
     def digest(self) -> str:
         """All hashes in one text, by table."""
         return " ".join(f"{name}={self.rows[name]}:{value}" for name, value in self.hashes.items())
+
+    @property
+    def release_digest(self) -> str:
+        """The same of what a release is, without what it changed."""
+        kept = {name: self.hashes[name] for name in self.hashes if name != CHANGES.staged_name}
+        return Content(self.rows, kept).digest
 
 
 def begin(
@@ -154,24 +163,56 @@ def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) 
 
 
 def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Load:
-    """Put edges without a listed parent aside, gather statistics, and mark the load as staged."""
+    """Put edges without a listed parent aside, derive the other tables, mark the load as staged."""
     with connection.transaction():
+        connection.execute(statement("bulk_session"))
+        load = replace(load, base_release=comparable_release(connection, load))
         connection.execute(statement("set_dangling_aside", load=load.schema))
+        for table in COPIED:
+            _analyze(connection, load, table)
+        for table in DERIVED:
+            _derive(connection, load, table)
+            _analyze(connection, load, table)
         counts = {
             table.staged_name: _count(connection, load, table.staged_name) for table in TABLES
         }
         counts["dangling_edges"] = _count(connection, load, "dangling_edges")
         connection.execute(
-            statement("load_seal"), [Jsonb(counts), Jsonb(dict(findings)), load.load_id]
+            statement("load_seal"),
+            [Jsonb(counts), Jsonb(dict(findings)), load.base_release, load.load_id],
         )
-    with connection.transaction():
-        # Checks read whole tables: numbers of rows and of distinct values are all they need.
-        connection.execute("set local default_statistics_target = 10")
-        for table in TABLES:
-            connection.execute(
-                sql.SQL("analyze {}").format(sql.Identifier(load.schema, table.staged_name))
-            )
     return replace(load, state="staged", counts=counts, findings=dict(findings))
+
+
+def comparable_release(connection: Connection, load: Load) -> int | None:
+    """The standing release, if what it changed to this load can be told row by row.
+
+    None before the first one, where either is a part of the ontology, and where another version of
+    this project spelled the rows of the standing one.
+    """
+    values = {
+        "schema": load.target_schema,
+        "ontology": load.source.ontology,
+        "format_version": FORMAT_VERSION,
+    }
+    row = connection.execute(statement("comparable_release"), values).fetchone()
+    return int(row[0]) if row is not None and not load.is_partial else None
+
+
+def _derive(connection: Connection, load: Load, table: Table) -> None:
+    if table is CHANGES:
+        if load.base_release is not None:
+            connection.execute(
+                statement("derive_changes", load=load.schema, schema=load.target_schema)
+            )
+        return
+    derive(connection, load.schema, table)
+
+
+def _analyze(connection: Connection, load: Load, table: Table) -> None:
+    # Whole tables are read: numbers of rows and of distinct values are all that planning needs.
+    connection.execute("set local default_statistics_target = 10")
+    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(load.schema, table.staged_name)))
 
 
 def _count(connection: Connection, load: Load, name: str) -> int:
@@ -197,9 +238,17 @@ def latest(connection: Connection, target_schema: str) -> Load:
 
 
 def reusable(connection: Connection, target_schema: str, source: Source) -> Load | None:
-    """A staged load of exactly this source and format whose tables are still there, if any."""
+    """A staged load of exactly this source and format whose tables are still there, if any.
+
+    One that is not published must have been compared with the release that stands.
+    """
     found = _find(connection, "load_latest", [target_schema])
-    return found if found is not None and found.source == source else None
+    if found is None or found.source != source:
+        return None
+    is_due = found.state != "published"
+    if is_due and found.base_release != comparable_release(connection, found):
+        return None
+    return found
 
 
 def _find(connection: Connection, name: str, values: list[Any]) -> Load | None:
@@ -208,8 +257,10 @@ def _find(connection: Connection, name: str, values: list[Any]) -> Load | None:
     row = connection.execute(statement(name), [*values, FORMAT_VERSION]).fetchone()
     if row is None:
         return None
-    load_id, target_schema, state, expected_terms, counts, findings, *source = row
-    return Load(load_id, target_schema, Source(*source), state, expected_terms, counts, findings)
+    load_id, target_schema, state, expected_terms, counts, findings, base, *source = row
+    return Load(
+        load_id, target_schema, Source(*source), state, expected_terms, counts, findings, base
+    )
 
 
 def content(connection: Connection, load: Load) -> Content:

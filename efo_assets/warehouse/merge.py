@@ -13,28 +13,34 @@ from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.load import Content, Load
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
+    add_column,
     comment_published,
     constrain_published,
-    create_mesh_view,
     create_published,
     names,
     published_hash,
     resolved,
     statement,
 )
-from efo_assets.warehouse.tables import MESH_VIEW, TABLES, TERMS, Table
+from efo_assets.warehouse.tables import TABLES, TERMS, Table
 
 
 def create_missing(connection: Connection, schema: str) -> list[Table]:
-    """Make the published tables that are not there, without keys; return them."""
+    """Make the published tables that are not there, without keys; return them.
+
+    Those of an earlier version of this project get the columns that came later.
+    """
     made = []
     for table in TABLES:
-        found = connection.execute(
-            "select to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, table.name]
-        ).fetchone()
-        if found == (None,):
+        rows = connection.execute(statement("columns"), [schema, table.name]).fetchall()
+        found = {name for name, *_ in rows}
+        if not found:
             connection.execute(create_published(schema, table))
             made.append(table)
+            continue
+        for column in table.columns:
+            if column.name not in found:
+                connection.execute(add_column(schema, table, column))
     return made
 
 
@@ -52,11 +58,11 @@ def equalize(
     wanted = (rows, seen.hashes[table.staged_name])
     if is_fresh:
         changes = _fill(connection, load, table, release_id)
-    elif _published_content(connection, schema, table) == wanted:
+    elif _published_content(connection, schema, table, release_id) == wanted:
         return Changes(unchanged=rows)
     else:
         changes = _merge(connection, load, table, release_id, rows)
-    found = _published_content(connection, schema, table)
+    found = _published_content(connection, schema, table, release_id)
     if found != wanted:
         raise WarehouseError(
             f"{schema}.{table.name} would hold {found[0]:,} rows that are not the {rows:,} staged "
@@ -66,8 +72,10 @@ def equalize(
     return changes
 
 
-def _published_content(connection: Connection, schema: str, table: Table) -> tuple[int, str]:
-    row = connection.execute(published_hash(schema, table)).fetchone()
+def _published_content(
+    connection: Connection, schema: str, table: Table, release_id: int
+) -> tuple[int, str]:
+    row = connection.execute(published_hash(schema, table, release_id)).fetchone()
     return (int(row[0]), str(row[1])) if row else (0, "")
 
 
@@ -77,19 +85,8 @@ def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> 
     inserted = connection.execute(_insert(load, table, release_id)).rowcount
     for made in constrain_published(schema, table) + comment_published(schema, table):
         connection.execute(made)
-    if table.name == TABLES[-1].name:
-        _create_view(connection, schema)
     connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
     return Changes(inserted=inserted)
-
-
-def _create_view(connection: Connection, schema: str) -> None:
-    found = connection.execute(
-        "select to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, MESH_VIEW]
-    ).fetchone()
-    if found == (None,):
-        for made in create_mesh_view(schema):
-            connection.execute(made)
 
 
 def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
@@ -101,12 +98,10 @@ def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
             columns=names(column.name for column in TERMS.columns),
             release=sql.Literal(release_id),
         )
-    columns = [ref.published for ref in table.references]
-    columns += [column.name for column in table.columns]
     return sql.SQL("insert into {} ({}) {}").format(
         sql.Identifier(load.target_schema, table.name),
-        names(columns),
-        resolved(load.schema, load.target_schema, table),
+        names(column.name for column in table.published_columns),
+        resolved(load.schema, load.target_schema, table, release_id),
     )
 
 
@@ -115,7 +110,7 @@ def _merge(connection: Connection, load: Load, table: Table, release_id: int, ro
     if table is TERMS:
         removed, changed, inserted = _merge_terms(connection, load, release_id)
     else:
-        removed, changed, inserted = _merge_rows(connection, load, table)
+        removed, changed, inserted = _merge_rows(connection, load, table, release_id)
     return Changes(inserted, changed, removed, rows - inserted - changed)
 
 
@@ -136,17 +131,23 @@ def _merge_terms(connection: Connection, load: Load, release_id: int) -> tuple[i
     return removed, changed, inserted
 
 
-def _merge_rows(connection: Connection, load: Load, table: Table) -> tuple[int, int, int]:
+def _merge_rows(
+    connection: Connection, load: Load, table: Table, release_id: int
+) -> tuple[int, int, int]:
     """Removed, changed, inserted."""
     columns = [*table.published_key, *table.values]
     parts: dict[str, Any] = {
         "published": sql.Identifier(load.target_schema, table.name),
         "ours": names(table.published_key, "t"),
         "theirs": names(table.published_key, "s"),
+        "which": (
+            sql.SQL("t.release_id = {}").format(sql.Literal(release_id))
+            if table.is_history
+            else sql.SQL("true")
+        ),
     }
-    connection.execute(
-        statement("rows_incoming", rows=resolved(load.schema, load.target_schema, table))
-    )
+    rows = resolved(load.schema, load.target_schema, table, release_id)
+    connection.execute(statement("rows_incoming", rows=rows))
     removed = connection.execute(statement("rows_remove", **parts)).rowcount
     changed = 0
     if table.values:

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from efo_assets.errors import DatabaseRefused
 from efo_assets.warehouse.statements import statement
 
-MIGRATIONS: tuple[str, ...] = ("ledger", "totals")
+MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release")
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)
 

@@ -26,11 +26,18 @@ from efo_assets.warehouse import ledger, session
 from efo_assets.warehouse.audit import unproven
 from efo_assets.warehouse.blockers import BlockerWatch
 from efo_assets.warehouse.ledger import Publication, PublishedRelease, current_release
-from efo_assets.warehouse.load import Content, Load, clear_leftovers, content
+from efo_assets.warehouse.load import (
+    Content,
+    Load,
+    clear_leftovers,
+    comparable_release,
+    content,
+)
 from efo_assets.warehouse.merge import create_missing, equalize
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.views import create_views
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +148,8 @@ def _in_one_transaction(
         _refuse_unfit(connection, load, current, allow_older=allow_older)
         fresh = create_missing(connection, load.target_schema)
         again = current if current is not None and _is_same(load, seen, current) else None
+        if again is None:
+            _refuse_other_base(connection, load, current)
         release_id = (
             again.release_id
             if again
@@ -148,10 +157,15 @@ def _in_one_transaction(
         )
         changes = {}
         for table in TABLES:
+            if table.is_history and again is not None and again.load_id != load.load_id:
+                # The rows are those of the load that brought the release.
+                changes[table.name] = ledger.Changes(unchanged=seen.rows[table.staged_name])
+                continue
             changes[table.name] = equalize(
                 connection, load, table, seen, release_id, is_fresh=table in fresh
             )
             crash_point("C10")
+        create_views(connection, load.target_schema)
         ledger.complete_row(connection, load, release_id, changes, is_new=again is None)
     rows = {table.name: seen.rows[table.staged_name] for table in TABLES}
     return Publication(release_id, load.source.name, load.load_id, again is None, rows, changes)
@@ -194,6 +208,19 @@ def _refuse_unfit(
         )
 
 
+def _refuse_other_base(
+    connection: Connection, load: Load, current: PublishedRelease | None
+) -> None:
+    """Changes are told against the release that stood when the load was staged."""
+    if comparable_release(connection, load) != load.base_release:
+        stands = current.name if current else "nothing"
+        raise PublicationRefused(
+            f"Load {load.load_id} ({load.source.name}) was staged when another release stood, and "
+            f"now {stands} does, so what it changes would be told wrongly: nothing was published; "
+            f"run `{_AUDIT_COMMAND}`, which stages the kept pages anew."
+        )
+
+
 def _is_older(connection: Connection, load: Load, current: PublishedRelease) -> bool:
     """Whether the load's release came before the newest of the ledger.
 
@@ -222,7 +249,7 @@ def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:
         source.version,
         source.version_iri,
         load.is_partial,
-        seen.digest,
+        seen.release_digest,
     )
 
 

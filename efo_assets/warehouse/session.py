@@ -296,9 +296,10 @@ def _check_version(connection: Connection, schema: str) -> None:
 
 
 def _check_privileges(connection: Connection, schema: str) -> None:
+    values = [schema, [table.name for table in TABLES]]
     missing = [
         f"{needed} (ask its owner: {remedy})"
-        for needed, remedy, held in _one_set(connection, statement("privileges"), [schema])
+        for needed, remedy, held in _one_set(connection, statement("privileges"), values)
         if not held
     ]
     if missing:
@@ -308,8 +309,11 @@ def _check_privileges(connection: Connection, schema: str) -> None:
 
 
 def _check_columns(connection: Connection, schema: str) -> None:
+    published = published_format(connection, schema)
     differences = [
-        difference for table in TABLES for difference in _drift(connection, schema, table)
+        difference
+        for table in TABLES
+        for difference in _drift(connection, schema, table, published)
     ]
     if differences:
         raise SchemaDrift(
@@ -318,13 +322,26 @@ def _check_columns(connection: Connection, schema: str) -> None:
         )
 
 
-def _drift(connection: Connection, schema: str, table: Table) -> Iterator[str]:
-    """How a published table differs from its specification; extra nullable columns are fine."""
+def published_format(connection: Connection, schema: str) -> int:
+    """The format of the staged rows that the standing release was made from; 0 without one."""
+    if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
+        return 0
+    row = connection.execute(statement("published_format"), [schema]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _drift(connection: Connection, schema: str, table: Table, published: int) -> Iterator[str]:
+    """How a published table differs from its specification; extra nullable columns are fine.
+
+    So are columns that came after the release that stands: the next publication adds them.
+    """
     rows = _one_set(connection, statement("columns"), [schema, table.name])
     found = {name: (kind, required, filled) for name, kind, required, filled in rows}
     if not found:
         return
     for column in table.published_columns:
+        if column.since > published and column.name not in found:
+            continue
         difference = _difference(column, *found.pop(column.name, (None, False, False)))
         if difference:
             yield f"{table.name}.{column.name} {difference}"

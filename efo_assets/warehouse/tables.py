@@ -9,6 +9,7 @@ is an entry in `TABLES`; this module holds no SQL that runs.
 from dataclasses import dataclass
 
 TERM_KEY = "bigint"
+NUMBER = "integer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Column:
     comment: str
     nullable: bool = False
     default: str | None = None
+    since: int = 1
+    """The format of staged rows (`load.FORMAT_VERSION`) that brought it to a published table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,15 @@ class Reference:
     staged: str
     published: str
     comment: str
+    by: str = "iri"
+    """The column of staged terms that it holds; `number` where IRIs would be millions."""
+    is_key: bool = True
+    """Whether it helps to identify the row; one that doesn't may be null."""
+
+    @property
+    def staged_type(self) -> str:
+        """PostgreSQL's name of the staged column's type."""
+        return "text" if self.by == "iri" else NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +69,58 @@ class Table:
     indexes: tuple[Index, ...] = ()
     lifecycle: tuple[Column, ...] = ()
     """Columns that only the publisher writes."""
+    made_from: tuple[str, ...] = ()
+    """The staged tables that SQL makes its staged rows from; without any, they are copied."""
+    is_history: bool = False
+    """Whether each release adds rows, marked with its number, and leaves those of others alone."""
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether SQL makes its staged rows."""
+        return bool(self.made_from)
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The columns that may change while the row stays the same row."""
-        return tuple(column.name for column in self.columns if column.name not in self.key)
+        """The published columns that may change while the row stays the same row."""
+        return (
+            *(ref.published for ref in self.references if not ref.is_key),
+            *(column.name for column in self.columns if column.name not in self.key),
+        )
 
     @property
     def staged_columns(self) -> tuple[Column, ...]:
         """All columns when staged, in COPY's order; only keys are NOT NULL, checks see the rest."""
-        references = (Column(ref.staged, "text", ref.comment) for ref in self.references)
+        references = (
+            Column(ref.staged, ref.staged_type, ref.comment, nullable=not ref.is_key)
+            for ref in self.references
+        )
         return (*references, *self.columns)
 
     @property
     def published_columns(self) -> tuple[Column, ...]:
         """All columns when published, in the table's order."""
-        references = (Column(ref.published, TERM_KEY, ref.comment) for ref in self.references)
+        references = (
+            Column(ref.published, TERM_KEY, ref.comment, nullable=not ref.is_key)
+            for ref in self.references
+        )
         surrogate = (TERM_ID,) if self is TERMS else ()
-        return (*surrogate, *references, *self.columns, *self.lifecycle)
+        release = (RELEASE_ID,) if self.is_history else ()
+        return (*surrogate, *release, *references, *self.columns, *self.lifecycle)
+
+    @property
+    def exported_columns(self) -> tuple[Column, ...]:
+        """All columns of an exported row: terms by IRI, releases by version, no surrogate keys."""
+        release = (RELEASE_VERSION,) if self.is_history else ()
+        references = (
+            Column(
+                ref.published.removesuffix("_id") + "_iri",
+                "text",
+                f"IRI for {ref.published}: {ref.comment}",
+                nullable=not ref.is_key,
+            )
+            for ref in self.references
+        )
+        return (*release, *references, *self.columns)
 
     @property
     def copy_types(self) -> tuple[str, ...]:
@@ -84,9 +130,30 @@ class Table:
     @property
     def published_key(self) -> tuple[str, ...]:
         """The columns whose values identify a published row."""
-        return (*(ref.published for ref in self.references), *self.key)
+        release = (RELEASE_ID.name,) if self.is_history else ()
+        keys = (ref.published for ref in self.references if ref.is_key)
+        return (*release, *keys, *self.key)
 
 
+PUNCTUATION = r"[\s!-/:-@[-`{-~\u2010-\u2015\u2018-\u201f\u2032-\u2037]+"
+"""ASCII's and Unicode's dashes, quotation marks and primes, as PostgreSQL's regular expressions
+spell them; `[:punct:]` would depend on the database's collation."""
+
+
+def normalised(expression: str) -> str:
+    """SQL for a text without case and punctuation, as `efo_lookup` compares."""
+    return (
+        f"btrim(lower(regexp_replace({expression}, '{PUNCTUATION}'::text, ' '::text, 'g'::text)))"
+    )
+
+
+def words(expression: str) -> str:
+    """SQL for the words of a text, as `efo_search` finds them."""
+    return f"to_tsvector('pg_catalog.english'::regconfig, {expression})"
+
+
+RELEASE_ID = Column("release_id", TERM_KEY, "The release (`efo_meta.releases`).")
+RELEASE_VERSION = Column("release", "text", "The version of the release.")
 TERM_ID = Column("id", TERM_KEY, "Surrogate key; stays with the IRI over all releases.")
 
 _TERM = Reference("iri", "term_id", "The term (`efo_terms.id`; staged: its IRI).")
@@ -115,6 +182,38 @@ TERMS = Table(
         Column("is_obsolete", "boolean", "Whether the ontology marks the class as obsolete."),
         Column("is_root", "boolean", "Current, and no parent but owl:Thing."),
         Column("is_defining", "boolean", "Whether this ontology, not an imported one, defines it."),
+        Column(
+            "replaced_by",
+            "text[]",
+            "IAO:0100001 as found; `efo_replacements` says where it leads.",
+            default="'{}'",
+            since=2,
+        ),
+        Column(
+            "consider",
+            "text[]",
+            "oboInOwl:consider as found, the weaker kind.",
+            default="'{}'",
+            since=2,
+        ),
+        Column(
+            "subsets", "text[]", "oboInOwl:inSubset: IRIs of its subsets.", default="'{}'", since=2
+        ),
+        Column(
+            "is_gwas_trait",
+            "boolean",
+            "EFO's gwas_trait: a trait of the GWAS Catalog.",
+            default="false",
+            since=2,
+        ),
+        Column("obsoleted_in", "text", "EFO's obsoleted_in_version.", nullable=True, since=2),
+        Column(
+            "obsolescence_reason",
+            "text",
+            "EFO's reason_for_obsolescence.",
+            nullable=True,
+            since=2,
+        ),
     ),
     key=("iri",),
     lifecycle=(
@@ -130,6 +229,9 @@ TERMS = Table(
     indexes=(
         Index("curie", "(curie)"),
         Index("lower_label", "(lower(label))"),
+        Index("normalised_label", f"(({normalised('label')}))"),
+        Index("other_labels", "(id) where other_labels <> '{}'"),
+        Index("label_words", f"using gin ({words('label')})"),
     ),
 )
 
@@ -153,7 +255,11 @@ SYNONYMS = Table(
         Column("sources", "text[]", "Where the synonym comes from, as CURIEs.", default="'{}'"),
     ),
     key=("scope", "synonym"),
-    indexes=(Index("lower_synonym", "(lower(synonym))"),),
+    indexes=(
+        Index("lower_synonym", "(lower(synonym))"),
+        Index("normalised_synonym", f"(({normalised('synonym')}))"),
+        Index("synonym_words", f"using gin ({words('synonym')})"),
+    ),
 )
 
 PARENT_EDGES = Table(
@@ -184,22 +290,146 @@ XREFS = Table(
         Column(
             "prefix",
             "text",
-            "The database in one spelling (MESH for MESH, MeSH, MSH); URL for a web address; "
-            "empty where the value has no prefix.",
+            "The database, by the Bioregistry's prefix (mesh for MESH, MeSH, MSH and MeSH's URLs); "
+            "url for another web address; empty where the value has no prefix.",
         ),
         Column("accession", "text", "The identifier there: all after the first colon."),
-        Column("relation", "text", "exact where MONDO says equivalentTo, else xref."),
+        Column(
+            "relation",
+            "text",
+            "exact (skos:exactMatch, or MONDO says equivalentTo), close, narrow, broad, related, "
+            "else xref; of several the first.",
+        ),
         Column("sources", "text[]", "Who states the cross reference.", default="'{}'"),
         Column("url", "text", "A link, where OLS knows one.", nullable=True),
+        Column(
+            "found", "text[]", "The values as the ontology spells them.", default="'{}'", since=2
+        ),
     ),
     key=("prefix", "accession"),
     indexes=(Index("accession", "(prefix, accession)"),),
 )
 
-TABLES: tuple[Table, ...] = (TERMS, SYNONYMS, PARENT_EDGES, XREFS)
-"""In the order of publication: terms first, since all others refer to them."""
+REPLACEMENTS = Table(
+    staged_name="replacements",
+    name="efo_replacements",
+    comment="What replaces each obsolete class today: one row per class and final target.",
+    references=(
+        Reference("iri", "term_id", "The obsolete class (`efo_terms.id`; staged: its IRI)."),
+        Reference(
+            "target_iri",
+            "target_id",
+            "Where its replacements lead in the end (`efo_terms.id`; staged: its IRI).",
+            is_key=False,
+        ),
+    ),
+    columns=(
+        Column("ordinal", "integer", "From 1 on: replaced_by first, then fewer hops."),
+        Column(
+            "kind",
+            "text",
+            "replaced_by, or the weaker consider; null without either.",
+            nullable=True,
+        ),
+        Column("target", "text", "The target's IRI; as found where no term has it.", nullable=True),
+        Column(
+            "status",
+            "text",
+            "resolved (a current term), ambiguous (one of several), dead_end (obsolete, replaced "
+            "by nothing), cycle (back to a class on the path), target_missing, no_replacement.",
+        ),
+        Column("hops", "integer", "Replacements on the path; 0 where there is none."),
+        Column("path", "text[]", "IRIs from the class to the target, both included."),
+        Column("evidence", "text", "The class's own value that leads there.", nullable=True),
+    ),
+    key=("ordinal",),
+    indexes=(Index("target", "(target_id)"), Index("status", "(status)")),
+    made_from=("terms",),
+)
+
+ANCESTORS = Table(
+    staged_name="ancestors",
+    name="efo_ancestors",
+    comment="Every ancestor of every term, with the shortest distance to it; no term is its own.",
+    references=(
+        Reference("term_number", "term_id", "The term (`efo_terms.id`).", by="number"),
+        Reference("ancestor_number", "ancestor_id", "Its ancestor (`efo_terms.id`).", by="number"),
+    ),
+    columns=(
+        Column(
+            "distance",
+            "smallint",
+            "Edges on the shortest way over is_a, is_a_implied, part_of and develops_from.",
+        ),
+        Column(
+            "is_a_distance", "smallint", "The same over is_a alone; null without.", nullable=True
+        ),
+    ),
+    key=(),
+    indexes=(Index("ancestor", "(ancestor_id, term_id) include (distance, is_a_distance)"),),
+    made_from=("terms", "parent_edges"),
+)
+
+MESH_TERMS = Table(
+    staged_name="mesh_terms",
+    name="efo_mesh_terms",
+    comment="MeSH to EFO: one row per well-formed MeSH id and current term that it leads to.",
+    references=(Reference("iri", "term_id", "The current term (`efo_terms.id`)."),),
+    columns=(
+        Column("mesh_id", "text", "Unique id in MeSH, such as D006973; never a tree number."),
+        Column("mesh_kind", "text", "descriptor (D…), supplementary (C…) or qualifier (Q…)."),
+        Column(
+            "relation",
+            "text",
+            "The strongest evidence: exact, close, narrow, broad, related, xref.",
+        ),
+        Column("is_own", "boolean", "Whether the term itself carries the id."),
+        Column("via", "text[]", "IRIs of classes that carry the id and that the term replaces."),
+        Column("sources", "text[]", "Who states it."),
+        Column("is_only_term", "boolean", "Whether the id leads to no other term."),
+        Column("is_only_mesh_id", "boolean", "Whether no other id leads to the term."),
+    ),
+    key=("mesh_id",),
+    indexes=(Index("mesh_id", "(mesh_id)"),),
+    made_from=("terms", "xrefs", "replacements"),
+)
+
+CHANGES = Table(
+    staged_name="changes",
+    name="efo_changes",
+    comment="What each release changed against the one before; nothing for the first.",
+    references=(_TERM,),
+    columns=(
+        Column("ordinal", "integer", "From 1 on within a release."),
+        Column(
+            "kind",
+            "text",
+            "added, removed, obsoleted, restored, relabelled, redefined, replacement changed, "
+            "synonym added, synonym removed, synonym scope moved, xref added, xref removed, "
+            "parent added, parent removed.",
+        ),
+        Column("before", "text", "What stood before; null where nothing did.", nullable=True),
+        Column("after", "text", "What stands since; null where nothing does.", nullable=True),
+    ),
+    key=("ordinal",),
+    indexes=(Index("term", "(term_id)"), Index("kind", "(release_id, kind)")),
+    made_from=("terms", "synonyms", "parent_edges", "xrefs", "replacements"),
+    is_history=True,
+)
+
+TABLES: tuple[Table, ...] = (
+    TERMS,
+    SYNONYMS,
+    PARENT_EDGES,
+    XREFS,
+    REPLACEMENTS,
+    ANCESTORS,
+    MESH_TERMS,
+    CHANGES,
+)
+"""In the order of derivation and of publication: terms first, since all others refer to them."""
+
+COPIED = tuple(table for table in TABLES if not table.is_derived)
+DERIVED = tuple(table for table in TABLES if table.is_derived)
 
 BY_STAGED_NAME = {table.staged_name: table for table in TABLES}
-
-MESH_VIEW = "efo_mesh_xrefs"
-MESH_VIEW_COMMENT = "MeSH cross references of current terms, by accession."

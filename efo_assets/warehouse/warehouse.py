@@ -206,6 +206,10 @@ class Warehouse:
         ):
             return standings.standing(connection, self.schema)
 
+    def reading(self, doing: str, work: Callable[[session.Connection], T]) -> T:
+        """What `work` reads over a connection; once more where that is lost."""
+        return self._step(doing, work)
+
     def ask(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The answer to `sql/<question>.sql` over the published tables."""
         query = statement(question, schema=self.schema)

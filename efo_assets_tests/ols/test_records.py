@@ -10,11 +10,16 @@ from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.records import KEY_LIMIT_BYTES, OWL_THING, Findings, Sinks, decode_page
 
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+EFO = "http://www.ebi.ac.uk/efo/"
 IRI = "http://www.ebi.ac.uk/efo/EFO_0000001"
 PART_OF = "http://purl.obolibrary.org/obo/BFO_0000050"
 DEVELOPS_FROM = "http://purl.obolibrary.org/obo/RO_0002202"
 SUBCLASS_OF = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
+
+
+NO_NOTES = ([], [], [], False, None, None)
 
 
 class Decoded:
@@ -51,7 +56,7 @@ def test_a_plain_class_is_one_term() -> None:
         )
     )
     assert found.terms == [
-        (IRI, "EFO:0000001", "a label", [], "What it is.", [], False, True, True)
+        (IRI, "EFO:0000001", "a label", [], "What it is.", [], False, True, True, *NO_NOTES)
     ]
     assert found.count == 1
     assert not found.findings.counts
@@ -180,11 +185,17 @@ def test_the_axiom_names_the_relation_of_a_hierarchical_parent() -> None:
 @pytest.mark.parametrize(
     ("value", "prefix", "accession"),
     [
-        ("ICD10:E73", "ICD10", "E73"),
-        ("MSH:D001", "MESH", "D001"),
-        ("MeSH: D001 ", "MESH", "D001"),
-        ("UMLS:CUI:C01", "UMLS", "CUI:C01"),
-        ("https://example.org/a:b", "URL", "https://example.org/a:b"),
+        ("ICD10:E73", "icd10", "E73"),
+        ("MSH:D001", "mesh", "D001"),
+        ("MeSH: D001 ", "mesh", "D001"),
+        ("UMLS:CUI:C01", "umls", "CUI:C01"),
+        ("Nobody's:1", "nobody's", "1"),
+        ("https://example.org/a:b", "url", "https://example.org/a:b"),
+        ("http://identifiers.org/mesh/D001", "mesh", "D001"),
+        ("https://meshb.nlm.nih.gov/record/ui?ui=D001", "mesh", "D001"),
+        ("http://purl.obolibrary.org/obo/DOID_1", "doid", "1"),
+        ("https://omim.org/phenotypicSeries/PS1", "omim.ps", "1"),
+        ("http://identifiers.org/nobody/1", "url", "http://identifiers.org/nobody/1"),
     ],
 )
 def test_a_cross_reference_is_split_at_its_first_colon(
@@ -207,7 +218,55 @@ def test_spellings_of_one_database_are_one_cross_reference() -> None:
         )
     )
     sources = ["DOID:1", "MONDO:equivalentTo"]
-    assert found.xrefs == [(IRI, "MESH", "D1", "exact", sources, "http://a")]
+    spelled = ["MESH:D1", "MSH:D1"]
+    assert found.xrefs == [(IRI, "mesh", "D1", "exact", sources, "http://a", spelled)]
+
+
+def test_a_match_by_skos_is_a_cross_reference_of_its_strength() -> None:
+    found = Decoded(
+        a_class(
+            **{
+                f"{SKOS}exactMatch": "http://identifiers.org/snomedct/1",
+                f"{SKOS}closeMatch": ["UMLS:C1", "http://identifiers.org/snomedct/1"],
+                f"{SKOS}broadMatch": "DOID:2",
+                f"{OIO}hasDbXref": [
+                    "UMLS:C1",
+                    reified("DOID:2", {f"{OIO}source": "MONDO:equivalentTo"}),
+                    "ICD10:A",
+                ],
+            }
+        )
+    )
+    url = "http://identifiers.org/snomedct/1"
+    assert found.xrefs == [
+        (IRI, "snomedct", "1", "exact", [], url, [url]),
+        (IRI, "umls", "C1", "close", [], None, ["UMLS:C1"]),
+        (IRI, "doid", "2", "exact", ["MONDO:equivalentTo"], None, ["DOID:2"]),
+        (IRI, "icd10", "A", "xref", [], None, ["ICD10:A"]),
+    ]
+
+
+def test_replacements_subsets_and_flags_are_kept_as_found() -> None:
+    found = Decoded(
+        a_class(
+            **{
+                "http://purl.obolibrary.org/obo/IAO_0100001": ["MONDO:1", reified("HP_2")],
+                f"{OIO}consider": "http://x/3",
+                f"{OIO}inSubset": ["http://s/b", "http://s/a"],
+                f"{EFO}gwas_trait": True,
+                f"{EFO}obsoleted_in_version": "2.31",
+                f"{EFO}reason_for_obsolescence": ["moved", "merged"],
+            }
+        )
+    )
+    assert found.terms[0][9:] == (
+        ["HP_2", "MONDO:1"],
+        ["http://x/3"],
+        ["http://s/a", "http://s/b"],
+        True,
+        "2.31",
+        "merged; moved",
+    )
 
 
 def test_a_malformed_cross_reference_is_kept_and_counted() -> None:

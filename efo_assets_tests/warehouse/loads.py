@@ -7,7 +7,7 @@ from typing import Any
 
 from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.load import Load, Source
-from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.tables import COPIED
 from efo_assets.warehouse.warehouse import Warehouse
 
 Row = tuple[Any, ...]
@@ -17,7 +17,14 @@ def iri(name: str) -> str:
     return f"http://example.org/{name}"
 
 
-def term(name: str, label: str | None = None, *, is_obsolete: bool = False) -> Row:
+def term(
+    name: str,
+    label: str | None = None,
+    *,
+    is_obsolete: bool = False,
+    replaced_by: Sequence[str] = (),
+    consider: Sequence[str] = (),
+) -> Row:
     return (
         iri(name),
         f"EX:{name}",
@@ -28,6 +35,12 @@ def term(name: str, label: str | None = None, *, is_obsolete: bool = False) -> R
         is_obsolete,
         False,
         True,
+        list(replaced_by),
+        list(consider),
+        [],
+        False,
+        None,
+        None,
     )
 
 
@@ -40,7 +53,7 @@ def edge(child: str, parent: str, predicate: str = "is_a") -> Row:
 
 
 def xref(name: str, prefix: str, accession: str) -> Row:
-    return (iri(name), prefix, accession, "xref", [], None)
+    return (iri(name), prefix, accession, "xref", [], None, [f"{prefix}:{accession}"])
 
 
 def stage(
@@ -70,7 +83,7 @@ def stage(
         for name, each in rows.items():
             for row in each:
                 write[name](row)
-    for table in TABLES:
+    for table in COPIED:
         warehouse.copy_into(load, table, files.file(table))
     files.close()
     return warehouse.seal(load, {})

@@ -62,7 +62,8 @@ def test_every_text_comes_back_byte_for_byte(
 
 
 def test_booleans_and_nulls_come_back(connection: psycopg.Connection[Any], tmp_path: Path) -> None:
-    row = ("iri", None, None, [], None, ["a", ""], True, False, True)
+    flags = ([], ["x"], ["a", ""], True, None, "why")
+    row = ("iri", None, None, [], None, ["a", ""], True, False, True, *flags)
     files = CopyFiles(tmp_path)
     with files.writing() as write:
         write["terms"](row)
@@ -70,7 +71,8 @@ def test_booleans_and_nulls_come_back(connection: psycopg.Connection[Any], tmp_p
         for chunk in files.file(TERMS).chunks(1 << 16):
             copy.write(chunk)
     files.close()
-    assert connection.execute("select * from copy_files_test.terms").fetchall() == [row]
+    found = connection.execute("select * from copy_files_test.terms").fetchall()
+    assert found == [(*row, 1)], "and a number"
 
 
 @contextmanager

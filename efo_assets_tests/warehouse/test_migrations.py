@@ -7,7 +7,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from efo_assets.errors import DatabaseRefused, LoadInProgress, WarehouseError
+from efo_assets.errors import (
+    DatabaseRefused,
+    LoadInProgress,
+    NothingStaged,
+    SchemaDrift,
+    WarehouseError,
+)
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import migrations, session
 from efo_assets.warehouse.ledger import Changes
@@ -16,13 +22,12 @@ from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import ask, edge, publish, stage, synonym, term, xref
 
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text()
-LOAD = "20261124t120000_0a1b2c3d"
 NEWER = "insert into efo_meta.schema_version (version) values (999)"
 SAME = {
     "terms": [term("a"), term("b")],
     "synonyms": [synonym("a", "first", "exact", "X:1")],
     "edges": [edge("b", "a")],
-    "xrefs": [xref("a", "MESH", "D1")],
+    "xrefs": [xref("a", "mesh", "D1")],
 }
 """What version 1 published."""
 TOTALS = {"current": 2, "obsolete": 1, "all": 3}
@@ -54,9 +59,10 @@ def versions(warehouse: Warehouse) -> list[Any]:
 
 def rows(warehouse: Warehouse) -> dict[str, list[Any]]:
     """All rows of our own and of the published tables, without the columns that version 1 lacks."""
+    later = "array['totals', 'base_release']"
     found = {}
     for table in ("loads", "verdicts", "releases", "efo_terms", "efo_synonyms", "efo_xrefs"):
-        query = f"select to_jsonb(t) - 'totals' from {table} as t order by to_jsonb(t)::text"
+        query = f"select to_jsonb(t) - {later} from {table} as t order by to_jsonb(t)::text"
         found[table] = ask(warehouse, query)
     return found
 
@@ -136,6 +142,9 @@ def test_a_migrated_database_takes_the_next_release(old: Warehouse) -> None:
     assert (done.release_id, done.is_new) == (2, True)
     assert done.changes["efo_terms"] == Changes(inserted=1, changed=1, unchanged=1)
     assert done.changes["efo_synonyms"] == Changes(unchanged=1)
+    assert done.changes["efo_changes"] == Changes(), "rows of another format are no base"
+    assert ask(old, "select replaced_by, is_gwas_trait from efo_terms") == [([], False)] * 3
+    assert ask(old, "select prefix, found from efo_xrefs") == [("mesh", ["mesh:D1"])]
     ids = ask(old, "select id, curie, first_release from efo_terms order by id")
     assert ids == [(1, "EX:a", 1), (2, "EX:b", 1), (3, "EX:c", 2)]
     assert ask(old, "select version, totals from releases order by release_id") == [
@@ -144,21 +153,28 @@ def test_a_migrated_database_takes_the_next_release(old: Warehouse) -> None:
     ]
 
 
-def test_the_load_of_version_1_is_published_again_without_a_download(old: Warehouse) -> None:
-    """As `--select efo_terms` does, the first command after an upgrade."""
-    load = old.latest()
-    assert (load.load_id, load.source.totals) == (LOAD, None)
-    old.audit(load)
-    assert not old.publish(load).is_new
+def test_a_load_of_another_format_is_not_published_again(old: Warehouse) -> None:
+    """`--select efo_terms`, the first command after an upgrade, says what to run instead."""
+    with pytest.raises(NothingStaged, match=r"--select '\*efo_terms'"):
+        old.latest()
     assert versions(old)[-1] == migrations.KNOWN_VERSION
 
 
-def test_the_totals_of_an_old_row_are_filled_in_by_the_same_release(old: Warehouse) -> None:
+def test_the_same_release_after_an_upgrade_fills_in_what_is_new(old: Warehouse) -> None:
     again = publish(old, "1", **SAME, totals=TOTALS)
-    assert (again.release_id, again.is_new, again.written) == (1, False, 0)
+    assert (again.release_id, again.is_new) == (2, True)
+    assert again.changes["efo_terms"] == Changes(unchanged=2)
+    assert again.changes["efo_ancestors"] == Changes(inserted=1)
     current = old.current_release()
     assert current is not None
     assert current.totals == TOTALS
+
+
+def test_a_column_that_is_missing_though_it_was_published_is_drift(old: Warehouse) -> None:
+    publish(old, "2", **SAME)
+    run(old, "alter table public.efo_terms drop column subsets")
+    with pytest.raises(SchemaDrift, match=r"efo_terms\.subsets is missing"):
+        old.prepare()
 
 
 def test_the_ledger_of_version_1_can_be_read_before_it_is_migrated(old: Warehouse) -> None:

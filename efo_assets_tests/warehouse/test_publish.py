@@ -17,7 +17,7 @@ FIRST = {
     "terms": [term(name) for name in NAMES],
     "synonyms": [synonym("a", "first", "exact", "X:1"), synonym("a", "second"), synonym("b", "b")],
     "edges": [edge("b", "a"), edge("c", "a"), edge("c", "b", "part_of")],
-    "xrefs": [xref("a", "MESH", "D1"), xref("b", "MESH", "D1"), xref("c", "UMLS", "C1")],
+    "xrefs": [xref("a", "mesh", "D1"), xref("b", "mesh", "D1"), xref("c", "umls", "C1")],
 }
 
 
@@ -61,8 +61,13 @@ def test_the_first_release_is_published_as_staged(warehouse: Warehouse) -> None:
         "efo_synonyms": 3,
         "efo_parent_edges": 3,
         "efo_xrefs": 3,
+        "efo_replacements": 0,
+        "efo_ancestors": 3,
+        "efo_mesh_terms": 0,
+        "efo_changes": 0,
     }
-    assert all(change == Changes(inserted=3) for change in done.changes.values())
+    assert {name: change.inserted for name, change in done.changes.items()} == done.rows
+    assert done.written == sum(done.rows.values())
     assert published(warehouse) == {
         "terms": {(f"EX:{name}", f"label of {name}", True) for name in NAMES},
         "synonyms": {
@@ -75,7 +80,7 @@ def test_the_first_release_is_published_as_staged(warehouse: Warehouse) -> None:
             ("EX:c", "EX:a", "is_a"),
             ("EX:c", "EX:b", "part_of"),
         },
-        "xrefs": {("EX:a", "MESH", "D1"), ("EX:b", "MESH", "D1"), ("EX:c", "UMLS", "C1")},
+        "xrefs": {("EX:a", "mesh", "D1"), ("EX:b", "mesh", "D1"), ("EX:c", "umls", "C1")},
     }
 
 
@@ -88,13 +93,17 @@ def test_the_next_release_writes_the_rows_that_differ_and_no_others(warehouse: W
         terms=[term("a"), term("b", "relabelled"), term("d")],
         synonyms=[synonym("a", "first", "exact", "X:2"), synonym("a", "second", "related")],
         edges=[edge("b", "a"), edge("d", "b")],
-        xrefs=[xref("a", "MESH", "D1"), xref("b", "MESH", "D2")],
+        xrefs=[xref("a", "mesh", "D1"), xref("b", "mesh", "D2")],
     )
     assert done.changes == {
         "efo_terms": Changes(inserted=1, changed=1, removed=1, unchanged=1),
         "efo_synonyms": Changes(inserted=1, changed=1, removed=2, unchanged=0),
         "efo_parent_edges": Changes(inserted=1, changed=0, removed=2, unchanged=1),
         "efo_xrefs": Changes(inserted=1, changed=0, removed=2, unchanged=1),
+        "efo_replacements": Changes(),
+        "efo_ancestors": Changes(inserted=2, changed=0, removed=2, unchanged=1),
+        "efo_mesh_terms": Changes(),
+        "efo_changes": Changes(inserted=7),
     }
     assert published(warehouse)["terms"] == {
         ("EX:a", "label of a", True),
@@ -155,7 +164,7 @@ def test_the_same_load_again_is_one_publication(warehouse: Warehouse) -> None:
 
 def test_rows_that_someone_changed_are_put_right_by_the_same_release(warehouse: Warehouse) -> None:
     publish(warehouse, **FIRST)
-    ask(warehouse, "delete from efo_xrefs where prefix = 'UMLS' returning 1")
+    ask(warehouse, "delete from efo_xrefs where prefix = 'umls' returning 1")
     ask(warehouse, "update efo_terms set label = 'vandalised' where curie = 'EX:a' returning 1")
     again = publish(warehouse, **FIRST)
     assert not again.is_new

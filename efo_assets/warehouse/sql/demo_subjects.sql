@@ -22,7 +22,7 @@ select
     ),
     (
         select m.mesh_id
-        from {schema}.efo_mesh_xrefs as m
+        from {schema}.efo_mesh_terms as m
         order by m.mesh_id
         limit 1
     )

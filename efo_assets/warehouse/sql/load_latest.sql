@@ -1,5 +1,5 @@
 select
-    load_id, target_schema, state, expected_terms, counts, findings,
+    load_id, target_schema, state, expected_terms, counts, findings, base_release,
     ontology, version, version_iri, loaded, fingerprint, source_url, class_limit, totals
 from efo_meta.loads
 where target_schema = %s

@@ -13,7 +13,7 @@ ours as (
     from known
     join pg_class as c on c.relnamespace = known.oid
     where c.relkind in ('r', 'p')
-        and c.relname in ('efo_terms', 'efo_synonyms', 'efo_parent_edges', 'efo_xrefs')
+        and c.relname = any(%s)
 )
 
 select

@@ -10,6 +10,12 @@ from (
     union all
     select 4, 'efo_xrefs', count(*) from {schema}.efo_xrefs
     union all
-    select 5, 'efo_mesh_xrefs (view)', count(*) from {schema}.efo_mesh_xrefs
+    select 5, 'efo_replacements', count(*) from {schema}.efo_replacements
+    union all
+    select 6, 'efo_ancestors', count(*) from {schema}.efo_ancestors
+    union all
+    select 7, 'efo_mesh_terms', count(*) from {schema}.efo_mesh_terms
+    union all
+    select 8, 'efo_changes', count(*) from {schema}.efo_changes
 ) as counted
 order by counted.place

@@ -1,2 +1,3 @@
 delete from {published} as t
-where not exists (select from pg_temp.efo_incoming as s where ({theirs}) = ({ours}))
+where {which}
+    and not exists (select from pg_temp.efo_incoming as s where ({theirs}) = ({ours}))

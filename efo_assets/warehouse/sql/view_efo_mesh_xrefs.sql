@@ -10,4 +10,4 @@ select
     x.url
 from {schema}.efo_xrefs as x
 join {schema}.efo_terms as t on t.id = x.term_id
-where x.prefix = 'MESH' and not t.is_obsolete and t.removed_in is null
+where x.prefix = 'mesh' and not t.is_obsolete and t.removed_in is null

@@ -1,0 +1,89 @@
+"""Tables that SQL makes from the staged ones, in the schema of the same load.
+
+Most are one statement, `sql/derive_<table>.sql`. Chains of replacements and ancestors take a
+statement per step, so that no statement runs for ever on data that goes in circles.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
+
+_log = logging.getLogger(__name__)
+
+
+def derive(connection: Connection, load_schema: str, table: Table) -> None:
+    """Fill one derived table of a load, whose other tables are full and analyzed."""
+    began = time.monotonic()
+    make = _STEPS.get(table.staged_name)
+    if make is None:
+        connection.execute(statement(f"derive_{table.staged_name}", load=load_schema))
+    else:
+        make(connection, load_schema)
+    _log.info("derived %s.%s in %.2f s", load_schema, table.staged_name, time.monotonic() - began)
+
+
+def _replacements(connection: Connection, load_schema: str) -> None:
+    """Follow every replacement until it ends; a class is entered once per start and kind."""
+    connection.execute(statement("replacement_steps", load=load_schema))
+    hops = 0
+    while connection.execute(statement("replacement_step"), {"hops": (hops := hops + 1)}).rowcount:
+        pass
+    connection.execute(statement("replacement_rows", load=load_schema))
+    connection.execute("drop table pg_temp.efo_values, pg_temp.efo_steps")
+
+
+def _ancestors(connection: Connection, load_schema: str) -> None:
+    """From the roots down: a term's turn comes when its parents have theirs.
+
+    Edges on a cycle are left out, or the terms below it would never get a turn; a check of the
+    audit tells of them.
+    """
+    connection.execute(statement("closure_edges", load=load_schema))
+    while True:
+        while _level(connection):
+            pass
+        if not _break_cycles(connection):
+            break
+    connection.execute(statement("closure_rows", load=load_schema))
+    connection.execute(statement("closure_drop"))
+
+
+def _level(connection: Connection) -> int:
+    """One generation of terms; 0 when no term is left, or none whose parents all had their turn."""
+    connection.execute(statement("closure_ready"))
+    connection.execute("analyze pg_temp.efo_closure_ready")
+    connection.execute(statement("closure_level"))
+    return connection.execute(statement("closure_done")).rowcount
+
+
+def _break_cycles(connection: Connection) -> int:
+    """Take the edges that are left and lie on a cycle, or between two, out of the way."""
+    connection.execute("create temporary table efo_cycle_edges as table pg_temp.efo_closure_edges")
+    peel(connection)
+    broken = connection.execute(statement("closure_break")).rowcount
+    connection.execute("drop table pg_temp.efo_cycle_edges")
+    return broken
+
+
+def peel(connection: Connection) -> None:
+    """Leave in `efo_cycle_edges` (child, parent) those on a cycle, or between two.
+
+    Edges whose child is no parent, or whose parent is no child, are peeled off until none is left.
+    """
+    connection.execute("analyze pg_temp.efo_cycle_edges")
+    peeled = 1
+    while peeled:
+        peeled = sum(
+            connection.execute(statement(f"cycle_peel_{side}")).rowcount
+            for side in ("leaves", "roots")
+        )
+
+
+_STEPS: Mapping[str, Callable[[Connection, str], None]] = {
+    REPLACEMENTS.staged_name: _replacements,
+    ANCESTORS.staged_name: _ancestors,
+}

@@ -1,0 +1,155 @@
+insert into {load}.changes (iri, ordinal, kind, before, after)
+with terms as (
+    select
+        p.id,
+        s.iri,
+        p.label as label_before,
+        s.label as label_after,
+        p.definition as definition_before,
+        s.definition as definition_after,
+        p.is_obsolete as was_obsolete,
+        s.is_obsolete,
+        p.id is null as is_added,
+        p.removed_in is not null as is_back
+    from {load}.terms as s
+    left join {schema}.efo_terms as p on p.iri = s.iri
+),
+
+-- Whose synonyms, references and parents can be compared.
+kept as (
+    select id, iri, was_obsolete, is_obsolete from terms where not is_added and not is_back
+),
+
+synonyms_before as (
+    select k.iri, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
+    from {schema}.efo_synonyms as s
+    join kept as k on k.id = s.term_id
+    group by k.iri, s.synonym
+),
+
+synonyms_after as (
+    select k.iri, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
+    from {load}.synonyms as s
+    join kept as k on k.iri = s.iri
+    group by k.iri, s.synonym
+),
+
+xrefs_before as (
+    select k.iri, x.prefix, x.accession
+    from {schema}.efo_xrefs as x
+    join kept as k on k.id = x.term_id
+),
+
+xrefs_after as (
+    select k.iri, x.prefix, x.accession
+    from {load}.xrefs as x
+    join kept as k on k.iri = x.iri
+),
+
+parents_before as (
+    select k.iri, e.predicate, p.iri as parent
+    from {schema}.efo_parent_edges as e
+    join kept as k on k.id = e.child_id
+    join {schema}.efo_terms as p on p.id = e.parent_id
+),
+
+parents_after as (
+    select k.iri, e.predicate, e.parent_iri as parent
+    from {load}.parent_edges as e
+    join kept as k on k.iri = e.child_iri
+),
+
+replacements_before as (
+    select
+        k.iri,
+        string_agg(r.kind || ' ' || r.target, '; ' order by r.kind, r.target collate "C") as targets
+    from {schema}.efo_replacements as r
+    join kept as k on k.id = r.term_id
+    where k.was_obsolete and k.is_obsolete
+    group by k.iri
+),
+
+replacements_after as (
+    select
+        k.iri,
+        string_agg(r.kind || ' ' || r.target, '; ' order by r.kind, r.target collate "C") as targets
+    from {load}.replacements as r
+    join kept as k on k.iri = r.iri
+    where k.was_obsolete and k.is_obsolete
+    group by k.iri
+),
+
+found (iri, kind, before, after) as (
+    select iri, 'added', null, label_after from terms where is_added
+    union all
+    select iri, 'restored', case when is_back then null else label_before end, label_after
+    from terms
+    where is_back or (was_obsolete and not is_obsolete)
+    union all
+    select p.iri, 'removed', p.label, null
+    from {schema}.efo_terms as p
+    where p.removed_in is null and not exists (select from {load}.terms as s where s.iri = p.iri)
+    union all
+    select iri, 'obsoleted', label_before, label_after
+    from terms
+    where not is_back and is_obsolete and not was_obsolete
+    union all
+    -- The label of a class that becomes obsolete changes by that alone.
+    select iri, 'relabelled', label_before, label_after
+    from terms
+    where not is_back and label_before <> label_after and was_obsolete = is_obsolete
+    union all
+    select iri, 'redefined', definition_before, definition_after
+    from terms
+    where not is_added and not is_back and definition_before is distinct from definition_after
+    union all
+    select a.iri, 'replacement changed', b.targets, a.targets
+    from replacements_after as a
+    join replacements_before as b on b.iri = a.iri
+    where a.targets is distinct from b.targets
+    union all
+    select
+        coalesce(a.iri, b.iri),
+        case
+            when b.iri is null then 'synonym added'
+            when a.iri is null then 'synonym removed'
+            else 'synonym scope moved'
+        end,
+        b.scopes || ': ' || b.synonym,
+        a.scopes || ': ' || a.synonym
+    from synonyms_before as b
+    full join synonyms_after as a on a.iri = b.iri and a.synonym = b.synonym
+    where a.scopes is distinct from b.scopes
+    union all
+    select
+        coalesce(a.iri, b.iri),
+        case when b.iri is null then 'xref added' else 'xref removed' end,
+        b.prefix || ':' || b.accession,
+        a.prefix || ':' || a.accession
+    from xrefs_before as b
+    full join xrefs_after as a
+        on a.iri = b.iri and a.prefix = b.prefix and a.accession = b.accession
+    where a.iri is null or b.iri is null
+    union all
+    select
+        coalesce(a.iri, b.iri),
+        case when b.iri is null then 'parent added' else 'parent removed' end,
+        b.predicate || ' ' || b.parent,
+        a.predicate || ' ' || a.parent
+    from parents_before as b
+    full join parents_after as a
+        on a.iri = b.iri and a.predicate = b.predicate and a.parent = b.parent
+    where a.iri is null or b.iri is null
+)
+
+select
+    iri,
+    row_number() over (
+        order by
+            iri collate "C", kind collate "C",
+            before collate "C" nulls first, after collate "C" nulls first
+    ),
+    kind,
+    before,
+    after
+from found

@@ -1,0 +1,52 @@
+insert into {load}.mesh_terms (
+    iri, mesh_id, mesh_kind, relation, is_own, via, sources, is_only_term, is_only_mesh_id
+)
+with carried as (
+    select x.iri, upper(btrim(x.accession)) as mesh_id, x.relation, x.sources
+    from {load}.xrefs as x
+    where x.prefix = 'mesh' and upper(btrim(x.accession)) ~ '^[CDQ]([0-9]{{6}}|[0-9]{{9}})$'
+),
+
+led as (
+    select c.mesh_id, c.iri, c.relation, c.sources, null::text as via
+    from carried as c
+    join {load}.terms as t on t.iri = c.iri
+    where not t.is_obsolete
+    union all
+    select c.mesh_id, r.target_iri, c.relation, c.sources, c.iri
+    from carried as c
+    join {load}.replacements as r on r.iri = c.iri
+    where r.kind = 'replaced_by' and r.status = 'resolved'
+),
+
+pairs as (
+    select
+        l.iri,
+        l.mesh_id,
+        min(array_position(
+            array['exact', 'close', 'narrow', 'broad', 'related', 'xref'], l.relation
+        )) as strength,
+        bool_or(l.via is null) as is_own,
+        coalesce(
+            array_agg(distinct l.via collate "C") filter (where l.via is not null), '{{}}'
+        ) as via,
+        coalesce(
+            array_agg(distinct s.source collate "C") filter (where s.source is not null), '{{}}'
+        ) as sources
+    from led as l
+    left join lateral unnest(l.sources) as s (source) on true
+    group by l.iri, l.mesh_id
+)
+
+select
+    iri,
+    mesh_id,
+    case left(mesh_id, 1) when 'D' then 'descriptor' when 'C' then 'supplementary'
+        else 'qualifier' end,
+    (array['exact', 'close', 'narrow', 'broad', 'related', 'xref'])[strength],
+    is_own,
+    via,
+    sources,
+    count(*) over (partition by mesh_id) = 1,
+    count(*) over (partition by iri) = 1
+from pairs

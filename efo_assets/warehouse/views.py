@@ -1,0 +1,118 @@
+"""Views and functions over the published tables: nothing stored twice, one query per question.
+
+Each is `sql/view_<name>.sql` or `sql/function_<name>.sql`, made in the schema of the tables. What
+it is for stands in its comment, which ends with the version of its definition: it is made again
+where that is another.
+"""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import statement, text
+from efo_assets.warehouse.tables import normalised
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view, or a function where it has arguments."""
+
+    name: str
+    purpose: str
+    version: int = 1
+    arguments: str | None = None
+    """Types of a function's arguments; None for a view."""
+
+    @property
+    def comment(self) -> str:
+        """What COMMENT ON says of it."""
+        return f"{self.purpose} (efo_assets, definition {self.version})"
+
+
+MESH_XREFS = View(
+    "efo_mesh_xrefs", "MeSH cross references of current terms as stated, by accession.", version=2
+)
+LABELS = View(
+    "efo_labels",
+    "Every label and synonym of every listed term, with those of the classes that it replaces.",
+)
+CHANGE_DIGEST = View("efo_change_digest", "How many changes of each kind each release brought.")
+DESCENDANTS = View(
+    "efo_descendants",
+    "All terms below one, which is named by IRI or CURIE: over is_a, or over part_of, "
+    "develops_from and implied edges too.",
+    arguments="text, boolean",
+)
+ANCESTORS_OF = View(
+    "efo_ancestors_of",
+    "All terms above one, which is named by IRI or CURIE: over is_a, or over part_of, "
+    "develops_from and implied edges too.",
+    arguments="text, boolean",
+)
+LOOKUP = View(
+    "efo_lookup",
+    "Current terms with this label or synonym, whatever its case and punctuation; labels first, "
+    "then exact synonyms, then others, inherited ones last.",
+    arguments="text",
+)
+SEARCH = View(
+    "efo_search",
+    "Current terms whose label or synonym holds these words, best first; with pg_trgm in the "
+    "database also those that are spelled alike.",
+    arguments="text, integer",
+)
+
+VIEWS: tuple[View, ...] = (
+    MESH_XREFS,
+    LABELS,
+    CHANGE_DIGEST,
+    DESCENDANTS,
+    ANCESTORS_OF,
+    LOOKUP,
+    SEARCH,
+)
+"""In the order in which they can be made."""
+
+
+def create_views(connection: Connection, schema: str) -> list[View]:
+    """Make those that aren't there, or are of another version; return them."""
+    made = []
+    for view in VIEWS:
+        if _comment(connection, schema, view) != view.comment:
+            connection.execute(_definition(schema, view))
+            connection.execute(
+                sql.SQL("comment on {} is {}").format(
+                    _signature(schema, view), sql.Literal(view.comment)
+                )
+            )
+            made.append(view)
+    return made
+
+
+def _definition(schema: str, view: View) -> sql.Composed:
+    kind = "view" if view.arguments is None else "function"
+    return statement(
+        f"{kind}_{view.name}",
+        schema=schema,
+        schema_name=sql.Literal(schema),
+        term_label=text(normalised("t.label")),
+        other_label=text(normalised("o.label")),
+        synonym=text(normalised("s.synonym")),
+        sought=text(normalised("$1")),
+    )
+
+
+def _signature(schema: str, view: View) -> sql.Composed:
+    name = sql.Identifier(schema, view.name)
+    if view.arguments is None:
+        return sql.SQL("view {}").format(name)
+    return sql.SQL("function {} ({})").format(name, text(view.arguments))
+
+
+def _comment(connection: Connection, schema: str, view: View) -> str | None:
+    row = connection.execute(
+        statement("view_comment"),
+        {"schema": schema, "name": view.name, "arguments": view.arguments},
+    ).fetchone()
+    return row[0] if row else None
