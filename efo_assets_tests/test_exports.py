@@ -1,7 +1,6 @@
 """Files of the published release: whole, the same from any database, named once they are done."""
 
 import csv
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,8 +149,8 @@ def test_a_link_in_the_way_is_not_followed(warehouse: Warehouse, tmp_path: Path)
     elsewhere.write_text("mine")
     folder = tmp_path / "exports"
     folder.mkdir()
-    os.symlink(elsewhere, folder / f".{REPLACEMENTS_NAME}.part")
-    os.symlink(elsewhere, folder / REPLACEMENTS_NAME)
+    (folder / f".{REPLACEMENTS_NAME}.part").symlink_to(elsewhere)
+    (folder / REPLACEMENTS_NAME).symlink_to(elsewhere)
     export(warehouse, folder, [REPLACEMENTS_NAME])
     assert elsewhere.read_text() == "mine"
     assert not (folder / REPLACEMENTS_NAME).is_symlink()
