@@ -1,110 +1,122 @@
--- Ten questions that curators ask, on the demo's tables (generated sample data). After `make demo`:
+-- Twenty questions that curators ask, on generated sample data. After `make demo`, which loads
+-- the first release alone:
 --   EFO_DATA_DIR=.efo/demo .venv/bin/python -m efo_assets psql -f docs/queries.sql
 
--- 1. Which terms carry this name, as label or as synonym, in any case?
-select t.curie, t.label, 'label' as found_as
-from efo_terms as t
-where lower(t.label) = lower('Rigidity of rib unilateral')
-    and not t.is_obsolete and t.removed_in is null
-union all
-select t.curie, t.label, s.scope || ' synonym'
-from efo_synonyms as s
-join efo_terms as t on t.id = s.term_id
-where lower(s.synonym) = lower('Rigidity of rib unilateral')
-    and not t.is_obsolete and t.removed_in is null
-order by 1, 3;
+-- 1. Which current terms carry this name, as label or synonym, whatever its case and punctuation?
+select l.curie, l.label, l.matched, l.kind, l.is_ambiguous
+from efo_lookup('RIGIDITY of rib, unilateral') as l;
 
--- 2. Which terms are below a term, over any number of is_a steps? (The first five of all.)
-with recursive below as (
-    select t.id, 0 as steps
-    from efo_terms as t
-    where t.curie = 'MONDO:0000027'
-    union
-    select e.child_id, b.steps + 1
-    from below as b
-    join efo_parent_edges as e on e.parent_id = b.id and e.predicate = 'is_a'
-)
+-- 2. ClinVar: to which one current term does an exact label lead, if to one?
+select l.iri, l.curie, l.label
+from efo_lookup('Secondary thymus measurement') as l
+where l.kind = 'label' and not l.is_ambiguous;
 
-select t.curie, t.label, min(b.steps) as steps, count(*) over () as of_all
-from below as b
-join efo_terms as t on t.id = b.id
-where b.steps > 0
-group by t.id
-order by steps, t.curie
+-- 3. GWAS Catalog: which of its traits are at or below a trait? (The first five of all.)
+select t.curie, t.label, d.distance, count(*) over () as of_all
+from (
+    select s.id, 0 as distance
+    from efo_terms as s
+    where s.curie = 'OBA:0000043'
+    union all
+    select b.term_id, b.distance
+    from efo_descendants('OBA:0000043') as b
+) as d
+join efo_terms as t on t.id = d.id
+where t.is_gwas_trait
+order by d.distance, t.curie
 limit 5;
 
--- 3. Which terms are above a term, up to the root?
-with recursive above as (
-    select t.id, 0 as steps
-    from efo_terms as t
-    where t.curie = 'CHEBI:0000486'
-    union
-    select e.parent_id, a.steps + 1
-    from above as a
-    join efo_parent_edges as e on e.child_id = a.id and e.predicate = 'is_a'
-)
+-- 4. GWAS Catalog: what are these obsolete ids today?
+select t.curie as obsolete, r.status, n.curie, n.label, r.hops
+from efo_terms as t
+join efo_replacements as r on r.term_id = t.id
+left join efo_terms as n on n.id = r.target_id
+where t.curie in ('CL:0002995', 'EFO:0004663', 'EFO:0006865', 'EFO:0010513')
+order by t.curie, r.ordinal;
 
-select t.curie, t.label, min(a.steps) as steps, t.is_root
-from above as a
-join efo_terms as t on t.id = a.id
-where a.steps > 0
+-- 5. GWAS Catalog: what was relabelled since a release?
+select t.curie, c.before, c.after, c.release_id
+from efo_changes as c
+join efo_terms as t on t.id = c.term_id
+where c.release_id > 1 and c.kind = 'relabelled'
+order by c.release_id, t.curie
+limit 5;
+
+-- 6. Open Targets: the ancestors and the children of a term, as arrays.
+select
+    t.curie,
+    array(
+        select a.curie from efo_ancestors_of(t.iri) as a order by a.distance, a.curie limit 5
+    ) as ancestors,
+    array(
+        select d.curie from efo_descendants(t.iri) as d where d.distance = 1 order by d.curie limit 5
+    ) as children
+from efo_terms as t
+where t.curie = 'MONDO:0000048';
+
+-- 7. Open Targets: the synonyms of a term by scope, as arrays.
+select s.scope, array_agg(s.synonym order by s.synonym) as synonyms
+from efo_synonyms as s
+join efo_terms as t on t.id = s.term_id
+where t.curie = 'CHEBI:0000413'
+group by s.scope
+order by s.scope;
+
+-- 8. Open Targets: which obsolete ids does a term replace?
+select n.curie, array_agg(o.curie order by o.curie) as replaces
+from efo_terms as n
+join efo_replacements as r on r.target_id = n.id and r.kind = 'replaced_by'
+join efo_terms as o on o.id = r.term_id
+where n.curie in ('EFO:0000086', 'CL:0000352')
+group by n.id
+order by n.curie;
+
+-- 9. Expression Atlas: the labels and the number of ancestors of a list of ids, with the topmost.
+select
+    t.curie,
+    t.label,
+    count(a.ancestor_id) as ancestors,
+    array_agg(distinct r.label) filter (where r.is_root) as roots
+from unnest(array['CHEBI:0000146', 'CHEBI:0002426', 'CL:0000352']) as sample (curie)
+join efo_terms as t on t.curie = sample.curie
+left join efo_ancestors as a on a.term_id = t.id
+left join efo_terms as r on r.id = a.ancestor_id
 group by t.id
-order by steps, t.curie;
+order by t.curie;
 
--- 4. What are all parents of a term, and by which relation?
-select p.curie, p.label, e.predicate
-from efo_parent_edges as e
-join efo_terms as c on c.id = e.child_id
+-- 10. Which terms does a MeSH id lead to, and how strongly?
+select m.mesh_id, t.curie, t.label, m.relation, m.is_own, m.is_only_term
+from efo_mesh_terms as m
+join efo_terms as t on t.id = m.term_id
+where m.mesh_id in ('D000011', 'D000092')
+order by m.mesh_id, t.curie;
+
+-- 11. Which one MeSH id stands for each of these terms, one for one and exactly?
+select t.curie, m.mesh_id, m.mesh_kind
+from efo_terms as t
+join efo_mesh_terms as m on m.term_id = t.id
+where t.curie in ('CHEBI:0000074', 'CHEBI:0000246', 'CHEBI:0000282', 'CHEBI:0000413')
+    and m.relation = 'exact' and m.is_only_term and m.is_only_mesh_id
+order by t.curie;
+
+-- 12. What are the parents of a term, over which relation?
+select e.predicate, p.curie, p.label
+from efo_terms as t
+join efo_parent_edges as e on e.child_id = t.id
 join efo_terms as p on p.id = e.parent_id
-where c.curie = 'CHEBI:0000486'
+where t.curie = 'CHEBI:0002426'
 order by e.predicate, p.curie;
 
--- 5. Which terms does a MeSH heading lead to?
-select m.mesh_id, m.curie, m.label, m.relation
-from efo_mesh_xrefs as m
-where m.mesh_id = 'D008692'
-order by m.curie;
+-- 13. Which of a study's annotations fall under a term?
+select t.curie, t.label, a.is_a_distance
+from efo_terms as t
+join efo_ancestors as a on a.term_id = t.id
+join efo_terms as u on u.id = a.ancestor_id
+where t.curie in ('CHEBI:0000146', 'CHEBI:0000413', 'CHEBI:0001388', 'CHEBI:0002001')
+    and u.curie = 'PR:0000013' and a.is_a_distance is not null
+order by t.curie;
 
--- 6. How many of the terms below each root have a MeSH heading?
-with recursive below as (
-    select t.id as root, t.id
-    from efo_terms as t
-    where t.is_root and t.removed_in is null
-    union
-    select b.root, e.child_id
-    from below as b
-    join efo_parent_edges as e on e.parent_id = b.id and e.predicate = 'is_a'
-)
-
-select
-    r.curie,
-    r.label,
-    count(*) as terms,
-    count(*) filter (where exists (select from efo_mesh_xrefs as m where m.term_id = b.id))
-        as with_mesh
-from below as b
-join efo_terms as r on r.id = b.root
-group by r.id
-order by terms desc, r.curie;
-
--- 7. Which of a study's annotations fall under a term?
-with recursive above as (
-    select t.curie as annotation, t.id
-    from efo_terms as t
-    where t.curie in ('CHEBI:0000146', 'CHEBI:0000486', 'CHEBI:0001206', 'CHEBI:0002090')
-    union
-    select a.annotation, e.parent_id
-    from above as a
-    join efo_parent_edges as e on e.child_id = a.id and e.predicate = 'is_a'
-)
-
-select a.annotation, t.label
-from above as a
-join efo_terms as u on u.id = a.id and u.curie = 'PR:0000013'
-join efo_terms as t on t.curie = a.annotation
-order by a.annotation;
-
--- 8. Which of a study's annotations are out of date?
+-- 14. Which of a study's annotations are out of date, and what should stand there?
 select
     a.curie,
     case
@@ -113,29 +125,54 @@ select
         when t.is_obsolete then 'obsolete'
         else 'current'
     end as state,
-    t.label
-from unnest(array['CHEBI:0000486', 'CHEBI:0000452', 'EFO:9999999']) as a (curie)
+    string_agg(coalesce(n.curie, r.target), ', ' order by r.ordinal) as instead
+from unnest(array['CHEBI:0000413', 'EFO:0004663', 'EFO:9999999']) as a (curie)
 left join efo_terms as t on t.curie = a.curie
+left join efo_replacements as r on r.term_id = t.id and r.kind = 'replaced_by'
+left join efo_terms as n on n.id = r.target_id
+group by a.curie, t.id
 order by a.curie;
 
--- 9. What did each release bring?
-select
-    r.release_id,
-    r.ontology || ' ' || r.version as version,
-    count(*) filter (where t.first_release = r.release_id) as new_terms,
-    count(*) filter (
-        where t.changed_release = r.release_id and t.first_release < r.release_id
-            and t.removed_in is null
-    ) as changed,
-    count(*) filter (where t.removed_in = r.release_id) as vanished
-from efo_meta.releases as r
-join efo_terms as t on r.release_id in (t.first_release, t.changed_release, t.removed_in)
-where r.target_schema = current_schema
-group by r.release_id
-order by r.release_id desc;
+-- 15. What did each release change, by kind?
+select d.release, d.kind, d.changes, d.terms
+from efo_change_digest as d
+order by d.release_id desc, d.changes desc, d.kind
+limit 10;
 
--- 10. How many cross references lead to each database, from how many terms?
-select x.prefix, count(*) as xrefs, count(distinct x.term_id) as terms
+-- 16. What happened to one term, release by release?
+select c.release_id, c.kind, c.before, c.after
+from efo_changes as c
+join efo_terms as t on t.id = c.term_id
+where t.curie = 'EFO:0004462'
+order by c.release_id, c.ordinal;
+
+-- 17. What do two terms have in common, nearest first?
+select c.curie, c.label, a.is_a_distance as from_one, b.is_a_distance as from_other
+from efo_terms as one
+join efo_ancestors as a on a.term_id = one.id and a.is_a_distance is not null
+join efo_terms as other on other.curie = 'CHEBI:0001388'
+join efo_ancestors as b
+    on b.term_id = other.id and b.ancestor_id = a.ancestor_id and b.is_a_distance is not null
+join efo_terms as c on c.id = a.ancestor_id
+where one.curie = 'CHEBI:0000146'
+order by a.is_a_distance + b.is_a_distance, c.curie
+limit 3;
+
+-- 18. Which terms of a subset are below a term? (The first five of all.)
+select d.curie, d.label, count(*) over () as of_all
+from efo_descendants('OBA:0000043') as d
+join efo_terms as t on t.id = d.term_id
+where 'http://purl.obolibrary.org/obo/a#one' = any (t.subsets)
+order by d.curie
+limit 5;
+
+-- 19. Which terms are matched with an entry of another database, and how does EFO spell it?
+select t.curie, t.label, x.relation, x.found
 from efo_xrefs as x
-group by x.prefix
-order by xrefs desc, x.prefix;
+join efo_terms as t on t.id = x.term_id
+where x.prefix = 'snomedct' and x.accession in ('19', '25', '31')
+order by t.curie;
+
+-- 20. Which terms speak of these words, wherever they stand?
+select s.curie, s.label, s.matched, s.kind
+from efo_search('nocturnal kidney fracture', 5) as s;

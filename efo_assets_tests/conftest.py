@@ -109,23 +109,24 @@ def _server(clusters: Path, major: int) -> Iterator[DatabaseTarget]:
 @pytest.fixture
 def database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
     """An empty database, as an owner who is no superuser."""
-    yield from _database(server)
+    yield from empty_database(server)
 
 
 @pytest.fixture
 def other_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
     """A second one beside `database`."""
-    yield from _database(server)
+    yield from empty_database(server)
 
 
 @pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
 def any_major_database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarget]:
     """An empty database on either major."""
     name = "server" if request.param == 18 else "server_16"
-    yield from _database(request.getfixturevalue(name))
+    yield from empty_database(request.getfixturevalue(name))
 
 
-def _database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
+def empty_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
+    """An empty database of an owner who is no superuser; dropped in the end."""
     name = sql.Identifier(f"t{next(_numbers)}")
     with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
         admin.execute(sql.SQL("create database {} owner {}").format(name, sql.Identifier(OWNER)))

@@ -17,6 +17,9 @@ from efo_assets_tests import queries
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+QUESTIONS = ROOT / "docs" / "questions.md"
+IN_README = 10
+"""Questions that the README shows; docs/questions.md has all of them."""
 RESULTS = ROOT / "benchmarks" / "results.md"
 
 
@@ -66,15 +69,16 @@ def rewritten(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
-def _queries_section() -> str:
+def _write_questions() -> None:
     with tempfile.TemporaryDirectory(prefix="efo-readme-") as folder:
         settings = Settings.from_environment({"EFO_DATA_DIR": folder})
         with Warehouse.opened(settings) as warehouse:
             queries.publish_demo(warehouse)
-            return queries.section(warehouse)
+            QUESTIONS.write_text(queries.page(warehouse))
+            made = {**sections(), "queries": queries.section(warehouse, IN_README)}
+    README.write_text(rewritten(README.read_text(), made))
 
 
 if __name__ == "__main__":
-    made = {**sections(), "queries": _queries_section()}
-    README.write_text(rewritten(README.read_text(), made))
-    sys.stdout.write("README.md is up to date\n")
+    _write_questions()
+    sys.stdout.write("README.md and docs/questions.md are up to date\n")

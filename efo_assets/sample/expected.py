@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from efo_assets.sample.expected_derived import (
-    expected_ancestors,
     expected_mesh_terms,
     expected_replacements,
 )
@@ -45,8 +44,6 @@ class ExpectedRows:
     xrefs: frozenset[Row]
     replacements: frozenset[Row]
     """iri, ordinal, kind, target, status, hops, path, evidence."""
-    ancestors: frozenset[Row]
-    """term, ancestor, distance, distance over is_a or None; by IRI."""
     mesh_terms: frozenset[Row]
     """iri, mesh_id, kind, relation, is_own, via, sources, is_only_term, is_only_mesh_id."""
 
@@ -65,7 +62,6 @@ def expected_rows(release: GeneratedRelease) -> ExpectedRows:
         dangling_edges=frozenset(edges - inner),
         xrefs=xrefs,
         replacements=replacements,
-        ancestors=expected_ancestors(inner),
         mesh_terms=expected_mesh_terms(release, xrefs, replacements),
     )
 

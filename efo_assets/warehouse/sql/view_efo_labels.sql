@@ -1,5 +1,6 @@
 create or replace view {schema}.efo_labels as
-with texts as (
+-- Not materialized, so that a text that is sought is found by the indexes.
+with texts as not materialized (
     select t.id as term_id, 'label' as kind, t.label as text, {term_label} as normalised
     from {schema}.efo_terms as t
     where t.removed_in is null
