@@ -7,7 +7,9 @@ is whole; the release stands in its metadata.
 
 import csv
 import io
+import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from psycopg import sql
 
 from efo_assets.errors import ExportFailed
 from efo_assets.ols.durable import make_folder, sync_folder
+from efo_assets.printable import escaped
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import exported, statement
@@ -34,6 +37,7 @@ _SSSOM_PREFIXES = {
     "semapv": "https://w3id.org/semapv/vocab/",
     "skos": "http://www.w3.org/2004/02/skos/core#",
 }
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 Row: TypeAlias = Sequence[Any]
 
 
@@ -203,7 +207,7 @@ def _tsv(
 def _replacements(
     connection: Connection, schema: str, release: PublishedRelease, file: IO[bytes]
 ) -> int:
-    comments = [f"{name}: {value}" for name, value in _facts(release).items()]
+    comments = [f"{name}: {escaped(value)}" for name, value in _facts(release).items()]
     found = connection.execute(statement("export_replacements", schema=schema))
     return _tsv(_names(found), found, comments, file)
 
@@ -218,20 +222,25 @@ def _sssom(connection: Connection, schema: str, release: PublishedRelease, file:
         rows.append((_subject(iri, curie, prefixes), *others))
     comments = [
         "curie_map:",
-        *(f'  {prefix}: "{base}"' for prefix, base in sorted(prefixes.items())),
+        *(f"  {prefix}: {_quoted(base)}" for prefix, base in sorted(prefixes.items())),
         "license: https://www.apache.org/licenses/LICENSE-2.0",
-        f'mapping_set_id: "{release.version_iri or release.ontology}#mesh"',
-        f'mapping_set_title: "MeSH cross references of {release.name}"',
-        f'mapping_set_version: "{release.version or ""}"',
-        f'subject_source_version: "{release.version or ""}"',
+        f"mapping_set_id: {_quoted(f'{release.version_iri or release.ontology}#mesh')}",
+        f"mapping_set_title: {_quoted(f'MeSH cross references of {release.name}')}",
+        f"mapping_set_version: {_quoted(release.version or '')}",
+        f"subject_source_version: {_quoted(release.version or '')}",
     ]
     return _tsv(["subject_id", *names[2:]], rows, comments, file)
+
+
+def _quoted(text: str) -> str:
+    """A text of OLS's as YAML in one line, which JSON's strings are."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:
     """The CURIE where it stands for the IRI by the prefixes so far, which may get one more."""
     prefix, colon, local = (curie or "").partition(":")
-    if not (colon and local and iri.endswith(local)):
+    if not (colon and local and _PREFIX.fullmatch(prefix) and iri.endswith(local)):
         return iri
     base = iri[: -len(local)]
     return f"{prefix}:{local}" if prefixes.setdefault(prefix, base) == base else iri

@@ -108,6 +108,14 @@ def test_mesh_is_a_mapping_set(warehouse: Warehouse, tmp_path: Path) -> None:
     assert {row["mapping_justification"] for row in rows} == {"semapv:UnspecifiedMatching"}
 
 
+def test_a_version_that_would_break_a_line_does_not(warehouse: Warehouse, tmp_path: Path) -> None:
+    publish(warehouse, '1"\n#forged: yes', **RELEASE)
+    for name in (SSSOM_NAME, REPLACEMENTS_NAME):
+        comments, rows = rows_of(exported(warehouse, tmp_path)[name].path)
+        assert rows
+        assert not [line for line in comments if line.startswith("#forged")]
+
+
 def test_replacements_are_a_table(warehouse: Warehouse, tmp_path: Path) -> None:
     publish(warehouse, **RELEASE)
     comments, rows = rows_of(exported(warehouse, tmp_path)[REPLACEMENTS_NAME].path)

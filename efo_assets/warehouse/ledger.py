@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from efo_assets.errors import WarehouseError
+from efo_assets.printable import release_name
 from efo_assets.warehouse.load import Content, Load
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
@@ -66,7 +67,7 @@ class PublishedRelease:
     @property
     def name(self) -> str:
         """For people: `efo 3.92.0`."""
-        return f"{self.ontology} {self.version or '(no version)'}"
+        return release_name(self.ontology, self.version)
 
 
 def current_release(connection: Connection, schema: str) -> PublishedRelease | None:
@@ -99,7 +100,7 @@ def open_row(
         "load_id": load.load_id,
         "is_partial": load.is_partial,
         "counts": Jsonb(dict(seen.rows)),
-        "content_hash": seen.release_digest,
+        "content_hash": seen.digest,
         "allowed_shrink": allow_shrink,
         "run_id": run_id,
         "totals": source.totals and Jsonb(dict(source.totals)),

@@ -32,6 +32,7 @@ from efo_assets.warehouse.load import (
     clear_leftovers,
     comparable_release,
     content,
+    without_changes,
 )
 from efo_assets.warehouse.merge import create_missing, equalize
 from efo_assets.warehouse.session import Connection
@@ -245,12 +246,12 @@ def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
 def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:
     """Whether the ledger has this release with this content; `loaded` alone makes no new one."""
     source = load.source
-    return (current.version, current.version_iri, current.is_partial, current.content_hash) == (
+    same_source = (current.version, current.version_iri, current.is_partial) == (
         source.version,
         source.version_iri,
         load.is_partial,
-        seen.release_digest,
     )
+    return same_source and without_changes(current.content_hash) == without_changes(seen.digest)
 
 
 def _ask_ledger(

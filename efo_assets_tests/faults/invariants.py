@@ -17,17 +17,18 @@ from efo_assets.errors import PageStoreError
 from efo_assets.ols.pages import PageEntry, PageSet, open_page_set
 from efo_assets.ols.release import Totals
 from efo_assets.sample.expected import ExpectedRows, expected_rows
+from efo_assets.sample.expected_derived import expected_ancestors
 from efo_assets.sample.ontology import FIRST_VERSION, GeneratedRelease, release
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import BLOCKING
 from efo_assets_tests.faults.engine import PAGE_SIZE
-from efo_assets_tests.graph import published_rows
+from efo_assets_tests.graph import published_ancestors, published_rows
 
 MOST_LOAD_SCHEMAS = 4
 """The one that is published, a live one, and two kept for diagnosis."""
 DEAD = "_gone"
 """In the name of a load that a fault made up."""
-TABLES = ("terms", "synonyms", "parent_edges", "xrefs")
+TABLES = ("terms", "synonyms", "parent_edges", "xrefs", "replacements", "mesh_terms")
 
 
 @lru_cache(maxsize=8)
@@ -78,10 +79,14 @@ class Oracle:
             return
         expected, found = rows_of(self.classes, self.seed, number), published_rows(self.ask)
         for name in TABLES:
-            missing = getattr(expected, name) - found[name]
+            missing: frozenset[Any] = getattr(expected, name) - found[name]
             extra = found[name] - getattr(expected, name)
             assert not missing, f"release {number}: {name} lacks {sorted(missing)[:2]}"
             assert not extra, f"release {number}: {name} has {sorted(extra)[:2]} too much"
+        ancestors = published_ancestors(self.ask)
+        assert ancestors == expected_ancestors(expected.parent_edges), (
+            f"release {number}: ancestors"
+        )
 
     def _assert_proven(self) -> None:
         """Every publication had all verdicts, for just its content, and is one of its load."""

@@ -47,7 +47,7 @@ def rows(version: int) -> dict[str, list[Row]]:
             edge(name, names[(number + version) % TERMS], f"http://example.org/relation/{version}")
             for number, name in enumerate(names)
         ],
-        "xrefs": [xref(name, "mesh", f"D{number}.{version}") for number, name in enumerate(names)],
+        "xrefs": [xref(name, "umls", f"C{number}.{version}") for number, name in enumerate(names)],
     }
 
 

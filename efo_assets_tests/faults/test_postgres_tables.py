@@ -235,12 +235,14 @@ def test_a_policy_that_hides_rows_from_the_owner_is_an_error_and_no_difference(
     warehouse: Warehouse, other: psycopg.Connection
 ) -> None:
     publish_marked(warehouse, 1)
+    load = audited(warehouse, 2)
     other.execute("alter table public.efo_xrefs enable row level security")
     other.execute("alter table public.efo_xrefs force row level security")
     other.commit()
-    load = audited(warehouse, 2)
     with pytest.raises(WarehouseError, match="row-level security policy"):
         warehouse.publish(load)
+    with pytest.raises(WarehouseError, match="row-level security policy"):
+        audited(warehouse, 3)
     other.execute("alter table public.efo_xrefs no force row level security")
     other.commit()
     assert release_published(warehouse.target) == 1

@@ -8,12 +8,16 @@ import psycopg
 import pytest
 
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import tables
+from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT
 from efo_assets_tests.faults.marked import publish_marked
 
 SCHEMA = "efo"
-TABLES = {"efo_terms", "efo_synonyms", "efo_parent_edges", "efo_xrefs", "efo_mesh_xrefs"}
+TABLES = {table.name for table in tables.TABLES} | {
+    view.name for view in VIEWS if view.arguments is None
+}
 
 
 @pytest.fixture
@@ -76,6 +80,8 @@ def test_the_reader_reads_the_published_tables_and_can_do_nothing_else(
     with psycopg.connect(**roles["reader"].parameters, autocommit=True) as reader:  # type: ignore[arg-type]
         for table in TABLES:
             assert reader.execute(f"select count(*) from {SCHEMA}.{table}").fetchone()
+        assert reader.execute(f"select count(*) from {SCHEMA}.efo_lookup('x')").fetchone()
+        assert reader.execute(f"select count(*) from {SCHEMA}.efo_search('x')").fetchone()
         refused = [
             *(f"{what} {SCHEMA}.efo_terms" for what in ("delete from", "truncate", "drop table")),
             f"insert into {SCHEMA}.efo_synonyms select * from {SCHEMA}.efo_synonyms",

@@ -145,7 +145,7 @@ def test_links_that_ols_sends_are_never_followed(graph: Graph, ols: HostileOls) 
     assert ols.hosts == {ols.sample.url.removeprefix("http://")}
     paths = {each.path for each in ols.sample.requests}
     assert paths == {"/api/v2/ontologies/efo", "/api/v2/ontologies/efo/classes"}
-    assert ELSEWHERE in graph.ask("select min(url) from efo_xrefs where prefix = 'URL'")[0][0]
+    assert ELSEWHERE in graph.ask("select min(url) from efo_xrefs where prefix = 'url'")[0][0]
 
 
 def texts_of(value: dg.MetadataValue[Any]) -> str:
