@@ -73,6 +73,17 @@ def test_three_releases_tell_what_each_changed(graph: Graph, sample: Sample) -> 
     kinds = {row[0] for row in graph.ask("select kind from efo_changes")}
     assert kinds >= {"added", "removed", "obsoleted", "relabelled", "redefined", "xref added"}
     assert graph.ask("select count(*) from efo_changes where release_id = 1") == [(0,)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert graph.materialize("efo_changes", instance=instance).success
+        event = instance.get_latest_materialization_event(dg.AssetKey("efo_changes"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    told = {record.data["kind"]: record.data["changes"] for record in metadata["digest"].records}  # type: ignore[union-attr]
+    assert told == dict(
+        graph.ask("select kind, changes from efo_change_digest where release_id = 3")
+    )
+    assert str(metadata["digest_chart"].value).count("█") >= len(told)
     digest = graph.ask("select sum(changes) from efo_change_digest where release_id = 2")
     assert digest == graph.ask("select count(*) from efo_changes where release_id = 2")
 

@@ -3,7 +3,7 @@
 They change together, in one transaction, whichever of them is selected.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +14,11 @@ from efo_assets.failures import in_one_sentence
 from efo_assets.io_managers import StagedTable
 from efo_assets.resources import WarehouseResource
 from efo_assets.warehouse.ledger import Publication
-from efo_assets.warehouse.tables import COPIED, TABLES, Table
+from efo_assets.warehouse.tables import CHANGES, COPIED, TABLES, Table
+from efo_assets.warehouse.warehouse import Warehouse
 
 GROUP = "efo"
+BAR_WIDTH = 40
 FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(days=35), fail_window=timedelta(days=45)
 )
@@ -62,6 +64,8 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
         for table in TABLES:
             key = dg.AssetKey(table.name)
             metadata = _metadata(done, table, schema)
+            if table is CHANGES:
+                metadata |= _digest(warehouse.get(), done)
             if key in context.selected_asset_keys:
                 yield dg.MaterializeResult(asset_key=key, metadata=metadata)
             else:
@@ -86,6 +90,28 @@ def _log_outcome(context: dg.AssetExecutionContext, done: Publication) -> None:
         )
     else:
         context.log.info("%s is published already: nothing changed, 0 rows written", done.release)
+
+
+def _digest(house: Warehouse, done: Publication) -> dict[str, Any]:
+    """The release's changes by kind, as a table and as bars; kinds are names of ours."""
+    found = house.ask("change_digest", {"release_id": done.release_id})
+    if not found:
+        return {"digest": dg.MetadataValue.text("No changes are told: the first release, or none.")}
+    records = [dg.TableRecord({"kind": kind, "changes": n, "terms": t}) for kind, n, t in found]
+    return {
+        "digest": dg.MetadataValue.table(records),
+        "digest_chart": dg.MetadataValue.md(bars({kind: n for kind, n, _ in found})),
+    }
+
+
+def bars(counts: Mapping[str, int]) -> str:
+    """A bar chart of counts by name, as a Markdown code block."""
+    longest, most = max(map(len, counts)), max(counts.values())
+    lines = [
+        f"{name:<{longest}} {'█' * max(1, round(BAR_WIDTH * count / most))} {count:,}"
+        for name, count in counts.items()
+    ]
+    return "\n".join(["```", *lines, "```"])
 
 
 def _metadata(done: Publication, table: Table, schema: str) -> dict[str, Any]:

@@ -18,13 +18,17 @@ from efo_assets.errors import AuditNotPassed
 from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import statement
-from efo_assets.warehouse.tables import TERMS
+from efo_assets.warehouse.statements import fillable, filled, statement
+from efo_assets.warehouse.tables import BY_STAGED_NAME, SYNONYMS, TERMS, XREFS, Table
 
 SHRINK_TERMS = 0.02
 """A release that loses more of its terms than this is refused."""
 SHRINK_OTHERS = 0.10
 """The same for synonyms, edges and cross references."""
+FEW_VALUES = 10
+"""A column that had fewer may fall empty by an edit; one that had more does by a field's loss."""
+
+SAMPLES = 10
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +81,15 @@ CHECKS: tuple[Check, ...] = (
         f"At most {SHRINK_OTHERS:.0%} fewer cross references than in the published release.",
         overridable=True,
     ),
+    *(
+        Check(
+            f"{table.staged_name}_columns_did_not_empty",
+            table.staged_name,
+            f"No column fell empty that held {FEW_VALUES} values or more in the published release.",
+            overridable=True,
+        )
+        for table in (TERMS, SYNONYMS, XREFS)
+    ),
     Check(
         "edges_are_not_dangling",
         "parent_edges",
@@ -109,7 +122,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "replacements_do_not_loop",
         "replacements",
-        "No class is replaced, over whatever steps, by a class on the way.",
+        "No class is replaced, over whatever steps, by a class on the way, but those that were so "
+        "in the published release.",
         blocking=False,
     ),
     Check("mesh_terms_are_unique", "mesh_terms", "One row per MeSH id and term."),
@@ -240,8 +254,12 @@ def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -
 def _offenders(connection: Connection, load: Load, check: Check) -> tuple[int, list[Any]]:
     if check.name.endswith("_did_not_shrink"):
         return _shrinkage(connection, load, check)
+    if check.name.endswith("_columns_did_not_empty"):
+        return _emptied(connection, load, BY_STAGED_NAME[check.table])
     if check.name == "edges_have_no_cycle":
         return _cycles(connection, load)
+    if check.name == "replacements_do_not_loop":
+        return _loops(connection, load)
     query = statement(f"check_{check.name}", load=load.schema)
     row = connection.execute(query, {"load_id": load.load_id}).fetchone()
     return (int(row[0]), list(row[1] or [])) if row else (0, [])
@@ -264,6 +282,37 @@ def _shrinkage(connection: Connection, load: Load, check: Check) -> tuple[int, l
     if missing <= published * tolerated:
         return 0, []
     return missing, [{"published": published, "staged": staged}]
+
+
+def _emptied(connection: Connection, load: Load, table: Table) -> tuple[int, list[Any]]:
+    """Columns without a value that had some in the release that the load is compared with."""
+    if load.base_release is None:
+        return 0, []
+    columns = [column.name for column in fillable(table)]
+    counted = [
+        connection.execute(query).fetchone() or ()
+        for query in (
+            filled(sql.Identifier(load.target_schema, table.name), table, is_published=True),
+            filled(sql.Identifier(load.schema, table.staged_name), table, is_published=False),
+        )
+    ]
+    emptied = [
+        {"column": name, "published": before, "staged": now}
+        for name, before, now in zip(columns, *counted, strict=True)
+        if before >= FEW_VALUES and not now
+    ]
+    return len(emptied), emptied
+
+
+def _loops(connection: Connection, load: Load) -> tuple[int, list[Any]]:
+    """Replacements that go in circles and did not in the release that the load is compared with."""
+    known: set[str] = set()
+    if load.base_release is not None:
+        rows = connection.execute(statement("loops_published", schema=load.target_schema))
+        known = {iri for (iri,) in rows}
+    found = connection.execute(statement("loops_staged", load=load.schema)).fetchall()
+    new = [{"iri": iri, "path": path} for iri, path in found if iri not in known]
+    return len(new), new[:SAMPLES]
 
 
 def _cycles(connection: Connection, load: Load) -> tuple[int, list[Any]]:

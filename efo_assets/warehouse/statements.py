@@ -214,6 +214,30 @@ def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
     )
 
 
+def fillable(table: Table) -> list[Column]:
+    """Columns that may be without a value: null, an empty array, false."""
+    return [
+        column
+        for column in table.columns
+        if column.nullable or column.type in ("text[]", "boolean")
+    ]
+
+
+def filled(where: sql.Identifier, table: Table, *, is_published: bool) -> sql.Composed:
+    """How many rows hold a value, by column of `fillable`."""
+    tests = {"text[]": "{} <> '{{}}'", "boolean": "{}"}
+    counts = [
+        sql.SQL("count(*) filter (where {})").format(
+            sql.SQL(tests.get(column.type, "{} is not null")).format(sql.Identifier(column.name))
+        )
+        for column in fillable(table)
+    ]
+    is_listed = "removed_in is null" if is_published and table is TERMS else "true"
+    return sql.SQL("select {} from {} where {}").format(
+        sql.SQL(", ").join(counts), where, text(is_listed)
+    )
+
+
 def _published_terms(schema: str, table: Table) -> sql.Composed:
     """Joins from a published row (`t`) to the terms that it names (`r0`, `r1`, …)."""
     joins = (

@@ -7,7 +7,7 @@ import pytest
 
 from efo_assets.errors import AuditNotPassed
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse.audit import BLOCKING, CHECKS, Verdict
+from efo_assets.warehouse.audit import BLOCKING, CHECKS, FEW_VALUES, Verdict
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, stage, synonym, term, xref
@@ -142,6 +142,44 @@ def test_a_shrink_of_more_than_two_per_cent_of_terms_is_refused(
     publish(warehouse, terms=MANY)
     found = failed(warehouse, stage(warehouse, "2", terms=MANY[:kept]))
     assert set(found) == (set() if passes else {"terms_did_not_shrink"})
+
+
+@pytest.mark.fault("P13")
+@pytest.mark.parametrize("allow", [False, True])
+def test_a_column_that_fell_empty_is_refused_unless_allowed(
+    warehouse: Warehouse,
+    allow: bool,
+) -> None:
+    names = [f"t{number}" for number in range(FEW_VALUES)]
+    publish(warehouse, terms=[term(name) for name in names])
+    bare = [(*term(name)[:4], None, *term(name)[5:]) for name in names]
+    warehouse.allow_shrink = allow
+    load = stage(warehouse, "2", terms=bare)
+    (verdict,) = [
+        each for each in warehouse.audit(load) if each.check.name == "terms_columns_did_not_empty"
+    ]
+    assert (verdict.passed, verdict.overridden, verdict.offenders) == (allow, allow, 1)
+    assert verdict.samples == [{"column": "definition", "published": FEW_VALUES, "staged": 0}]
+    assert verdict.check.blocking
+
+
+def test_a_column_of_a_few_values_may_fall_empty(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a")])
+    load = stage(warehouse, "2", terms=[(*term("a")[:4], None, *term("a")[5:])])
+    assert failed(warehouse, load) == {}
+
+
+def test_replacements_in_a_circle_are_told_when_they_are_new(warehouse: Warehouse) -> None:
+    known = term("a", is_obsolete=True, replaced_by=["EX:a"])
+    first = stage(warehouse, terms=[known])
+    assert set(failed(warehouse, first)) == {"replacements_do_not_loop"}
+    warehouse.publish(first)
+    other = term("b", is_obsolete=True, replaced_by=["EX:b"])
+    found = failed(warehouse, stage(warehouse, "2", terms=[known, other]))[
+        "replacements_do_not_loop"
+    ]
+    assert not found.check.blocking
+    assert found.samples == [{"iri": iri("b"), "path": [iri("b"), iri("b")]}]
 
 
 @pytest.mark.fault("P13")
