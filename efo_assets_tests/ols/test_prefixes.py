@@ -1,0 +1,69 @@
+"""The Bioregistry's excerpt: one prefix for all spellings of a database, and for its URLs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from efo_assets.ols import prefixes
+from efo_assets.ols.prefixes import registered
+
+EXCERPT = Path(prefixes.__file__).with_name("bioregistry.json")
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_readme_tells_the_excerpts_version_and_size() -> None:
+    version = json.loads(EXCERPT.read_text())["bioregistry"]
+    size = f"{round(EXCERPT.stat().st_size, -4) // 1000} KB, of {version}"
+    assert size in README.read_text()
+
+
+def test_no_spelling_means_two_databases() -> None:
+    names = json.loads(EXCERPT.read_text())["prefixes"]
+    spellings = [each for prefix, others in names.items() for each in (prefix, *others)]
+    assert len(spellings) == len(set(spellings)) > 3_000
+
+
+@pytest.mark.parametrize(
+    ("spelling", "prefix"),
+    [
+        ("MESH", "mesh"),
+        ("MeSH", "mesh"),
+        ("MSH", "mesh"),
+        ("SCTID", "snomedct"),
+        ("UMLS_CUI", "umls"),
+        ("Orphanet", "orpha"),
+        ("OMIMPS", "omim.ps"),
+        ("NCIt", "ncit"),
+        ("DOID", "doid"),
+        ("NoSuchThing", "nosuchthing"),
+    ],
+)
+def test_a_prefix_is_the_bioregistrys_whatever_its_spelling(spelling: str, prefix: str) -> None:
+    assert registered().split(f"{spelling}:1") == (prefix, "1")
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix", "accession"),
+    [
+        ("http://id.nlm.nih.gov/mesh/D1", "mesh", "D1"),
+        ("https://www.ncbi.nlm.nih.gov/mesh/?term=D1", "mesh", "D1"),
+        ("http://purl.bioontology.org/ontology/MESH/D1", "mesh", "D1"),
+        ("https://identifiers.org/mesh:D1", "mesh", "D1"),
+        ("http://linkedlifedata.com/resource/umls/id/C1", "umls", "C1"),
+        ("http://www.orpha.net/ORDO/Orphanet_1", "orpha", "1"),
+        ("https://omim.org/entry/1", "omim", "1"),
+        ("http://id.nlm.nih.gov/mesh/", "url", "http://id.nlm.nih.gov/mesh/"),
+        ("http://purl.obolibrary.org/obo/nobody", "obo", "nobody"),
+        ("https://example.org/", "url", "https://example.org/"),
+    ],
+)
+def test_a_url_belongs_to_the_database_that_it_leads_to(
+    url: str, prefix: str, accession: str
+) -> None:
+    assert registered().split(url) == (prefix, accession)
+
+
+@pytest.mark.parametrize("value", ["", ":", "x:", ":1", " : ", "no colon"])
+def test_what_is_no_reference_is_none(value: str) -> None:
+    assert registered().split(value) is None
