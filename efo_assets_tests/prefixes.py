@@ -17,6 +17,8 @@ RESOLVERS = re.compile(
     r"|purl\.obolibrary\.org/obo/[A-Za-z]+_$|www\.ebi\.ac\.uk/ols/|www\.ontobee\.org/"
 )
 """Hosts whose addresses name the prefix itself: one rule of ours serves them all."""
+NO_TERMS = frozenset({"pypi", "npm", "debian.package"})
+"""Registries of software, to which no class of an ontology refers by a URL."""
 
 
 def excerpt() -> dict[str, Any]:
@@ -27,7 +29,7 @@ def excerpt() -> dict[str, Any]:
     urls: dict[str, set[str]] = {}
     for url, prefix in bioregistry.manager.get_reverse_prefix_map().items():
         scheme, _, rest = url.partition("://")
-        if scheme in {"http", "https"} and not RESOLVERS.match(rest):
+        if scheme in {"http", "https"} and prefix not in NO_TERMS and not RESOLVERS.match(rest):
             urls.setdefault(prefix, set()).add(rest)
     return {
         "bioregistry": version("bioregistry"),

@@ -18,7 +18,7 @@ from efo_assets.errors import PageStoreError, RecordRejected
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.pages import PageSet, PageStore
 from efo_assets.sample.server import Sample, running_sample
-from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.tables import COPIED
 
 CLASSES = 700
 PAGE_SIZE = 50
@@ -50,7 +50,7 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def decoded(pages: PageSet, folder: Path) -> tuple[dict[str, bytes], dict[str, object]]:
     files, findings = decoding.decode(pages, folder)
-    rows = {table.name: b"".join(files.file(table).chunks(CHUNK_BYTES)) for table in TABLES}
+    rows = {table.name: b"".join(files.file(table).chunks(CHUNK_BYTES)) for table in COPIED}
     files.close()
     return rows, findings.as_facts()
 

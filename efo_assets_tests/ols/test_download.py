@@ -423,9 +423,13 @@ def test_a_total_outage_costs_few_requests_and_keeps_the_pages(tmp_path: Path) -
 
     async def outage(request: web.Request) -> Answer:
         paged = is_page(request) or is_page(request, listing="obsolete")
-        return web.Response(status=503) if paged and next(pages) >= 3 else None
+        if not paged or next(pages) < 3:
+            return None
+        while len(asked_before_a_success) < 1 + 3:  # the outage begins when three pages are kept
+            await asyncio.sleep(0.001)
+        return web.Response(status=503)
 
-    asked_before_a_success = []
+    asked_before_a_success: list[int] = []
     with serving(outage) as sample:
         with pytest.raises(OlsUnreachable) as caught:
             download(
