@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,12 +25,14 @@ from efo_assets.errors import (
     UnknownOntology,
 )
 from efo_assets.ols.client import Download, OlsClient
+from efo_assets.ols.download import Progress
 from efo_assets.ols.pages import PageStore
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 
 CLASSES = 230
 PAGE_SIZE = 20
+PATIENCE_S = 60
 ROWS = {each.iri for each in release(CLASSES, 1).classes}
 
 Answer = web.StreamResponse | None
@@ -425,18 +428,21 @@ def test_a_total_outage_costs_few_requests_and_keeps_the_pages(tmp_path: Path) -
         paged = is_page(request) or is_page(request, listing="obsolete")
         if not paged or next(pages) < 3:
             return None
-        while len(asked_before_a_success) < 1 + 3:  # the outage begins when three pages are kept
-            await asyncio.sleep(0.001)
+        # The outage begins when three pages are kept.
+        assert await asyncio.to_thread(three_are_kept.wait, PATIENCE_S)
         return web.Response(status=503)
 
     asked_before_a_success: list[int] = []
+    three_are_kept = threading.Event()
+
+    def progressed(_: Progress) -> None:
+        asked_before_a_success.append(len(sample.requests))
+        if len(asked_before_a_success) == 1 + 3:
+            three_are_kept.set()
+
     with serving(outage) as sample:
         with pytest.raises(OlsUnreachable) as caught:
-            download(
-                sample.url,
-                tmp_path,
-                on_progress=lambda _: asked_before_a_success.append(len(sample.requests)),
-            )
+            download(sample.url, tmp_path, on_progress=progressed)
         assert len(asked_before_a_success) == 1 + 3
         assert len(sample.requests) - asked_before_a_success[-1] <= 48
     assert "are kept in" in str(caught.value)
