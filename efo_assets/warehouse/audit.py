@@ -134,7 +134,7 @@ CHECKS: tuple[Check, ...] = (
         "Every MeSH reference is a unique id (D…, C…, Q…); tree numbers and others are left out.",
         blocking=False,
     ),
-    Check("ancestors_are_unique", "ancestors", "One row per term and ancestor."),
+    Check("ancestors_are_others", "ancestors", "No term is its own ancestor."),
     Check(
         "ancestors_follow_every_edge",
         "ancestors",

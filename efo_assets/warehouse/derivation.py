@@ -12,6 +12,9 @@ from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
 
+FEW_EDGES = 8
+"""One in so many: when no more are left, an index costs less than reading what was found."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -43,20 +46,26 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
     audit tells of them.
     """
     connection.execute(statement("closure_edges", load=load_schema))
-    while True:
-        while _level(connection):
-            pass
-        if not _break_cycles(connection):
-            break
-    connection.execute(statement("closure_rows", load=load_schema))
+    edges = connection.execute("select count(*) from pg_temp.efo_closure_edges").fetchone()
+    left = edges[0] if edges else 0
+    few, is_indexed = left // FEW_EDGES, False
+    while left:
+        if left <= few and not is_indexed:
+            # The last generations are small, and would read all that was found for each of them.
+            connection.execute(statement("closure_index", load=load_schema))
+            is_indexed = True
+        done = _generation(connection, load_schema) or _break_cycles(connection)
+        left -= done
+    if is_indexed:
+        connection.execute(statement("closure_index_drop", load=load_schema))
     connection.execute(statement("closure_drop"))
 
 
-def _level(connection: Connection) -> int:
-    """One generation of terms; 0 when no term is left, or none whose parents all had their turn."""
+def _generation(connection: Connection, load_schema: str) -> int:
+    """Terms whose parents all had their turn; the number of their edges, 0 where there are none."""
     connection.execute(statement("closure_ready"))
     connection.execute("analyze pg_temp.efo_closure_ready")
-    connection.execute(statement("closure_level"))
+    connection.execute(statement("closure_level", load=load_schema))
     return connection.execute(statement("closure_done")).rowcount
 
 

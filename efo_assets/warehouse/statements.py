@@ -183,7 +183,7 @@ def staged_hash(load_schema: str, table: Table) -> sql.Composed:
         alias = f"r{number}"
         columns.append(sql.Identifier(alias, "iri"))
         joins += sql.SQL(" join {} as {} on {} = {}").format(
-            sql.Identifier(load_schema, TERMS.staged_name),
+            _hashed_terms(sql.Identifier(load_schema, TERMS.staged_name), ref.by),
             sql.Identifier(alias),
             sql.Identifier(alias, ref.by),
             sql.Identifier("t", ref.staged),
@@ -203,7 +203,7 @@ def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
         *(sql.Identifier(f"r{number}", "iri") for number, _ in enumerate(table.references)),
         *(sql.Identifier("t", column.name) for column in table.columns),
     ]
-    joins = _published_terms(schema, table)
+    joins = _published_terms(schema, table, hashed=True)
     listed: Part = sql.SQL(" where t.removed_in is null" if table is TERMS else "")
     if table.is_history:
         listed = sql.SQL(" where {} = {}").format(
@@ -238,12 +238,23 @@ def filled(where: sql.Identifier, table: Table, *, is_published: bool) -> sql.Co
     )
 
 
-def _published_terms(schema: str, table: Table) -> sql.Composed:
-    """Joins from a published row (`t`) to the terms that it names (`r0`, `r1`, …)."""
+def _hashed_terms(terms: sql.Identifier, key: str) -> sql.Composed:
+    """Terms with a hash for their IRI, worked out once and not for each of a million rows."""
+    return sql.SQL("(select {key}, hashtextextended(iri, 0) as iri from {terms} offset 0)").format(
+        key=sql.Identifier(key), terms=terms
+    )
+
+
+def _published_terms(schema: str, table: Table, *, hashed: bool = False) -> sql.Composed:
+    """Joins from a published row (`t`) to the terms that it names (`r0`, `r1`, …).
+
+    `hashed`: with hashes of IRIs where the staged rows have numbers for them.
+    """
+    terms = sql.Identifier(schema, TERMS.name)
     joins = (
         sql.SQL(" {} join {} as {} on {} = {}").format(
             sql.SQL("inner" if ref.is_key else "left"),
-            sql.Identifier(schema, TERMS.name),
+            _hashed_terms(terms, TERM_ID.name) if hashed and ref.by == "number" else terms,
             sql.Identifier(f"r{number}"),
             sql.Identifier(f"r{number}", TERM_ID.name),
             sql.Identifier("t", ref.published),

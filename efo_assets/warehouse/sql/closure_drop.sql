@@ -1,1 +1,1 @@
-drop table pg_temp.efo_closure_edges, pg_temp.efo_closure, pg_temp.efo_closure_ready
+drop table pg_temp.efo_closure_edges, pg_temp.efo_closure_ready

@@ -9,10 +9,4 @@ join {load}.terms as p on p.iri = e.parent_iri
 where e.predicate in ('is_a', 'is_a_implied', 'part_of', 'develops_from')
 group by c.number, p.number;
 analyze pg_temp.efo_closure_edges;
-create temporary table efo_closure (
-    term integer primary key,
-    ancestors integer[] not null,
-    distances smallint[] not null,
-    is_a_distances smallint[] not null
-);
 create temporary table efo_closure_ready (child integer primary key)

@@ -1,0 +1,1 @@
+drop index {load}.ancestors_by_term
