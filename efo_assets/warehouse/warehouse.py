@@ -148,10 +148,19 @@ class Warehouse:
             )
 
     def seal(self, sealed: loading.Load, findings: Mapping[str, Any]) -> loading.Load:
-        """Mark a load as staged."""
-        return self._step(
-            "completing the load", lambda connection: loading.seal(connection, sealed, findings)
-        )
+        """Derive the tables that SQL makes, and mark a load as staged.
+
+        Raises:
+            DatabaseFull: the load's tables are dropped, as `copy_into` does.
+        """
+        try:
+            return self._step(
+                "completing the load",
+                lambda connection: loading.seal(connection, sealed, findings),
+            )
+        except DatabaseFull:
+            self._make_room(sealed)
+            raise
 
     def latest(self) -> loading.Load:
         """The newest staged load.
