@@ -323,11 +323,11 @@ def _check_columns(connection: Connection, schema: str) -> None:
 
 
 def published_format(connection: Connection, schema: str) -> int:
-    """The format of the staged rows that the standing release was made from; 0 without one."""
+    """The format of the staged rows that the standing release was made from; 1 without one."""
     if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
-        return 0
+        return 1
     row = connection.execute(statement("published_format"), [schema]).fetchone()
-    return int(row[0]) if row else 0
+    return int(row[0]) if row else 1
 
 
 def _drift(connection: Connection, schema: str, table: Table, published: int) -> Iterator[str]:
