@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from contextlib import contextmanager
 from efo_assets.ols.client import Download, OlsClient
 from efo_assets.ols.pages import PageStore
 from efo_assets.settings import Settings
-from efo_assets.staging import copy_all, staging
+from efo_assets.staging import copy, staging
+from efo_assets.warehouse import derivation
 from efo_assets.warehouse.warehouse import Warehouse
 
 
@@ -35,7 +37,10 @@ def main() -> None:
             )
             with opened as staged:
                 parts["decode"] = round(staged.decode_s, 2)
-                load = copy_all(staged)
+                with _part(parts, "copy"):
+                    copy(staged)
+                with _part(parts, "seal and derive"), _derivations(parts):
+                    load = staged.seal()
         with _part(parts, "audit"):
             warehouse.audit(load)
         with _part(parts, "publish"):
@@ -47,6 +52,22 @@ async def _download(settings: Settings) -> Download:
     store = PageStore(settings.data_dir / "pages")
     async with OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight) as client:
         return await client.download(settings.ontology, store, page_size=settings.page_size)
+
+
+@contextmanager
+def _derivations(parts: dict[str, float]) -> Iterator[None]:
+    """Take down what each derived table took, as the log tells."""
+
+    class TakeDown(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _, table, seconds = record.args or ("", "", 0.0)
+            parts[f"of it {table}"] = round(seconds, 2)
+
+    log = logging.getLogger(derivation.__name__)
+    log.setLevel(logging.INFO)
+    log.addHandler(handler := TakeDown())
+    yield
+    log.removeHandler(handler)
 
 
 @contextmanager

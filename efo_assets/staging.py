@@ -111,8 +111,13 @@ def staging(
 
 def copy_all(staged: Staging) -> Load:
     """Copy every table and seal the load, for callers without an IO manager."""
+    copy(staged)
+    return staged.seal()
+
+
+def copy(staged: Staging) -> None:
+    """Copy every table that isn't there yet."""
     for table in COPIED:
         rows = staged.rows(table)
         if rows.file is not None:
             staged.warehouse.copy_into(rows.load, table, rows.file)
-    return staged.seal()
