@@ -36,13 +36,14 @@ class Graph:
     def materialize(
         self, *keys: str, instance: dg.DagsterInstance | None = None, checks: bool = True
     ) -> dg.ExecuteInProcessResult:
-        """Run everything, or the named assets with nothing upstream of them."""
-        job = build_defs().resolve_implicit_global_asset_job_def()
-        selection = {dg.AssetKey(key) for key in keys} or None
-        if selection is not None:
-            job = job.get_subset(
-                asset_selection=selection, asset_check_selection=None if checks else set()
-            )
+        """Run everything but exports, or the named assets with nothing upstream of them."""
+        definitions = build_defs()
+        loaded = dg.AssetSelection.all() - dg.AssetSelection.groups("exports")
+        job = definitions.resolve_implicit_global_asset_job_def().get_subset(
+            asset_selection={dg.AssetKey(key) for key in keys}
+            or loaded.resolve(definitions.resolve_asset_graph()),
+            asset_check_selection=None if checks else set(),
+        )
         if instance is not None:
             return job.execute_in_process(raise_on_error=False, instance=instance)
         with dg.DagsterInstance.ephemeral() as own:

@@ -106,10 +106,13 @@ def test_make_dev_serves_the_lineage_graph(ui: str) -> None:
         "raw_ols_pages",
         *(table.staged_name for table in TABLES),
         *(table.name for table in TABLES),
+        *(f"{table.name}_parquet" for table in TABLES),
+        "efo_mesh_terms_sssom",
+        "efo_replacements_tsv",
     }
     above = {each["asset"]["assetKey"]["path"][-1] for each in nodes["efo_terms"]["dependencies"]}
     assert above == {table.staged_name for table in TABLES}
-    assert {node["groupName"] for node in nodes.values()} == {"raw", "staged", "efo"}
+    assert {node["groupName"] for node in nodes.values()} == {"raw", "staged", "efo", "exports"}
 
 
 @pytest.mark.campaign

@@ -17,6 +17,7 @@ from efo_assets.monitoring.__main__ import main
 from efo_assets.monitoring.catalogue import DAGSTER, DATABASE, GAUGES
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.graph import published_ancestors
 from efo_assets_tests.monitoring.conftest import LATENCY_MS, House, endpoint_of
 from efo_assets_tests.monitoring.processes import (
     PATIENCE_S,
@@ -57,6 +58,9 @@ def test_the_release_is_what_the_ledger_says(loaded: House) -> None:
 
 def test_rows_are_those_of_the_published_tables(loaded: House) -> None:
     expected = {name: len(rows) for name, rows in loaded.graph.published().items()}
+    expected["ancestors"] = len(published_ancestors(loaded.graph.ask))
+    of_the_release = "select count(*) from efo_changes where release_id = 2"
+    ((expected["changes"],),) = loaded.graph.ask(of_the_release)
     with endpoint_of(loaded) as endpoint:
         assert endpoint.scrape().samples("efo_table_rows") == {
             (table.name,): expected[table.staged_name] for table in TABLES
