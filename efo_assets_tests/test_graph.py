@@ -8,7 +8,7 @@ import pytest
 
 from efo_assets.definitions import defs
 from efo_assets.sample.expected import expected_rows
-from efo_assets.sample.expected_derived import expected_ancestors, expected_changes
+from efo_assets.sample.expected_derived import expected_ancestors, expected_changes, expected_labels
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
@@ -40,6 +40,12 @@ def assert_published_is_release(graph: Graph, number: int) -> None:
     for name, rows in published.items():
         assert rows == getattr(expected, name), name
     assert published_ancestors(graph.ask) == expected_ancestors(expected.parent_edges)
+    labels = graph.ask(
+        "select t.iri, l.kind, l.text, l.inherited_from from efo_labels as l"
+        " join efo_terms as t on t.id = l.term_id where t.removed_in is null"
+    )
+    assert set(labels) == expected_labels(expected)
+    assert len(labels) == len(set(labels))
 
 
 def test_first_and_next_release_equal_the_generators_expectation(
@@ -61,6 +67,7 @@ def test_three_releases_tell_what_each_changed(graph: Graph, sample: Sample) -> 
     for number in (1, 2, 3):
         sample.publish(number)
         assert graph.materialize().success
+        assert_published_is_release(graph, number)
     made = [expected_rows(release(CLASSES, SEED, number)) for number in (1, 2, 3)]
     for number in (2, 3):
         found = graph.ask(

@@ -245,3 +245,20 @@ def _targets(rows: HasRows) -> dict[str, str]:
         if target is not None:
             found.setdefault(iri, []).append((kind, target))
     return {iri: "; ".join(map(" ".join, sorted(targets))) for iri, targets in found.items()}
+
+
+def expected_labels(rows: HasRows) -> frozenset[Row]:
+    """iri, kind, text, inherited from (an IRI or None) of every label and synonym of a term."""
+    own: dict[str, list[tuple[str, str]]] = {}
+    for iri, _, label, others, *_ in rows.terms:
+        own[iri] = [("label", label), *(("other label", other) for other in others)]
+    for iri, text, scope, *_ in rows.synonyms:
+        own[iri].append((scope, text))
+    found = {(iri, kind, text, None) for iri, texts in own.items() for kind, text in texts}
+    inherited = {
+        (target, kind, text, iri)
+        for iri, _, leads, target, status, *_ in rows.replacements
+        if (leads, status) == ("replaced_by", "resolved")
+        for kind, text in own[iri]
+    }
+    return frozenset(found | inherited)
