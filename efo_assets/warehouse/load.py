@@ -187,13 +187,14 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
 def comparable_release(connection: Connection, load: Load) -> int | None:
     """The standing release, if what it changed to this load can be told row by row.
 
-    None before the first one, where either is a part of the ontology, and where another version of
-    this project spelled the rows of the standing one.
+    None before the first one, where either is a part of the ontology, where another version of
+    this project spelled the rows of the standing one, and where a table of it was dropped.
     """
     values = {
         "schema": load.target_schema,
         "ontology": load.source.ontology,
         "format_version": FORMAT_VERSION,
+        "tables": [table.name for table in TABLES],
     }
     row = connection.execute(statement("comparable_release"), values).fetchone()
     return int(row[0]) if row is not None and not load.is_partial else None

@@ -147,10 +147,10 @@ def _in_one_transaction(
         seen = _proven_content(connection, load)
         current = current_release(connection, load.target_schema)
         _refuse_unfit(connection, load, current, allow_older=allow_older)
-        fresh = create_missing(connection, load.target_schema)
         again = current if current is not None and _is_same(load, seen, current) else None
         if again is None:
             _refuse_other_base(connection, load, current)
+        fresh = create_missing(connection, load.target_schema)
         release_id = (
             again.release_id
             if again
@@ -158,7 +158,8 @@ def _in_one_transaction(
         )
         changes = {}
         for table in TABLES:
-            if table.is_history and again is not None and again.load_id != load.load_id:
+            is_told = again is not None and again.load_id != load.load_id and table not in fresh
+            if table.is_history and is_told:
                 # The rows are those of the load that brought the release.
                 changes[table.name] = ledger.Changes(unchanged=seen.rows[table.staged_name])
                 continue
@@ -216,9 +217,9 @@ def _refuse_other_base(
     if comparable_release(connection, load) != load.base_release:
         stands = current.name if current else "nothing"
         raise PublicationRefused(
-            f"Load {load.load_id} ({load.source.name}) was staged when another release stood, and "
-            f"now {stands} does, so what it changes would be told wrongly: nothing was published; "
-            f"run `{_AUDIT_COMMAND}`, which stages the kept pages anew."
+            f"Load {load.load_id} ({load.source.name}) was staged when another release stood, or "
+            f"other tables of it, and now {stands} does, so what it changes would be told wrongly: "
+            f"nothing was published; run `{_AUDIT_COMMAND}`, which stages the kept pages anew."
         )
 
 

@@ -278,6 +278,30 @@ def test_the_tables_have_their_keys_comments_and_view(warehouse: Warehouse) -> N
         )
 
 
+def test_a_load_that_was_compared_with_another_release_is_refused(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    loads = [stage(warehouse, version, terms=FIRST["terms"]) for version in ("2", "3")]
+    for load in loads:
+        warehouse.audit(load)
+    assert warehouse.publish(loads[0]).changes["efo_changes"].inserted > 0
+    with pytest.raises(PublicationRefused, match=r"another release stood.*'\*efo_terms'"):
+        warehouse.publish(loads[1])
+    assert warehouse.reusable(loads[1].source) is None, "the next run stages it anew"
+    again = publish(warehouse, "3", terms=FIRST["terms"])
+    assert (again.is_new, again.changes["efo_changes"]) == (True, Changes())
+
+
+@pytest.mark.parametrize("dropped", ["efo_changes", "efo_xrefs", "efo_replacements"])
+def test_a_table_that_was_dropped_is_made_again(warehouse: Warehouse, dropped: str) -> None:
+    publish(warehouse, **FIRST)
+    with warehouse.connect() as connection:
+        connection.execute(f"drop table public.{dropped} cascade")  # type: ignore[arg-type]
+    done = publish(warehouse, "2", **FIRST | {"xrefs": [xref("a", "mesh", "D1")]})
+    assert done.changes["efo_changes"] == Changes(), "there was nothing whole to compare with"
+    assert published(warehouse)["xrefs"] == {("EX:a", "mesh", "D1")}
+    assert ask(warehouse, "select count(*) from efo_labels") == [(6,)]
+
+
 @pytest.mark.fault("D17")
 @pytest.mark.fault("D18")
 @pytest.mark.fault("D19")

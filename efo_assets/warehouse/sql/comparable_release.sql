@@ -9,3 +9,7 @@ where r.release_id = (
     and not r.is_partial
     and r.ontology = %(ontology)s
     and l.format_version = %(format_version)s
+    and not exists (
+        select from unnest(%(tables)s::text[]) as published (name)
+        where to_regclass(format('%%I.%%I', %(schema)s::text, published.name)) is null
+    )
