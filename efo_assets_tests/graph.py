@@ -8,6 +8,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from efo_assets.assets.exported import exported_files
 from efo_assets.definitions import build_defs
 from efo_assets.settings import DatabaseTarget
 
@@ -37,11 +38,10 @@ class Graph:
         self, *keys: str, instance: dg.DagsterInstance | None = None, checks: bool = True
     ) -> dg.ExecuteInProcessResult:
         """Run everything but exports, or the named assets with nothing upstream of them."""
-        definitions = build_defs()
-        loaded = dg.AssetSelection.all() - dg.AssetSelection.groups("exports")
-        job = definitions.resolve_implicit_global_asset_job_def().get_subset(
-            asset_selection={dg.AssetKey(key) for key in keys}
-            or loaded.resolve(definitions.resolve_asset_graph()),
+        job = build_defs().resolve_implicit_global_asset_job_def()
+        loaded = job.asset_layer.executable_asset_keys - exported_files.keys
+        job = job.get_subset(
+            asset_selection={dg.AssetKey(key) for key in keys} or loaded,
             asset_check_selection=None if checks else set(),
         )
         if instance is not None:
