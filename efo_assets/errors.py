@@ -13,6 +13,7 @@
     ├── NotDelivered               a receiver of alerts did not take a message
     ├── PageStoreError             the page store cannot be read, written or trusted
     ├── DbtError                   dbt is missing, or a model or test of its project failed
+    ├── ExportFailed               files of the published release can't be written
     └── WarehouseError
         ├── DatabaseUnavailable    PostgreSQL is down or out of reach
         │   └── ConnectionLost     it was there, and the link broke under way
@@ -81,6 +82,10 @@ class DbtError(EfoError):
     """dbt is missing, can't read its project, or a model or test of it failed."""
 
 
+class ExportFailed(EfoError):
+    """Files of the published release can't be written."""
+
+
 class WarehouseError(EfoError):
     """PostgreSQL, or what stands in it, does not allow the step."""
 
@@ -119,7 +124,3 @@ class AuditNotPassed(WarehouseError):
 
 class PublicationRefused(WarehouseError):
     """The load may not replace what is published."""
-
-
-class ExportFailed(EfoError):
-    """Files of the published release can't be written."""

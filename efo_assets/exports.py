@@ -8,7 +8,6 @@ is whole; the release stands in its metadata.
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ from typing import IO, Any, TypeAlias
 import psycopg
 from psycopg import sql
 
+from efo_assets.durable import make_folder, whole
 from efo_assets.errors import ExportFailed
-from efo_assets.ols.durable import make_folder, sync_folder
 from efo_assets.printable import escaped
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
 from efo_assets.warehouse.session import Connection
@@ -98,36 +97,18 @@ def _files(
 ) -> Iterator[Exported]:
     for table in TABLES:
         if parquet_name(table) in wanted:
-            with _whole(folder / parquet_name(table)) as file:
+            with whole(folder / parquet_name(table)) as file:
                 rows = _parquet(connection, schema, table, release, file)
             yield _exported(folder / parquet_name(table), rows, release)
     for name, writer in ((SSSOM_NAME, _sssom), (REPLACEMENTS_NAME, _replacements)):
         if name in wanted:
-            with _whole(folder / name) as file:
+            with whole(folder / name) as file:
                 rows = writer(connection, schema, release, file)
             yield _exported(folder / name, rows, release)
 
 
 def _exported(path: Path, rows: int, release: PublishedRelease) -> Exported:
     return Exported(path, rows, path.stat().st_size, release.name)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when all is written and on the disk, or never."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.unlink(missing_ok=True)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(temporary, flags, 0o644), "wb") as file:  # noqa: PTH123
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def _facts(release: PublishedRelease) -> dict[str, str]:

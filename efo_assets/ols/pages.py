@@ -29,8 +29,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from efo_assets.crashpoints import crash_point
-from efo_assets.errors import PageStoreError
-from efo_assets.ols.durable import (
+from efo_assets.durable import (
     FILE_MODE,
     FOLDER_MODE,
     drop_unfinished_line,
@@ -40,6 +39,7 @@ from efo_assets.ols.durable import (
     write_all,
     write_whole,
 )
+from efo_assets.errors import PageStoreError
 from efo_assets.ols.payload import Body, Inflater, PayloadError
 from efo_assets.ols.plan import Listing, ListingName, PageKey, PageSpec, Plan
 from efo_assets.ols.release import Release

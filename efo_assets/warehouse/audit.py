@@ -126,7 +126,6 @@ CHECKS: tuple[Check, ...] = (
         "in the published release.",
         blocking=False,
     ),
-    Check("mesh_terms_are_unique", "mesh_terms", "One row per MeSH id and term."),
     Check("mesh_terms_are_current", "mesh_terms", "Every id leads to a staged, current term."),
     Check(
         "mesh_ids_are_well_formed",

@@ -8,12 +8,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
+from efo_assets.errors import WarehouseError
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
 
 FEW_EDGES = 8
 """One in so many: when no more are left, an index costs less than reading what was found."""
+
+MOST_LEVELS = 500
+"""EFO has some thirty. Rows grow with the square of a chain's length: one of all terms would be
+billions."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +53,15 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
     connection.execute(statement("closure_edges", load=load_schema))
     edges = connection.execute("select count(*) from pg_temp.efo_closure_edges").fetchone()
     left = edges[0] if edges else 0
-    few, is_indexed = left // FEW_EDGES, False
+    few, is_indexed, levels = left // FEW_EDGES, False, 0
     while left:
+        levels += 1
+        if levels > MOST_LEVELS:
+            raise WarehouseError(
+                f"The parents of one term or more form a chain of over {MOST_LEVELS} levels, which "
+                "is no classification: nothing was published and the last release stays; look at "
+                "the ontology's parents in OLS, and run again when they are mended."
+            )
         if left <= few and not is_indexed:
             # The last generations are small, and would read all that was found for each of them.
             connection.execute(statement("closure_index", load=load_schema))

@@ -3,13 +3,15 @@
 Identifiers are always composed with `sql.Identifier`, values always bound. Nothing here runs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
 from psycopg import sql
 
 from efo_assets.warehouse.tables import (
+    CLOSURE_PREDICATES,
+    MESH_ID,
     NUMBER,
     RELEASE_ID,
     TERM_ID,
@@ -20,6 +22,11 @@ from efo_assets.warehouse.tables import (
 
 Part = sql.Composable
 
+_SHARED: Mapping[str, Part] = {
+    "mesh_id": sql.Literal(MESH_ID),
+    "closure_predicates": sql.Literal(list(CLOSURE_PREDICATES)),
+}
+
 
 @cache
 def _text(name: str) -> str:
@@ -27,11 +34,13 @@ def _text(name: str) -> str:
 
 
 def statement(name: str, **identifiers: str | Part) -> sql.Composed:
-    """The statement of `sql/<name>.sql` with `{placeholders}` filled by quoted identifiers."""
-    parts = {
-        key: value if isinstance(value, Part) else sql.Identifier(value)
-        for key, value in identifiers.items()
-    }
+    """The statement of `sql/<name>.sql` with `{placeholders}` filled by quoted identifiers.
+
+    What several texts must say alike (`_SHARED`) they may name, too.
+    """
+    parts = dict(_SHARED)
+    for key, value in identifiers.items():
+        parts[key] = value if isinstance(value, Part) else sql.Identifier(value)
     # The text is a file of this package, never data.
     return sql.SQL(_text(name)).format(**parts)
 

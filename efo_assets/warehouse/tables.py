@@ -135,6 +135,11 @@ class Table:
         return (*release, *keys, *self.key)
 
 
+MESH_ID = "^[CDQ]([0-9]{6}|[0-9]{9})$"
+"""MeSH's unique ids: https://www.nlm.nih.gov/mesh/mesh_ids.html"""
+CLOSURE_PREDICATES = ("is_a", "is_a_implied", "part_of", "develops_from")
+"""The relations whose parents are ancestors."""
+
 PUNCTUATION = r"[\s!-/:-@[-`{-~\u2010-\u2015\u2018-\u201f\u2032-\u2037]+"
 """ASCII's and Unicode's dashes, quotation marks and primes, as PostgreSQL's regular expressions
 spell them; `[:punct:]` would depend on the database's collation."""

@@ -1,11 +1,13 @@
 """Views and functions over the published tables: nothing stored twice, one query per question.
 
-Each is `sql/view_<name>.sql` or `sql/function_<name>.sql`, made in the schema of the tables. What
+Each is `sql/view_<name>.sql` or `sql/function_<name>.sql` (two that look at the same rows from
+either side share a text), made in the schema of the tables. What
 it is for stands in its comment, which ends with the version of its definition: it is made again
 where that is another.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from psycopg import sql
 
@@ -23,6 +25,10 @@ class View:
     version: int = 1
     arguments: str | None = None
     """Types of a function's arguments; None for a view."""
+    template: str = ""
+    """The file of its definition, where that is not its own."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Columns that the template names by placeholders."""
 
     @property
     def comment(self) -> str:
@@ -43,12 +49,16 @@ DESCENDANTS = View(
     "All terms below one, which is named by IRI or CURIE: over is_a, or over part_of, "
     "develops_from and implied edges too.",
     arguments="text, boolean",
+    template="function_over_ancestors",
+    columns={"given": "ancestor_id", "found": "term_id"},
 )
 ANCESTORS_OF = View(
     "efo_ancestors_of",
     "All terms above one, which is named by IRI or CURIE: over is_a, or over part_of, "
     "develops_from and implied edges too.",
     arguments="text, boolean",
+    template="function_over_ancestors",
+    columns={"given": "term_id", "found": "ancestor_id"},
 )
 LOOKUP = View(
     "efo_lookup",
@@ -93,7 +103,9 @@ def create_views(connection: Connection, schema: str) -> list[View]:
 def _definition(schema: str, view: View) -> sql.Composed:
     kind = "view" if view.arguments is None else "function"
     return statement(
-        f"{kind}_{view.name}",
+        view.template or f"{kind}_{view.name}",
+        **view.columns,
+        function=view.name,
         schema=schema,
         schema_name=sql.Literal(schema),
         term_label=text(normalised("t.label")),

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from efo_assets.errors import WarehouseError
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.derivation import MOST_LEVELS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Row, ask, edge, iri, publish, term
 
@@ -225,6 +227,13 @@ def test_a_cycle_of_mixed_relations_is_cut_where_it_is_no_is_a_and_told(
         "select offenders, passed, blocking from verdicts"
         " where check_name = 'ancestors_follow_every_edge'",
     ) == [(2, False, False)]
+
+
+def test_a_chain_without_end_is_refused_in_one_sentence(warehouse: Warehouse) -> None:
+    links = [edge(f"t{n + 1}", f"t{n}") for n in range(MOST_LEVELS + 1)]
+    assert ancestors(warehouse, *links[:-1])
+    with pytest.raises(WarehouseError, match=r"over 500 levels.*the last release stays"):
+        ancestors(warehouse, *links)
 
 
 def test_an_ontology_without_edges_has_no_ancestors(warehouse: Warehouse) -> None:

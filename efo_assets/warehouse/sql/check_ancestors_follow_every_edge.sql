@@ -5,7 +5,7 @@ with cut as (
     join {load}.terms as p on p.iri = e.parent_iri
     left join {load}.ancestors as a
         on a.term_number = c.number and a.ancestor_number = p.number and a.distance = 1
-    where e.predicate in ('is_a', 'is_a_implied', 'part_of', 'develops_from')
+    where e.predicate = any({closure_predicates})
         and a.distance is null
 )
 

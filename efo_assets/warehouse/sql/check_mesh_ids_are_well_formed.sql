@@ -1,7 +1,7 @@
 with malformed as (
     select x.iri, x.accession
     from {load}.xrefs as x
-    where x.prefix = 'mesh' and not upper(btrim(x.accession)) ~ '^[CDQ]([0-9]{{6}}|[0-9]{{9}})$'
+    where x.prefix = 'mesh' and not upper(btrim(x.accession)) ~ {mesh_id}
 )
 
 select

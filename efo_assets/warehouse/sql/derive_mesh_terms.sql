@@ -4,7 +4,7 @@ insert into {load}.mesh_terms (
 with carried as (
     select x.iri, upper(btrim(x.accession)) as mesh_id, x.relation, x.sources
     from {load}.xrefs as x
-    where x.prefix = 'mesh' and upper(btrim(x.accession)) ~ '^[CDQ]([0-9]{{6}}|[0-9]{{9}})$'
+    where x.prefix = 'mesh' and upper(btrim(x.accession)) ~ {mesh_id}
 ),
 
 led as (

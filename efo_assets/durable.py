@@ -5,7 +5,10 @@ relies on it.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 FOLDER_MODE, FILE_MODE = 0o755, 0o644
 """At most, whatever the umask."""
@@ -19,18 +22,24 @@ def read_nofollow(path: Path) -> bytes:
 
 def write_whole(path: Path, body: bytes) -> None:
     """Give the bytes their name only once they are on the disk."""
+    with whole(path) as file:
+        file.write(body)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that gets its name when all is written and on the disk, or never."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, FILE_MODE)
     try:
-        write_all(descriptor, body)
-        os.fsync(descriptor)
-    except OSError:
+        with open(os.open(temporary, flags, FILE_MODE), "wb") as file:  # noqa: PTH123
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    finally:
-        os.close(descriptor)
     temporary.replace(path)
     sync_folder(path.parent)
 
