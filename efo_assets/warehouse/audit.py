@@ -169,18 +169,19 @@ def audit(
 ) -> list[Verdict]:
     """Run the checks over a load and store their verdicts with the hash of its content.
 
-    A load that was published with exactly this content keeps the verdicts that it has.
+    A load that was published keeps the verdicts that it was published by: what stands is compared
+    with them, and never with what became of the staged rows.
     """
     crash_point("C8")
     with connection.transaction():
         # One snapshot: the hash and all checks see the same rows.
         connection.execute("set transaction isolation level repeatable read")
         connection.execute(statement("bulk_session"))
-        seen = content(connection, load)
-        standing = _standing(connection, load, seen)
+        standing = _standing(connection, load)
         if standing is not None:
-            _log.info("load %s was audited with this very content, and published", load.load_id)
+            _log.info("load %s was audited before it was published", load.load_id)
             return standing
+        seen = content(connection, load)
         _keep_proof(connection, load, seen)
         verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
         crash_point("C9")
@@ -192,17 +193,18 @@ def audit(
     return verdicts
 
 
-def _standing(connection: Connection, load: Load, seen: Content) -> list[Verdict] | None:
-    """The verdicts that a published load has for this content; None unless it has them all."""
+def _standing(connection: Connection, load: Load) -> list[Verdict] | None:
+    """The verdicts of a published load; None unless it has them all, for one content."""
     if load.state != "published":
         return None
     rows = connection.execute(
-        "select check_name, passed, offenders, detail from efo_meta.verdicts"
-        " where load_id = %s and content_hash = %s",
-        [load.load_id, seen.digest],
+        "select check_name, content_hash, passed, offenders, detail from efo_meta.verdicts"
+        " where load_id = %s",
+        [load.load_id],
     ).fetchall()
-    found = {name: facts for name, *facts in rows}
-    if found.keys() != {check.name for check in CHECKS}:
+    found = {name: facts for name, _, *facts in rows}
+    is_of_one = len({content_hash for _, content_hash, *_ in rows}) == 1
+    if not is_of_one or found.keys() != {check.name for check in CHECKS}:
         return None
     return [
         Verdict(check, passed, offenders, detail["samples"], detail["overridden"])
@@ -233,7 +235,13 @@ def _keep_proof(connection: Connection, load: Load, seen: Content) -> None:
 
 
 def is_spoilt(connection: Connection, load: Load) -> bool:
-    """Whether a load failed an audit, or its rows aren't those that were audited."""
+    """Whether a load failed an audit, or its rows aren't those that were audited.
+
+    What a published one holds matters only if what was made of it must be made again; the publisher
+    looks at it then.
+    """
+    if _standing(connection, load) is not None:
+        return False
     judged = connection.execute(
         "select content_hash, bool_and(passed or not blocking) from efo_meta.verdicts"
         " where load_id = %s group by content_hash",
@@ -335,12 +343,16 @@ def _verdict_row(load: Load, verdict: Verdict, seen: Content) -> dict[str, Any]:
     }
 
 
-def unproven(connection: Connection, load: Load, seen: Content) -> list[str]:
-    """The blocking checks without a passed verdict for this load and exactly this content."""
+def proven(connection: Connection, load: Load) -> tuple[str, list[str]]:
+    """The content that the load's newest verdicts saw, by its digest; what blocks publication.
+
+    The latter are the blocking checks without a passed verdict for this content.
+    """
     rows = connection.execute(
-        "select check_name from efo_meta.verdicts"
-        " where load_id = %s and content_hash = %s and passed and blocking",
-        [load.load_id, seen.digest],
+        "select content_hash, check_name, passed from efo_meta.verdicts"
+        " where load_id = %s and blocking order by checked_at",
+        [load.load_id],
     ).fetchall()
-    proven = {name for (name,) in rows}
-    return [name for name in BLOCKING if name not in proven]
+    digest = rows[-1][0] if rows else ""
+    passed = {name for content_hash, name, passed in rows if passed and content_hash == digest}
+    return digest, [name for name in BLOCKING if name not in passed]

@@ -92,6 +92,19 @@ class Content:
         """All hashes in one text, by table."""
         return " ".join(f"{name}={self.rows[name]}:{value}" for name, value in self.hashes.items())
 
+    @classmethod
+    def of_digest(cls, digest: str) -> "Content":
+        """The content that has this digest."""
+        found = {}
+        for each in digest.split():
+            name, _, told = each.partition("=")
+            rows, _, value = told.partition(":")
+            found[name] = (int(rows), value)
+        return cls(
+            {name: rows for name, (rows, _) in found.items()},
+            {name: value for name, (_, value) in found.items()},
+        )
+
 
 def without_changes(digest: str) -> str:
     """The part of a `Content.digest` that says what a release is, not what it changed."""
@@ -152,8 +165,8 @@ def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) 
     """
     where = sql.Identifier(load.schema, table.staged_name)
     with connection.transaction(), connection.cursor() as cursor:
-        if cursor.execute(sql.SQL("select from {} limit 1").format(where)).rowcount:
-            cursor.execute(sql.SQL("truncate {}").format(where))
+        # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
+        cursor.execute(sql.SQL("truncate {}").format(where))
         with cursor.copy(copy_staged(load.schema, table)) as copy:
             for chunk in file.chunks(COPY_CHUNK_BYTES):
                 copy.write(chunk)
@@ -171,6 +184,10 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
         for table in COPIED:
             _analyze(connection, load, table)
         for table in DERIVED:
+            # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
+            connection.execute(
+                sql.SQL("truncate {}").format(sql.Identifier(load.schema, table.staged_name))
+            )
             _derive(connection, load, table)
             _analyze(connection, load, table)
         counts = {

@@ -25,6 +25,10 @@ from efo_assets.warehouse.statements import (
 from efo_assets.warehouse.tables import TABLES, TERMS, Table
 
 
+class NotAsStaged(WarehouseError):
+    """A published table would not hold the rows that were audited."""
+
+
 def create_missing(connection: Connection, schema: str) -> list[Table]:
     """Make the published tables that are not there, without keys; return them.
 
@@ -53,7 +57,11 @@ def equalize(
     *,
     is_fresh: bool,
 ) -> Changes:
-    """Make one published table equal to the staged one, and prove that it is."""
+    """Make one published table equal to the staged one, and prove that it is.
+
+    Raises:
+        NotAsStaged: it would hold other rows than `seen`, those of the audit.
+    """
     rows, schema = seen.rows[table.staged_name], load.target_schema
     wanted = (rows, seen.hashes[table.staged_name])
     if is_fresh:
@@ -64,7 +72,7 @@ def equalize(
         changes = _merge(connection, load, table, release_id, rows)
     found = _published_content(connection, schema, table, release_id)
     if found != wanted:
-        raise WarehouseError(
+        raise NotAsStaged(
             f"{schema}.{table.name} would hold {found[0]:,} rows that are not the {rows:,} staged "
             f"ones (by hash), so nothing was published and the last release stays: a trigger or "
             f"rule on the table may change what is written; remove it and run again."

@@ -1,8 +1,9 @@
 """Publication: one audited load becomes what people read, in one transaction, or nothing does.
 
 Only rows that differ are written. The publisher trusts PostgreSQL alone: it wants a passed verdict
-of every blocking check for the load and the very content that it finds staged, and afterwards
-compares the published rows with the staged ones by count and hash before it commits.
+of every blocking check for one content of the load, and compares the published rows with that
+content, by count and hash, before it commits. Staged rows that changed after the audit can't get
+past that, and are read for their hash only to say so.
 """
 
 import logging
@@ -23,7 +24,7 @@ from efo_assets.errors import (
     WarehouseError,
 )
 from efo_assets.warehouse import ledger, session
-from efo_assets.warehouse.audit import unproven
+from efo_assets.warehouse.audit import proven
 from efo_assets.warehouse.blockers import BlockerWatch
 from efo_assets.warehouse.ledger import Publication, PublishedRelease, current_release
 from efo_assets.warehouse.load import (
@@ -32,9 +33,10 @@ from efo_assets.warehouse.load import (
     clear_leftovers,
     comparable_release,
     content,
+    drop,
     without_changes,
 )
-from efo_assets.warehouse.merge import create_missing, equalize
+from efo_assets.warehouse.merge import NotAsStaged, create_missing, equalize
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES
@@ -68,6 +70,7 @@ def publish(
 
     Raises:
         AuditNotPassed: a blocking check failed or never saw this content.
+        NotAsStaged: something changes rows while they are written.
         PublicationRefused: a part of an ontology would replace the whole, another ontology, or a
             release older than the one that stands, unless `allow_older`.
     """
@@ -103,7 +106,12 @@ def _published(
                     allow_older=allow_older,
                     run_id=run_id,
                 )
+        except NotAsStaged:
+            _refuse_changed(connect, load)
+            raise
         except psycopg.Error as error:
+            if isinstance(error, psycopg.IntegrityError):
+                _refuse_changed(connect, load)
             if session.is_lost(error):
                 # An error at COMMIT says nothing about its outcome: the ledger does.
                 found = _ask_ledger(connect, load, connection)
@@ -174,8 +182,8 @@ def _in_one_transaction(
 
 
 def _proven_content(connection: Connection, load: Load) -> Content:
-    seen = content(connection, load)
-    missing = unproven(connection, load, seen)
+    """The content that the audit passed, by its verdicts."""
+    digest, missing = proven(connection, load)
     if missing:
         raise AuditNotPassed(
             f"Load {load.load_id} ({load.source.name}) is not published, since it has no passed "
@@ -183,7 +191,28 @@ def _proven_content(connection: Connection, load: Load) -> Content:
             f"stays; see the checks of the staged assets for the offenders, then run "
             f"`{_AUDIT_COMMAND}`."
         )
-    return seen
+    return Content.of_digest(digest)
+
+
+def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:
+    """Say so if the staged rows aren't those that were audited.
+
+    A published load is dropped then, so that the next run stages the release anew: nothing else
+    would tell that run.
+    """
+    with connect() as connection, connection.transaction():
+        connection.execute(statement("bulk_session"))
+        digest, _ = proven(connection, load)
+        is_changed = content(connection, load).digest != digest
+    if is_changed and load.state == "published":
+        with connect() as connection:
+            drop(connection, load.load_id)
+    if is_changed:
+        raise AuditNotPassed(
+            f"Load {load.load_id} ({load.source.name}) is not published, since it has no passed "
+            f"verdict for its present content: staged rows were changed after the audit. The "
+            f"published release stays; run `{_AUDIT_COMMAND}`, which stages them anew."
+        )
 
 
 def _refuse_unfit(

@@ -194,15 +194,44 @@ def test_a_load_that_failed_its_audit_is_refused_and_the_old_release_stays(
 
 
 @pytest.mark.fault("O12")
-def test_rows_changed_after_the_audit_are_refused(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update {}.synonyms set synonym = 'else' where synonym = 'b'",
+        "delete from {}.xrefs",
+        "insert into {0}.synonyms select * from {0}.synonyms",
+        "insert into {0}.ancestors select * from {0}.ancestors",
+        "update {}.terms set label = null",
+        "update {}.parent_edges set parent_iri = child_iri || '/nowhere'",
+        "update {}.ancestors set distance = distance + 1",
+    ],
+)
+def test_rows_changed_after_the_audit_are_refused(warehouse: Warehouse, change: str) -> None:
     load = stage(warehouse, **FIRST)
     warehouse.audit(load)
-    ask(
-        warehouse,
-        f"update {load.schema}.synonyms set synonym = 'else' where synonym = 'b' returning 1",
-    )
+    assert ask(warehouse, f"{change.format(load.schema)} returning 1")
     with pytest.raises(AuditNotPassed, match="present content"):
         warehouse.publish(load)
+    assert ask(warehouse, "select to_regclass('public.efo_terms')") == [(None,)]
+
+
+@pytest.mark.fault("O12")
+def test_published_rows_are_not_mended_from_staged_rows_that_were_changed_too(
+    warehouse: Warehouse,
+) -> None:
+    load = stage(warehouse, **FIRST)
+    warehouse.audit(load)
+    warehouse.publish(load)
+    before = published(warehouse)
+    ask(warehouse, f"update {load.schema}.synonyms set synonym = 'else' returning 1")
+    load = warehouse.latest()
+    assert warehouse.publish(load).written == 0, "what stands is what was audited"
+    ask(warehouse, "update public.efo_synonyms set sources = '{X:9}' returning 1")
+    changed = published(warehouse)
+    assert changed != before
+    with pytest.raises(AuditNotPassed, match="present content"):
+        warehouse.publish(load)
+    assert published(warehouse) == changed
 
 
 def test_a_part_of_an_ontology_does_not_replace_the_whole(warehouse: Warehouse) -> None:
