@@ -114,6 +114,7 @@ def test_the_proof_of_a_publication_outlives_a_change_of_its_staged_rows(loaded:
 def spoil(world: World, change: str) -> None:
     """Change the staged rows of the newest load."""
     ((schema,),) = world.oracle.ask(
-        "select nspname from pg_namespace where nspname like 'efo_load_%' order by 1 desc limit 1"
+        "select 'efo_load_' || load_id from efo_meta.loads where state <> 'dropped'"
+        " order by created_at desc limit 1"
     )
     world.oracle.ask(f"{change.format(schema, schema)} returning 1")
