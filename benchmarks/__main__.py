@@ -2,8 +2,9 @@
 
 Against the sample server, in one table: first load, the same release again, the next release, each
 through the real `dagster asset materialize`; the engine alone; the method of earlier pipelines,
-scaled up; once without latency and once with the latency model. Then the peak memory of a first
-load at two sizes. Writes Markdown with the machine's data to `benchmarks/results.md`.
+scaled up; questions to what was loaded; once without latency and once with the latency model. Then
+the peak memory of a first load at two sizes. Writes Markdown with the machine's data to
+`benchmarks/results.md`.
 """
 
 import argparse
@@ -69,6 +70,7 @@ def _measured(sample: Sample, classes: int, few: int, base_ms: float, row_ms: fl
         sample.configure(release=2)
         following = _materialized(sample, home, "the next release", classes)
         files = _materialized(sample, home, "its files", classes, "group:exports")
+        answers = _answers(_environment(sample, home))
         sample.configure(release=1)
         engine, parts = _engine(sample, home / "engine", classes)
         _drop(home)
@@ -89,9 +91,21 @@ def _measured(sample: Sample, classes: int, few: int, base_ms: float, row_ms: fl
                 f"Dagster's share of it: {first.run.seconds - engine.run.seconds:.1f} s."
             ),
             "",
+            answers,
+            "",
             _compared(first, earlier, few, classes),
         ]
     )
+
+
+def _answers(environment: dict[str, str]) -> str:
+    command = [sys.executable, "-m", "benchmarks.questions"]
+    done = subprocess.run(
+        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, tuple[int, float]] = json.loads(done.stdout)
+    told = (f"{what} ({rows:,} rows) {ms:.1f}" for what, (rows, ms) in found.items())
+    return f"Questions to the warm database, in milliseconds: {', '.join(told)}."
 
 
 def _environment(sample: Sample, home: Path) -> dict[str, str]:

@@ -1,0 +1,55 @@
+"""What three questions take on a loaded database, once it is warm.
+
+`python -m benchmarks.questions` asks the database that `EFO_*` names and prints JSON: rows and the
+best of several tries in milliseconds, by question.
+"""
+
+import json
+import sys
+import time
+
+from efo_assets.settings import Settings
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.warehouse import Warehouse
+
+TRIES = 5
+_MOST_BELOW = """
+select t.iri, t.label
+from efo_ancestors as a join efo_terms as t on t.id = a.ancestor_id
+group by t.id order by count(*) desc, t.iri limit 1
+"""
+_MOST_ABOVE = """
+select t.iri
+from efo_ancestors as a join efo_terms as t on t.id = a.term_id
+group by t.id order by count(*) desc, t.iri limit 1
+"""
+
+
+def main() -> None:
+    """Ask and print."""
+    settings = Settings.from_environment()
+    with Warehouse.opened(settings) as warehouse, warehouse.connect() as connection:
+        ((broadest, label),) = connection.execute(_MOST_BELOW).fetchall()
+        ((deepest,),) = connection.execute(_MOST_ABOVE).fetchall()
+        asked = {
+            "all descendants of the broadest term": ("select * from efo_descendants(%s)", broadest),
+            "all ancestors of the deepest": ("select * from efo_ancestors_of(%s, true)", deepest),
+            "a label looked up": ("select * from efo_lookup(%s)", label),
+        }
+        found = {what: _best(connection, *question) for what, question in asked.items()}
+    json.dump(found, sys.stdout)
+
+
+def _best(connection: Connection, query: str, value: str) -> tuple[int, float]:
+    """Rows, and milliseconds until the last of them was here."""
+    took_ms = []
+    rows = 0
+    for _ in range(TRIES):
+        began = time.monotonic()
+        rows = len(connection.execute(query, [value]).fetchall())  # type: ignore[call-overload]
+        took_ms.append((time.monotonic() - began) * 1000)
+    return rows, min(took_ms)
+
+
+if __name__ == "__main__":
+    main()
