@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from efo_assets.ols import durable, pages
+from efo_assets import durable
+from efo_assets.ols import pages
 from efo_assets.ols.pages import PageEntry, PageFolder, PageStore
 from efo_assets.ols.plan import Plan, make_plan
 from efo_assets.ols.release import Release, Totals
