@@ -145,6 +145,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask OLS again at once, and wait for no PostgreSQL, where an outage is not what is tested."""
+    monkeypatch.setattr("efo_assets.ols.pace.BACKOFF_BASE_S", 0.001)
+    monkeypatch.setattr("efo_assets.warehouse.session.CONNECT_PATIENCE_S", 0.2)
+
+
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse every connection and look-up that would leave this machine."""

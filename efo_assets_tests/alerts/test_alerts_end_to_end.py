@@ -213,6 +213,7 @@ def test_a_defect_is_one_event_grouped_by_its_stack_and_shows_no_secret(
 
 
 @pytest.mark.fault("S01")
+@pytest.mark.usefixtures("impatient")
 def test_no_secret_is_in_an_event_a_message_the_event_log_or_the_output(
     graph: Graph,
     instance: dg.DagsterInstance,
@@ -229,9 +230,7 @@ def test_no_secret_is_in_an_event_a_message_the_event_log_or_the_output(
     graph.configure(EFO_DATABASE_URL=database, EFO_OLS_URL="http://127.0.0.1:1/CANARY?")
     sensed(graph.materialize(instance=instance), instance)
     graph.configure(EFO_OLS_URL="http://127.0.0.1:1")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("efo_assets.warehouse.session.CONNECT_PATIENCE_S", 0.2)
-        sensed(graph.materialize(instance=instance), instance)
+    sensed(graph.materialize(instance=instance), instance)
 
     def defect(_self: object) -> None:
         raise RuntimeError(f"{database} and {unquote(database)}")

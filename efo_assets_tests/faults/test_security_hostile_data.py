@@ -211,6 +211,7 @@ EVIL = "\x1b[2J\x9b1;1H\r\n2026-01-01 00:00:00 +0000 - dagster - CRITICAL - forg
 
 
 @pytest.mark.fault("S10")
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("page", "answer"),
     [

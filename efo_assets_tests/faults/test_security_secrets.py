@@ -359,6 +359,7 @@ SCENES = (
 
 
 @pytest.mark.fault("S01")
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("bring_about", SCENES, ids=lambda scene: scene.__name__)
 def test_no_failure_of_the_graph_shows_the_password(
     scene: Scene, bring_about: Callable[[Scene], None], capfd: pytest.CaptureFixture[str]
