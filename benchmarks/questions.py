@@ -15,14 +15,17 @@ from efo_assets.warehouse.warehouse import Warehouse
 TRIES = 5
 _MOST_BELOW = """
 select t.iri, t.label
-from efo_ancestors as a join efo_terms as t on t.id = a.ancestor_id
+from public.efo_ancestors as a join public.efo_terms as t on t.id = a.ancestor_id
 group by t.id order by count(*) desc, t.iri limit 1
 """
 _MOST_ABOVE = """
 select t.iri
-from efo_ancestors as a join efo_terms as t on t.id = a.term_id
+from public.efo_ancestors as a join public.efo_terms as t on t.id = a.term_id
 group by t.id order by count(*) desc, t.iri limit 1
 """
+_BELOW = "select * from public.efo_descendants(%s)"
+_ABOVE = "select * from public.efo_ancestors_of(%s, true)"
+_NAMED = "select * from public.efo_lookup(%s)"
 
 
 def main() -> None:
@@ -32,9 +35,9 @@ def main() -> None:
         ((broadest, label),) = connection.execute(_MOST_BELOW).fetchall()
         ((deepest,),) = connection.execute(_MOST_ABOVE).fetchall()
         asked = {
-            "all descendants of the broadest term": ("select * from efo_descendants(%s)", broadest),
-            "all ancestors of the deepest": ("select * from efo_ancestors_of(%s, true)", deepest),
-            "a label looked up": ("select * from efo_lookup(%s)", label),
+            "all descendants of the broadest term": (_BELOW, broadest),
+            "all ancestors of the deepest": (_ABOVE, deepest),
+            "a label looked up": (_NAMED, label),
         }
         found = {what: _best(connection, *question) for what, question in asked.items()}
     json.dump(found, sys.stdout)

@@ -100,9 +100,11 @@ class _Replacements:
         found: dict[str, str] = {}
         for value in sorted(each.annotations.get(kind, ())):
             for word in value.split():
-                target = word if word.startswith("http") else self._iris.get(word.replace(":", "_"))
-                if target is not None:
-                    found.setdefault(target, value)
+                if word.startswith("http"):
+                    found.setdefault(word, value)
+                elif ":" in word or "_" in word:
+                    # One whose class is gone is a target all the same, and a missing one.
+                    found.setdefault(self._iris.get(word.replace(":", "_"), word), value)
         yield from sorted(found.items())
 
 

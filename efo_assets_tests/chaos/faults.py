@@ -299,10 +299,22 @@ def _point(scene: Scene) -> tuple[str, int]:
     return point, scene.chance.randint(1, 4) if point in ("C6", "C10") else 1
 
 
+def _elsewhere(scene: Scene, *statements: str) -> None:
+    """Run statements in another database of the server: ours may let nobody in."""
+    parameters = {**scene.admin.parameters, "dbname": "postgres"}
+    with psycopg.connect(**parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+        for statement in statements:
+            admin.execute(statement)  # type: ignore[arg-type]
+
+
+def _ours(scene: Scene) -> str:
+    return OURS.replace("current_database()", f"'{scene.admin.parameters['dbname']}'")
+
+
 def ended_backends(scene: Scene) -> str:
     (point, passing), how = _point(scene), scene.chance.choice(("terminate", "cancel"))
-    statement = f"select pg_{how}_backend(pid) from pg_stat_activity where {OURS}"
-    scene.at(point, passing, lambda: scene.command(statement))
+    statement = f"select pg_{how}_backend(pid) from pg_stat_activity where {_ours(scene)}"
+    scene.at(point, passing, lambda: _elsewhere(scene, statement))
     return f"PostgreSQL: {how} all sessions at {point}:{passing}"
 
 
@@ -310,16 +322,11 @@ def closed_database(scene: Scene) -> str:
     """No session survives and none can be opened until the attempt has ended."""
     point, passing = _point(scene)
     name = scene.admin.parameters["dbname"]
-    elsewhere = {**scene.admin.parameters, "dbname": "postgres"}
+    end = f"select pg_terminate_backend(pid) from pg_stat_activity where {_ours(scene)}"
 
     def allow(*, connections: bool) -> None:
-        with psycopg.connect(**elsewhere, autocommit=True) as admin:  # type: ignore[arg-type]
-            admin.execute(f'alter database "{name}" allow_connections {connections}')  # type: ignore[arg-type]
-            if not connections:
-                mine = OURS.replace("current_database()", f"'{name}'")
-                admin.execute(
-                    f"select pg_terminate_backend(pid) from pg_stat_activity where {mine}"
-                )  # type: ignore[arg-type]
+        open_or_close = f'alter database "{name}" allow_connections {connections}'
+        _elsewhere(scene, open_or_close, *(() if connections else (end,)))
 
     scene.at(point, passing, lambda: allow(connections=False))
     scene.afterwards.callback(allow, connections=True)
