@@ -27,6 +27,7 @@ CLASSES = 400
 SEED = 11
 PATIENCE_S = 120.0
 POLL_S = 0.2
+ZOOM_STEPS = 20
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = (
     "--no-sandbox",
@@ -124,13 +125,14 @@ def test_materialize_all_succeeds_in_a_real_browser(
         pytest.skip("apt install chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1500, "height": 1300})
+        page = browser.new_page(viewport={"width": 2800, "height": 2400})
         page.goto(f"{ui}/asset-groups", wait_until="domcontentloaded")
         page.get_by_role("button", name="Materialize all").click()
         page.get_by_text("Launched run").wait_for()
         page.goto(f"{ui}/runs")
         page.get_by_text("Success").first.wait_for(timeout=PATIENCE_S * 1000)
         _expand_all_groups(page, ui)
+        _zoom_out_until_drawn(page, [table.name for table in TABLES])
         for table in TABLES:
             page.get_by_text(table.name, exact=True).first.wait_for()
         page.screenshot(path=pytestconfig.getoption("--picture") or tmp_path / "lineage.png")
@@ -141,8 +143,16 @@ def test_materialize_all_succeeds_in_a_real_browser(
 def _expand_all_groups(page: Any, ui: str) -> None:
     page.goto(f"{ui}/asset-groups", wait_until="domcontentloaded")
     page.get_by_text("staged", exact=True).last.wait_for()
-    # In a window of this size the whole graph is in sight; only what is in sight is drawn.
-    page.mouse.click(1000, 1100, button="right")
+    page.mouse.click(1400, 2200, button="right")
     page.get_by_text("Expand all groups").last.click()
     page.get_by_role("button", name="Hide navigation").click()
     page.get_by_text("raw_ols_pages", exact=True).last.wait_for()
+
+
+def _zoom_out_until_drawn(page: Any, names: list[str]) -> None:
+    """Only what is in sight is drawn, and the whole graph is larger than a window."""
+    for _ in range(ZOOM_STEPS):
+        if all(page.get_by_text(name, exact=True).count() for name in names):
+            break
+        page.locator('[aria-label="zoom_out"]').last.click()
+        page.wait_for_timeout(300)
