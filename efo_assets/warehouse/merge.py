@@ -142,34 +142,50 @@ def _merge_terms(connection: Connection, load: Load, release_id: int) -> tuple[i
 def _merge_rows(
     connection: Connection, load: Load, table: Table, release_id: int
 ) -> tuple[int, int, int]:
-    """Removed, changed, inserted."""
-    columns = [*table.published_key, *table.values]
+    """Removed, changed, inserted; both sides are read once, and what differs is set aside."""
+    keys, values = table.published_key, table.values
     parts: dict[str, Any] = {
         "published": sql.Identifier(load.target_schema, table.name),
-        "ours": names(table.published_key, "t"),
-        "theirs": names(table.published_key, "s"),
-        "which": (
-            sql.SQL("t.release_id = {}").format(sql.Literal(release_id))
-            if table.is_history
-            else sql.SQL("true")
-        ),
+        "columns": names([*keys, *values]),
+        "ours": names(keys, "t"),
+        "theirs": names(keys, "s"),
     }
-    rows = resolved(load.schema, load.target_schema, table, release_id)
-    connection.execute(statement("rows_incoming", rows=rows))
+    valued: dict[str, Any] = {
+        "values": names(values),
+        "our_values": names(values, "t"),
+        "their_values": names(values, "s"),
+    }
+    connection.execute(
+        statement(
+            "rows_differing",
+            rows=resolved(load.schema, load.target_schema, table, release_id),
+            selected=sql.SQL(", ").join([*map(_either, keys), *map(_incoming, values)]),
+            which=(
+                sql.SQL("t.release_id = {}").format(sql.Literal(release_id))
+                if table.is_history
+                else sql.SQL("true")
+            ),
+            is_changed=(
+                sql.SQL("row({our_values}) is distinct from row({their_values})").format(**valued)
+                if values
+                else sql.SQL("false")
+            ),
+            **parts,
+        )
+    )
     removed = connection.execute(statement("rows_remove", **parts)).rowcount
     changed = 0
-    if table.values:
-        changed = connection.execute(
-            statement(
-                "rows_update",
-                values=names(table.values),
-                our_values=names(table.values, "t"),
-                their_values=names(table.values, "s"),
-                **parts,
-            )
-        ).rowcount
-    inserted = connection.execute(
-        statement("rows_insert", columns=names(columns), selected=names(columns, "s"), **parts)
-    ).rowcount
-    connection.execute("drop table pg_temp.efo_incoming")
+    if values:
+        changed = connection.execute(statement("rows_update", **valued, **parts)).rowcount
+    inserted = connection.execute(statement("rows_insert", **parts)).rowcount
+    connection.execute("drop table pg_temp.efo_differing")
     return removed, changed, inserted
+
+
+def _either(column: str) -> sql.Composed:
+    """A key of the row that comes, or of the one that stands where none comes."""
+    return sql.SQL("coalesce(s.{0}, t.{0}) as {0}").format(sql.Identifier(column))
+
+
+def _incoming(column: str) -> sql.Composed:
+    return sql.SQL("s.{}").format(sql.Identifier(column))

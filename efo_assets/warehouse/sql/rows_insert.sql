@@ -1,4 +1,4 @@
 insert into {published} ({columns})
-select {selected}
-from pg_temp.efo_incoming as s
-where not exists (select from {published} as t where ({theirs}) = ({ours}))
+select {columns}
+from pg_temp.efo_differing
+where not stands

@@ -1,3 +1,3 @@
 delete from {published} as t
-where {which}
-    and not exists (select from pg_temp.efo_incoming as s where ({theirs}) = ({ours}))
+using pg_temp.efo_differing as s
+where not s.comes and ({theirs}) = ({ours})

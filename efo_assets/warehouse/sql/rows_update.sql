@@ -1,4 +1,4 @@
 update {published} as t
 set ({values}) = row({their_values})
-from pg_temp.efo_incoming as s
-where ({theirs}) = ({ours}) and row({our_values}) is distinct from row({their_values})
+from pg_temp.efo_differing as s
+where s.stands and s.comes and ({theirs}) = ({ours})
