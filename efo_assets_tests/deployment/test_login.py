@@ -58,10 +58,11 @@ def run(folder: Path, *command: str) -> None:
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
-def status(url: str, folder: Path, **headers: str) -> int | None:
+def status(url: str, folder: Path, *, method: str = "GET", **headers: str) -> int | None:
     """The status of an answer, or None where there is none."""
     context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
-    request = Request(url, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    request = Request(url, headers=named, method=method)
     try:
         with urlopen(request, context=context) as answer:
             return int(answer.status)
@@ -92,3 +93,23 @@ def test_another_sites_page_gets_nothing_through_a_logged_in_browser(
     assert crossing == 403
     own = status(proxy, folder, Authorization=known, Sec_Fetch_Site="same-origin")
     assert own == 200
+
+
+@pytest.mark.fault("S12")
+def test_no_other_name_leads_to_the_ui(proxy: str, folder: Path) -> None:
+    known = login("secret")
+    assert status(proxy, folder, Authorization=known, Host="evil.example.org") == 421
+    assert status(proxy, folder, Authorization=known, Host="localhost") == 200
+
+
+@pytest.mark.fault("S12")
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/", "//graphql", "/%67raphql"])
+def test_a_link_makes_no_mutation(proxy: str, folder: Path, path: str) -> None:
+    graphql = proxy.replace("/api/v2/health", path)
+    known = login("secret")
+    assert status(graphql, folder, Authorization=known) == 405
+    assert status(graphql, folder, Authorization=known, method="HEAD") == 405
+    # What stands where the UI would knows no such address: these got through to it.
+    assert status(graphql, folder, Authorization=known, method="POST") == 404
+    websocket = {"Upgrade": "websocket", "Connection": "upgrade"}
+    assert status(graphql, folder, Authorization=known, **websocket) == 404
