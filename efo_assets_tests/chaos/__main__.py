@@ -8,13 +8,14 @@ import argparse
 import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -30,26 +31,38 @@ TOLD_EVERY = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the seeds; return 1 if one failed."""
+    """Run the seeds; return 1 if one failed, 130 if stopped by Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m efo_assets_tests.chaos", description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1, help="of the first run")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--verbose", action="store_true", help="print the log of every run")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began_s, tally = time.monotonic(), Counter[str]()
     seeds = range(given.seed, given.seed + given.runs)
-    for seed, outcome in zip(seeds, _outcomes(seeds, given.processes), strict=True):
-        tally["runs"] += 1
-        tally.update({"failed": 1} if isinstance(outcome, str) else outcome.tally)
-        _tell(seed, outcome, is_verbose=given.verbose)
-        if tally["runs"] % TOLD_EVERY == 0:
-            sys.stdout.write(f"{tally['runs']:,} of {given.runs:,} runs\n")
-        sys.stdout.flush()
+    try:
+        with closing(_outcomes(seeds, given.processes)) as outcomes:
+            for seed, outcome in zip(seeds, outcomes, strict=True):
+                _count(seed, outcome, tally, given.runs, is_verbose=given.verbose)
+    except KeyboardInterrupt:
+        sys.stdout.write(f"stopped after {tally['runs']:,} runs, {tally['failed']:,} failed\n")
+        return 130
     elapsed_s = time.monotonic() - began_s
     facts = "\n".join(f"{count:>9,}  {name}" for name, count in tally.items())
     sys.stdout.write(f"{facts}\n{elapsed_s:9.1f}  seconds, seeds {seeds[0]} to {seeds[-1]}\n")
     return bool(tally["failed"])
+
+
+def _count(
+    seed: int, outcome: Outcome | str, tally: Counter[str], runs: int, *, is_verbose: bool
+) -> None:
+    tally["runs"] += 1
+    tally.update({"failed": 1} if isinstance(outcome, str) else outcome.tally)
+    _tell(seed, outcome, is_verbose=is_verbose)
+    if tally["runs"] % TOLD_EVERY == 0:
+        sys.stdout.write(f"{tally['runs']:,} of {runs:,} runs\n")
+    sys.stdout.flush()
 
 
 def _tell(seed: int, outcome: Outcome | str, *, is_verbose: bool) -> None:
@@ -60,7 +73,7 @@ def _tell(seed: int, outcome: Outcome | str, *, is_verbose: bool) -> None:
         sys.stdout.write(f"seed {seed}, {outcome.seconds:.2f} s\n{log}\n")
 
 
-def _outcomes(seeds: range, processes: int) -> Iterator[Outcome | str]:
+def _outcomes(seeds: range, processes: int) -> Generator[Outcome | str, None, None]:
     with (
         _server() as server,
         ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin) as pool,
