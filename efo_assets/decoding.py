@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from efo_assets.errors import EfoError, PageStoreError, RecordRejected
-from efo_assets.ols.pages import PageSet, open_page_set
+from efo_assets.ols.page_set import PageSet, open_page_set
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageSpec
 from efo_assets.ols.records import Findings, Sink, Sinks, decode_page

@@ -15,7 +15,7 @@ import msgspec
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.decoding import decode
-from efo_assets.ols.pages import PageSet
+from efo_assets.ols.page_set import PageSet
 from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
 from efo_assets.warehouse.load import Load, Source
 from efo_assets.warehouse.tables import COPIED, Table

@@ -11,7 +11,7 @@ import dagster as dg
 from efo_assets.assets.descriptions import LOADER_POOL, OWNERS, column_schema, staged_description
 from efo_assets.errors import PageStoreError
 from efo_assets.failures import in_one_sentence
-from efo_assets.ols.pages import PageSet
+from efo_assets.ols.page_set import PageSet
 from efo_assets.resources import OlsResource, WarehouseResource
 from efo_assets.staging import StagedRows, Staging, staging
 from efo_assets.warehouse.load import Load

@@ -29,7 +29,8 @@ from efo_assets.ols.acceptance import (
 )
 from efo_assets.ols.exchange import Answer, GaveUp, printable
 from efo_assets.ols.fields import unknown_fields
-from efo_assets.ols.pages import PageEntry, PageFolder, PageSet, PageStore
+from efo_assets.ols.page_set import PageEntry, PageSet
+from efo_assets.ols.pages import PageFolder, PageStore
 from efo_assets.ols.payload import Body, BodyTooLarge, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release

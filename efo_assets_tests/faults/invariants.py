@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from efo_assets.errors import PageStoreError
-from efo_assets.ols.pages import PageEntry, PageSet, open_page_set
+from efo_assets.ols.page_set import PageEntry, PageSet, open_page_set
 from efo_assets.ols.release import Totals
 from efo_assets.sample.expected import ExpectedRows, expected_rows
 from efo_assets.sample.expected_derived import expected_ancestors

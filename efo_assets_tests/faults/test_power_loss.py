@@ -5,6 +5,7 @@ fsync of their file, names by fsync of their folder, or at once on a file system
 before bytes. Whatever the power leaves, an acknowledged page is there and no half page is taken.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 from efo_assets import durable
 from efo_assets.ols import pages
-from efo_assets.ols.pages import PageEntry, PageFolder, PageStore
+from efo_assets.ols.page_set import PageEntry
+from efo_assets.ols.pages import PageFolder, PageStore
 from efo_assets.ols.plan import Plan, make_plan
 from efo_assets.ols.release import Release, Totals
 
@@ -148,7 +150,7 @@ def _keep_pages(disk: Disk) -> None:
 
 
 def _entry(number: int, rows: int, body: bytes) -> PageEntry:
-    digest = pages.hashlib.sha256(body).hexdigest()
+    digest = hashlib.sha256(body).hexdigest()
     return PageEntry(
         "current", number, rows, len(body), len(body), digest, "identity", "http://a", "http://b"
     )

@@ -268,7 +268,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_no_half_page(
 
     for _ in range(4):
         with monkeypatch.context() as patched:
-            patched.setattr("efo_assets.ols.pages.os.write", full)
+            patched.setattr("efo_assets.durable.os.write", full)
             with pytest.raises(PageStoreError, match="No space left"):
                 load_once(loaded.settings)
         assert loaded.oracle.assert_well() == 1
