@@ -62,3 +62,7 @@ class Session(psycopg.Connection[TupleRow]):
             return super().execute(query, params, prepare=prepare, binary=binary)
         with self.transaction():
             return super().execute(query, params, prepare=prepare, binary=binary)
+
+    def execute_alone(self, query: sql.Composed) -> None:
+        """Run a statement that PostgreSQL refuses within a transaction, without our settings."""
+        super().execute(query)

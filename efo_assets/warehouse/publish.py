@@ -14,6 +14,7 @@ from contextlib import ExitStack
 import psycopg
 import stamina
 from psycopg import errors as pg
+from psycopg import sql
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import (
@@ -78,6 +79,7 @@ def publish(
         connect, load, allow_shrink=allow_shrink, allow_older=allow_older, run_id=run_id
     )
     crash_point("C11")
+    _vacuum_filled(connect, load, done)
     _tidy(connect, load)
     return done
 
@@ -300,6 +302,30 @@ def _ask_ledger(
             "which could not be asked; the next run asks it and publishes nothing twice."
         ) from error
     raise AssertionError  # the last attempt returns or raises
+
+
+def _vacuum_filled(connect: Callable[[], Connection], load: Load, done: Publication) -> None:
+    """Let questions be answered from the indexes of new tables alone.
+
+    PostgreSQL can do so once a vacuum has seen the rows. Its own comes within minutes, and never in
+    an embedded server that ends with our process. A table that only changed is left to it, since a
+    vacuum's lock is in the way of changes to the table.
+    """
+    filled = [
+        sql.Identifier(load.target_schema, table.name)
+        for table in TABLES
+        if not table.is_history and 0 < done.changes[table.name].inserted == done.rows[table.name]
+    ]
+    if not filled:
+        return
+    try:
+        with connect() as connection:
+            # Without our settings no time limit holds, so it must not wait for a lock.
+            connection.execute_alone(
+                sql.SQL("vacuum (skip_locked) {}").format(sql.SQL(", ").join(filled))
+            )
+    except (psycopg.Error, WarehouseError) as error:
+        _log.warning("new tables are left to autovacuum: %s", type(error).__name__)
 
 
 def _tidy(connect: Callable[[], Connection], load: Load) -> None:

@@ -84,6 +84,17 @@ def test_the_first_release_is_published_as_staged(warehouse: Warehouse) -> None:
     }
 
 
+def test_new_tables_are_vacuumed_and_changed_ones_left_to_postgres(warehouse: Warehouse) -> None:
+    vacuumed = (
+        "select pg_stat_get_vacuum_count(oid) from pg_class"
+        " where relname in ('efo_terms', 'efo_ancestors', 'efo_xrefs')"
+    )
+    publish(warehouse, **FIRST)
+    assert ask(warehouse, vacuumed) == [(1,), (1,), (1,)]
+    publish(warehouse, **FIRST | {"terms": [*FIRST["terms"], term("d")]})
+    assert ask(warehouse, vacuumed) == [(1,), (1,), (1,)]
+
+
 def test_the_next_release_writes_the_rows_that_differ_and_no_others(warehouse: Warehouse) -> None:
     publish(warehouse, **FIRST)
     ids = dict(ask(warehouse, "select curie, id from efo_terms"))
