@@ -28,6 +28,8 @@ SEED = 11
 PATIENCE_S = 120.0
 POLL_S = 0.2
 ZOOM_STEPS = 20
+MARGIN_PX = 16
+STATES_COME_MS = 5_000
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = (
     "--no-sandbox",
@@ -135,9 +137,20 @@ def test_materialize_all_succeeds_in_a_real_browser(
         _zoom_out_until_drawn(page, [table.name for table in TABLES])
         for table in TABLES:
             page.get_by_text(table.name, exact=True).first.wait_for()
-        page.screenshot(path=pytestconfig.getoption("--picture") or tmp_path / "lineage.png")
+        picture = pytestconfig.getoption("--picture") or tmp_path / "lineage.png"
+        page.screenshot(path=picture, clip=_bounds(page))
         browser.close()
     assert graph.published()["terms"] == expected_rows(release(CLASSES, SEED, 1)).terms
+
+
+def _bounds(page: Any) -> dict[str, float]:
+    """The part of the window that the graph's boxes take, and a margin."""
+    boxes = [each.bounding_box() for each in page.locator("foreignObject").all()]
+    drawn = [box for box in boxes if box is not None]
+    left, top = (min(box[side] for box in drawn) - MARGIN_PX for side in ("x", "y"))
+    right = max(box["x"] + box["width"] for box in drawn) + MARGIN_PX
+    bottom = max(box["y"] + box["height"] for box in drawn) + MARGIN_PX
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
 def _expand_all_groups(page: Any, ui: str) -> None:
@@ -151,8 +164,12 @@ def _expand_all_groups(page: Any, ui: str) -> None:
 
 def _zoom_out_until_drawn(page: Any, names: list[str]) -> None:
     """Only what is in sight is drawn, and the whole graph is larger than a window."""
+    zoom_out = page.locator('[aria-label="zoom_out"]').last
     for _ in range(ZOOM_STEPS):
         if all(page.get_by_text(name, exact=True).count() for name in names):
             break
-        page.locator('[aria-label="zoom_out"]').last.click()
+        zoom_out.click()
         page.wait_for_timeout(300)
+    zoom_out.click()
+    # What a box shows of its asset comes after the box.
+    page.wait_for_timeout(STATES_COME_MS)
