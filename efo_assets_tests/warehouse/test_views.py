@@ -1,11 +1,16 @@
 """Views and functions over the published tables, on small made-up releases."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import embedded
 from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, term, xref
@@ -15,6 +20,29 @@ from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, t
 def warehouse(any_major_database: DatabaseTarget) -> Iterator[Warehouse]:
     with Warehouse(any_major_database, allow_shrink=True) as made:
         yield made
+
+
+@pytest.fixture
+def warehouse_with_trigrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehouse]:
+    """On a PostgreSQL of this machine's own, since the embedded one comes without pg_trgm."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/lib/pg_trgm.so"))
+    if not found:
+        pytest.skip("no PostgreSQL with pg_trgm on this machine: apt install postgresql")
+    installation = found[-1].parents[1]
+    major = int(installation.name)
+    monkeypatch.setattr(embedded, "_installation", lambda _: installation)
+    folder = Path(tempfile.mkdtemp(prefix="efo-v-"))
+    folder.chmod(0o755)
+    try:
+        with embedded.embedded_server(folder, major=major, is_durable=False) as target:
+            with psycopg.connect(**target.parameters) as admin:  # type: ignore[arg-type]
+                admin.execute("create schema trigrams")
+                admin.execute("create extension pg_trgm schema trigrams")
+            with Warehouse(target, allow_shrink=True) as made:
+                yield made
+    finally:
+        embedded.remove(folder, major=major)
+        shutil.rmtree(folder)
 
 
 def lookup(warehouse: Warehouse, text: str) -> list[Any]:
@@ -200,3 +228,30 @@ def test_an_older_definition_is_replaced(warehouse: Warehouse) -> None:
     assert ask(
         warehouse, "select obj_description('efo_lookup(text)'::regprocedure) like 'Current terms%'"
     ) == [(True,)]
+
+
+MISSPELT = "select right(curie, 1), kind from efo_search('cronic kidny diseese')"
+
+
+def test_with_pg_trgm_what_is_spelled_alike_is_found_too(
+    warehouse_with_trigrams: Warehouse,
+) -> None:
+    publish(
+        warehouse_with_trigrams,
+        terms=[
+            term("a", "chronic kidney disease"),
+            term("b", "b"),
+            term("c", "liver failure"),
+            term("d", "chronic kidney disease (old)", is_obsolete=True),
+        ],
+        synonyms=[synonym("b", "a chronic disease of the kidney", "related")],
+    )
+    assert ask(warehouse_with_trigrams, MISSPELT) == [
+        ("a", "label (fuzzy)"),
+        ("b", "related (fuzzy)"),
+    ]
+
+
+def test_without_pg_trgm_only_words_are_found(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a", "chronic kidney disease")])
+    assert ask(warehouse, MISSPELT) == []
