@@ -181,8 +181,8 @@ class OlsClient:
     def _unknown(self, ontology: str) -> str:
         return (
             f"OLS at {self._base} does not hold the ontology {ontology!r}, or holds it empty: "
-            "nothing was published; look at EFO_ONTOLOGY, or run again later, since ontologies "
-            "vanish from OLS for days."
+            "nothing was published; look at EFO_ONTOLOGY and EFO_OLS_URL, or run again later, "
+            "since ontologies vanish from OLS for days."
         )
 
     async def _total(self, ontology: str, name: ListingName) -> int:

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -59,6 +60,7 @@ CONFIGURATION: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+_FAILURE = re.compile(r"\b(?:FATAL|PANIC|error|ERROR): ")
 KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
 """All that PostgreSQL's programs get: every process of their account can read the rest."""
 NOT_DURABLE: Mapping[str, str] = {
@@ -186,7 +188,7 @@ class _Server:
         self._lock_path = _lock_path(data_dir, major)
         self._pid = os.getpid()
         self._users: int | None = None
-        self._cluster = Path()
+        self._cluster = data_dir / self._name
         self._bin = Path()
         self._socket_dir = Path()
 
@@ -353,7 +355,9 @@ class _Server:
 
     def _complaint(self, what: str, why: str) -> str:
         lines = [line.strip() for line in why.splitlines() if line.strip()]
-        reason = next((line for line in lines if "error" in line.lower()), "".join(lines[-1:]))
+        told = (line for line in lines if _FAILURE.search(line))
+        # What follows the word, without the time and the process that come before it.
+        reason = _FAILURE.split(next(told, "".join(lines[-1:])), maxsplit=1)[-1].strip()
         return (
             f"The embedded PostgreSQL in {self._cluster} {what} ({reason[:300]}): what was "
             "downloaded and published is kept; mend that, or set EFO_DATA_DIR or EFO_DATABASE_URL."
@@ -364,7 +368,7 @@ class _Server:
         try:
             yield
         except (OSError, psycopg.Error) as error:
-            reason = f"error: {getattr(error, 'strerror', None) or error}"
+            reason = getattr(error, "strerror", None) or str(error)
             raise DatabaseUnavailable(self._complaint(f"can't be {what}", reason)) from error
 
 

@@ -16,6 +16,7 @@ from efo_assets.errors import DatabaseUnavailable
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
 from efo_assets.warehouse.embedded import embedded_server, remove
+from efo_assets_tests.small_disk import small_disk
 
 USER = """
 import sys
@@ -190,7 +191,24 @@ def test_a_data_directory_that_cannot_be_written_is_one_sentence(data_dir: Path)
     blocked = data_dir / "file"
     blocked.write_text("")
     with (
-        pytest.raises(DatabaseUnavailable, match=r"can't be started \(error: .*set EFO_DATA_DIR"),
+        pytest.raises(
+            DatabaseUnavailable,
+            match=r"file/data.* can't be started \(Not a directory\).*EFO_DATA_DIR",
+        ),
         embedded_server(blocked / "data", is_durable=False),
     ):
+        pass
+
+
+@pytest.mark.fault("X11")
+def test_a_disk_too_small_for_a_cluster_is_one_sentence(data_dir: Path) -> None:
+    with small_disk(data_dir / "small", 3 << 20) as disk:
+        disk.chmod(0o755)
+        with pytest.raises(DatabaseUnavailable, match=r"can't be made \(could not .*No space left"):
+            begin(disk)
+        assert list(disk.glob("postgres-*/")) == []
+
+
+def begin(data_dir: Path) -> None:
+    with embedded_server(data_dir, is_durable=False):
         pass
