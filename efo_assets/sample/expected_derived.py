@@ -172,7 +172,7 @@ def expected_mesh_terms(
             MESH_KINDS[mesh_id[0]],
             min((relation for _, relation, _ in carried), key=STRENGTH.index),
             any(carrier == iri for carrier, _, _ in carried),
-            tuple(sorted(carrier for carrier, _, _ in carried if carrier != iri)),
+            tuple(sorted({carrier for carrier, _, _ in carried if carrier != iri})),
             tuple(sorted({source for _, _, sources in carried for source in sources})),
             terms_of[mesh_id] == 1,
             meshes_of[iri] == 1,
