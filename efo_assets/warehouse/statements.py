@@ -3,7 +3,7 @@
 Identifiers are always composed with `sql.Identifier`, values always bound. Nothing here runs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -17,6 +17,7 @@ from efo_assets.warehouse.tables import (
     TERM_ID,
     TERMS,
     Column,
+    Reference,
     Table,
 )
 
@@ -212,7 +213,12 @@ def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
         *(sql.Identifier(f"r{number}", "iri") for number, _ in enumerate(table.references)),
         *(sql.Identifier("t", column.name) for column in table.columns),
     ]
-    joins = _published_terms(schema, table, hashed=True)
+    # Hashes of IRIs where the staged rows have numbers for them.
+    joins = _published_terms(
+        schema,
+        table,
+        lambda ref, terms: _hashed_terms(terms, TERM_ID.name) if ref.by == "number" else terms,
+    )
     listed: Part = sql.SQL(" where t.removed_in is null" if table is TERMS else "")
     if table.is_history:
         listed = sql.SQL(" where {} = {}").format(
@@ -254,16 +260,27 @@ def _hashed_terms(terms: sql.Identifier, key: str) -> sql.Composed:
     )
 
 
-def _published_terms(schema: str, table: Table, *, hashed: bool = False) -> sql.Composed:
+def _placed_terms(terms: sql.Identifier) -> sql.Composed:
+    """Terms with their place by IRI: a number, sorted by faster than texts that begin alike."""
+    return sql.SQL(
+        '(select id, iri, row_number() over (order by iri collate "C") as place from {} offset 0)'
+    ).format(terms)
+
+
+def _published_terms(
+    schema: str,
+    table: Table,
+    terms_for: Callable[[Reference, sql.Identifier], Part] = lambda _, terms: terms,
+) -> sql.Composed:
     """Joins from a published row (`t`) to the terms that it names (`r0`, `r1`, …).
 
-    `hashed`: with hashes of IRIs where the staged rows have numbers for them.
+    `terms_for` may give a query in place of the table for a reference.
     """
     terms = sql.Identifier(schema, TERMS.name)
     joins = (
         sql.SQL(" {} join {} as {} on {} = {}").format(
             sql.SQL("inner" if ref.is_key else "left"),
-            _hashed_terms(terms, TERM_ID.name) if hashed and ref.by == "number" else terms,
+            terms_for(ref, terms),
             sql.Identifier(f"r{number}"),
             sql.Identifier(f"r{number}", TERM_ID.name),
             sql.Identifier("t", ref.published),
@@ -323,9 +340,9 @@ def exported(schema: str, table: Table) -> sql.Composed:
     ]
     columns = [sql.Identifier("t", column.name) for column in table.columns]
     release = [sql.SQL("coalesce(v.version, v.release_id::text)")] if table.is_history else []
-    joins = _published_terms(schema, table)
+    joins = _published_terms(schema, table, lambda _, terms: _placed_terms(terms))
     order: list[Part] = [
-        sql.SQL('{} collate "C"').format(sql.Identifier(f"r{number}", "iri"))
+        sql.Identifier(f"r{number}", "place")
         for number, ref in enumerate(table.references)
         if ref.is_key
     ]
