@@ -7,7 +7,6 @@ is decoded where it is asked for, since starting a process takes as long.
 `python -m efo_assets.decoding` is such a process and nothing for people to call.
 """
 
-import gc
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
+from efo_assets.collector import collector_paused
 from efo_assets.errors import EfoError, PageStoreError, RecordRejected
 from efo_assets.ols.page_set import PageSet, open_page_set
 from efo_assets.ols.payload import PayloadError
@@ -71,7 +71,7 @@ def _decode_share(
 ) -> Findings:
     findings = Findings()
     sinks = Sinks(*(write[table.staged_name] for table in COPIED))
-    with _collector_paused():
+    with collector_paused():
         for page in pages.bodies(specs):
             try:
                 decode_page(page.body, sinks, findings, most=page.rows)
@@ -84,18 +84,6 @@ def _decode_share(
                 # Nobody reads it any more once the parent is gone, and then this process ends.
                 os.write(sys.stdout.fileno(), b".")
     return findings
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Decoded JSON holds no cycles, and looking for some costs an eighth of the pass."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _in_processes(pages: PageSet, shares: Sequence[range], files: CopyFiles) -> Findings:

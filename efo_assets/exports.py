@@ -6,7 +6,6 @@ is whole; the release stands in its metadata.
 """
 
 import csv
-import gc
 import io
 import json
 import re
@@ -20,6 +19,7 @@ from typing import IO, Any, TypeAlias
 import psycopg
 from psycopg import sql
 
+from efo_assets.collector import collector_paused
 from efo_assets.durable import make_folder, whole
 from efo_assets.errors import ExportFailed
 from efo_assets.printable import escaped
@@ -79,26 +79,11 @@ def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exp
                     "export: run `dagster asset materialize -m efo_assets.definitions --select "
                     "'*efo_terms'` first."
                 )
-            with _explained(folder), _uncollected():
+            with _explained(folder), collector_paused():
                 make_folder(folder)
                 return list(_files(connection, warehouse.schema, release, folder, wanted))
 
     return warehouse.reading("exporting", write)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Have no cyclic garbage looked for: rows make none, and millions of them set it off.
-
-    Each time it would go through all that Dagster's process holds.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager
