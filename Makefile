@@ -25,7 +25,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask it three questions
-	@$(BIN)/python -m efo_assets.demo
+	@$(BIN)/python -m efo_assets.sample.demo
 
 test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
 	@$(BIN)/python -m pytest
@@ -51,7 +51,7 @@ dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000 (PORT=… for another por
 
 ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) and picture the lineage graph
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
-	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/test_ui.py --picture docs/lineage.png
+	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/graph/test_ui.py --picture docs/lineage.png
 
 deployed: $(STAMP) ## Kill one service of the deployment after the other in the middle of a load
 	@$(BIN)/python -m pytest -n 0 -m 'campaign or not campaign' efo_assets_tests/deployment/test_services.py
@@ -68,7 +68,7 @@ dbt: $(DBT_STAMP) ## Build dbt's models and run its tests on what `make demo` ha
 	@env -u EFO_DATABASE_URL -u EFO_SCHEMA EFO_DATA_DIR=.efo/demo $(DBT_BIN)/python -m efo_assets dbt build
 
 dbt-test: $(DBT_STAMP) ## Run the tests of the extra `dbt`
-	@$(DBT_BIN)/python -m pytest -n 0 efo_assets_tests/test_dbt.py
+	@$(DBT_BIN)/python -m pytest -n 0 efo_assets_tests/dbt/test_dbt.py
 
 clean: ## Remove the environment, the data directory and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets.warehouse.embedded .efo .efo/demo; fi

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from efo_assets.ols.client import Download, OlsClient
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
+from efo_assets.pipeline.staging import copy, staging
 from efo_assets.settings import Settings
-from efo_assets.staging import copy, staging
 from efo_assets.warehouse import derivation
 from efo_assets.warehouse.warehouse import Warehouse
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from efo_assets import dbt_project
 from efo_assets.alerts.trial import try_alerts
-from efo_assets.disclosure import guard_log_lines, no_secret_shown, sentence
+from efo_assets.dbt import project as dbt_project
 from efo_assets.errors import EfoError
-from efo_assets.printable import escaped
+from efo_assets.privacy.disclosure import guard_log_lines, no_secret_shown, sentence
+from efo_assets.privacy.printable import escaped
 from efo_assets.settings import DatabaseTarget, Settings, child_environment
 from efo_assets.warehouse.embedded import program
 from efo_assets.warehouse.warehouse import Warehouse

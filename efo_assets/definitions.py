@@ -4,16 +4,16 @@ import dagster as dg
 
 from efo_assets.alerts.hook import watched
 from efo_assets.alerts.sensors import alert_sensors
-from efo_assets.assets.exported import exported_files
-from efo_assets.assets.published import published_tables
-from efo_assets.assets.raw import raw_ols_pages
-from efo_assets.assets.staged import staged_tables
-from efo_assets.automation import REFRESH_JOB, release_sensor, weekly_schedule
-from efo_assets.checks import audit
-from efo_assets.dbt_project import is_available as dbt_is_available
-from efo_assets.disclosure import guard_log_lines
-from efo_assets.io_managers import postgres_copy_io_manager
-from efo_assets.resources import OlsResource, WarehouseResource
+from efo_assets.dbt.project import is_available as dbt_is_available
+from efo_assets.graph.automation import REFRESH_JOB, release_sensor, weekly_schedule
+from efo_assets.graph.checks import audit
+from efo_assets.graph.exported import exported_files
+from efo_assets.graph.io_manager import postgres_copy_io_manager
+from efo_assets.graph.published import published_tables
+from efo_assets.graph.raw import raw_ols_pages
+from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.staged import staged_tables
+from efo_assets.privacy.disclosure import guard_log_lines
 from efo_assets.settings import Automation
 
 # Before Dagster runs anything of ours.
@@ -54,7 +54,7 @@ def _dbt_models() -> list[dg.AssetsDefinition]:
     """The models of the extra `dbt`, where it is installed."""
     if not dbt_is_available():
         return []
-    from efo_assets.dbt_models import dbt_models  # noqa: PLC0415  # needs the extra
+    from efo_assets.dbt.models import dbt_models  # noqa: PLC0415  # needs the extra
 
     return [dbt_models()]
 

@@ -7,7 +7,7 @@ Dagster nor a receiver is known here; how a receiver writes it is the receiver's
 from dataclasses import dataclass
 from datetime import datetime
 
-from efo_assets.scrub import scrubbed
+from efo_assets.privacy.scrub import scrubbed
 
 TITLE_CHARACTERS = 120
 LINE_CHARACTERS = 700

@@ -20,7 +20,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
 from efo_assets.errors import NotDelivered
-from efo_assets.scrub import scrubbed_whole
+from efo_assets.privacy.scrub import scrubbed_whole
 
 TIMEOUT_S = 5.0
 """A run waits so long, at most, for Sentry."""

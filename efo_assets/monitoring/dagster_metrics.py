@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from prometheus_client.metrics_core import Metric
 
-from efo_assets.assets.raw import LATENCY_QUANTILES, latency_key, raw_ols_pages
+from efo_assets.graph.raw import LATENCY_QUANTILES, latency_key, raw_ols_pages
 from efo_assets.monitoring import catalogue
 
 RECENT_RUNS = 100

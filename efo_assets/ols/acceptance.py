@@ -8,7 +8,7 @@ from array import array
 
 import msgspec
 
-from efo_assets.ols.exchange import PageNotAsAsked
+from efo_assets.ols.http import PageNotAsAsked
 from efo_assets.ols.payload import Body, PayloadError, parse, refuse_repeated_keys
 from efo_assets.ols.plan import PageSpec
 

@@ -22,7 +22,7 @@ from efo_assets.errors import (
     UnknownOntology,
 )
 from efo_assets.ols.download import Download, Downloader, OnProgress, Progress
-from efo_assets.ols.exchange import (
+from efo_assets.ols.http import (
     Answer,
     Exchange,
     GaveUp,
@@ -33,7 +33,7 @@ from efo_assets.ols.exchange import (
     connection_trace,
 )
 from efo_assets.ols.pace import Gate, Pause
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.payload import Body, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING, ListingName
 from efo_assets.ols.release import Release, Totals

@@ -27,13 +27,13 @@ from efo_assets.ols.acceptance import (
     accepted,
     iri_hashes,
 )
-from efo_assets.ols.exchange import Answer, GaveUp, printable
 from efo_assets.ols.fields import unknown_fields
-from efo_assets.ols.page_set import PageEntry, PageSet
-from efo_assets.ols.pages import PageFolder, PageStore
+from efo_assets.ols.http import Answer, GaveUp, printable
+from efo_assets.ols.page_store import PageFolder, PageStore
 from efo_assets.ols.payload import Body, BodyTooLarge, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
+from efo_assets.ols.stored_pages import PageEntry, PageSet
 
 if TYPE_CHECKING:
     from efo_assets.ols.client import OlsClient

@@ -1,7 +1,7 @@
 """Which database a cross reference points into: one name for all spellings, and for its URLs.
 
 Names are the Bioregistry's prefixes, from the excerpt `bioregistry.json` (230 KB, version in its
-first line; `efo_assets_tests/prefixes.py` makes it). A prefix that the Bioregistry doesn't know
+first line; `tools/prefixes.py` makes it). A prefix that the Bioregistry doesn't know
 stays, in lower case.
 """
 

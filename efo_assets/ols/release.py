@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from efo_assets.printable import release_name
+from efo_assets.privacy.printable import release_name
 
 OWL_VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 OWL_VERSION_INFO = "http://www.w3.org/2002/07/owl#versionInfo"

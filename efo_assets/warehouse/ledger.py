@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from efo_assets.errors import WarehouseError
-from efo_assets.printable import release_name
+from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.load import Content, Load
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement

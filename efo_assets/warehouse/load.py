@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from efo_assets.crashpoints import crash_point
 from efo_assets.errors import NothingStaged
-from efo_assets.printable import release_name
+from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.derivation import derive
 from efo_assets.warehouse.session import Connection

@@ -18,7 +18,7 @@ from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets_tests.alerts.receivers import SENTRY_KEY, MailServer, WebReceiver
 from efo_assets_tests.commands import assert_one_sentence, dagster
-from efo_assets_tests.graph import Graph, failure
+from efo_assets_tests.graph.materializing import Graph, failure
 
 
 async def no_pause(_seconds: float) -> None:
@@ -80,7 +80,7 @@ def graph(
 ) -> Graph:
     made = Graph(monkeypatch, database, tmp_path / "data", sample.url)
     # Waiting between attempts is what the tests of the client are about.
-    monkeypatch.setattr("efo_assets.resources.OlsClient", partial(OlsClient, pause=no_pause))
+    monkeypatch.setattr("efo_assets.graph.resources.OlsClient", partial(OlsClient, pause=no_pause))
     made.configure(
         EFO_UI_URL=UI,
         EFO_ALERT_WEBHOOK_URL=f"{told.webhook.url}/hook/CANARY-webhook-path",

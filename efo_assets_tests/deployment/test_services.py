@@ -24,8 +24,7 @@ import psycopg
 import pytest
 from aiohttp import web
 
-from efo_assets.due import BACKOFF_BASE_S
-from efo_assets.sample.expected import expected_rows
+from efo_assets.graph.due import BACKOFF_BASE_S
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
@@ -38,6 +37,7 @@ from efo_assets_tests.deployment.processes import (
     database_server,
     patiently,
 )
+from efo_assets_tests.oracle.rows import expected_rows
 
 CLASSES = 300
 SEED = 5

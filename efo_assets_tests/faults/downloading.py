@@ -9,7 +9,7 @@ import pytest
 
 from efo_assets.errors import EfoError
 from efo_assets.ols.client import Download, OlsClient
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
 from efo_assets_tests.faults.fake_ols import FakeOls
 
 PAGE_SIZE = 10

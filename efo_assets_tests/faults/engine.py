@@ -3,11 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from efo_assets.interruption import run_to_its_end
 from efo_assets.ols.client import Download, OlsClient
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
+from efo_assets.pipeline.interruption import run_to_its_end
+from efo_assets.pipeline.staging import copy_all, staging
 from efo_assets.settings import DatabaseTarget, Settings
-from efo_assets.staging import copy_all, staging
 from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.warehouse import Warehouse

@@ -14,15 +14,15 @@ from typing import Any
 import psycopg
 
 from efo_assets.errors import PageStoreError
-from efo_assets.ols.page_set import PageEntry, PageSet, open_page_set
 from efo_assets.ols.release import Totals
-from efo_assets.sample.expected import ExpectedRows, expected_rows
-from efo_assets.sample.expected_derived import expected_ancestors
+from efo_assets.ols.stored_pages import PageEntry, PageSet, open_page_set
 from efo_assets.sample.ontology import FIRST_VERSION, GeneratedRelease, release
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import BLOCKING
 from efo_assets_tests.faults.engine import PAGE_SIZE
-from efo_assets_tests.graph import published_ancestors, published_rows
+from efo_assets_tests.graph.materializing import published_ancestors, published_rows
+from efo_assets_tests.oracle.derived import expected_ancestors
+from efo_assets_tests.oracle.rows import ExpectedRows, expected_rows
 
 MOST_LOAD_SCHEMAS = 4
 """The one that is published, a live one, and two kept for diagnosis."""

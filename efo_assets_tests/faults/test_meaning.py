@@ -13,7 +13,7 @@ from efo_assets.errors import (
     ReleaseChanged,
     UnknownOntology,
 )
-from efo_assets.ols.exchange import MAX_ATTEMPTS_OF_NO_USE
+from efo_assets.ols.http import MAX_ATTEMPTS_OF_NO_USE
 from efo_assets_tests.faults import broken
 from efo_assets_tests.faults.downloading import (
     assert_whole,

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from efo_assets.errors import EfoError, PageRejected, RecordRejected
-from efo_assets.ols.pages import PageStore
-from efo_assets.sample.expected import expected_rows
+from efo_assets.ols.page_store import PageStore
+from efo_assets.pipeline.staging import copy_all, staging
 from efo_assets.sample.ontology import release
 from efo_assets.settings import DatabaseTarget
-from efo_assets.staging import copy_all, staging
 from efo_assets.warehouse.audit import Verdict
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.faults import broken
 from efo_assets_tests.faults.downloading import assert_whole, download, iris, refused
 from efo_assets_tests.faults.fake_ols import FakeOls, Fault, fake_ols
+from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.warehouse.loads import ask
 
 fault = pytest.mark.fault

@@ -33,7 +33,7 @@ from efo_assets_tests.faults.pg_proxy import (
     running_proxy,
     vanish,
 )
-from efo_assets_tests.graph import Graph
+from efo_assets_tests.graph.materializing import Graph
 
 LOOK_TIMEOUT_S = 30.0
 QUICK_CLIENT = {

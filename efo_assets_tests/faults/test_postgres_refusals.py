@@ -17,7 +17,7 @@ from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.faults.cluster import Cluster, running_cluster
 from efo_assets_tests.faults.marked import audited, publish_marked, release_published
 from efo_assets_tests.faults.pg_proxy import running_proxy
-from efo_assets_tests.graph import Graph, failure
+from efo_assets_tests.graph.materializing import Graph, failure
 
 CANARY = "CANARY-right-horse"
 

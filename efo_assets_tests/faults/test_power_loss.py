@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from efo_assets import durable
-from efo_assets.ols import pages
-from efo_assets.ols.page_set import PageEntry
-from efo_assets.ols.pages import PageFolder, PageStore
+from efo_assets import files
+from efo_assets.ols import page_store
+from efo_assets.ols.page_store import PageFolder, PageStore
 from efo_assets.ols.plan import Plan, make_plan
 from efo_assets.ols.release import Release, Totals
+from efo_assets.ols.stored_pages import PageEntry
 
 BODIES = (b"the first page", b"the second page, a longer one", b"the third page")
 PAGE_SIZE = 10
@@ -39,7 +39,7 @@ class Moment(NamedTuple):
 
 
 class Disk:
-    """Looks at a real folder after each call that changes it, and knows what is durable."""
+    """Looks at a real folder after each call that changes it, and knows what is files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,7 +49,7 @@ class Disk:
         self._names: dict[int, dict[str, int]] = {root.stat().st_ino: {}}
 
     def synced(self, descriptor: int) -> None:
-        """Make durable what an fsync makes durable."""
+        """Make durable what an fsync makes files."""
         found, path = os.fstat(descriptor), f"/proc/self/fd/{descriptor}"
         if Path(path).is_dir():
             with os.scandir(path) as entries:
@@ -128,7 +128,7 @@ def test_whenever_the_power_goes_acknowledged_pages_are_there_whole(
 def test_without_fsync_the_model_finds_pages_that_are_lost(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for room in (durable, pages):
+    for room in (files, page_store):
         monkeypatch.setattr(room, "sync_folder", lambda _: None)
     _keep_pages(disk)
     monkeypatch.undo()

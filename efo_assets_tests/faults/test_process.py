@@ -34,7 +34,7 @@ PATIENCE_S = 60.0
 MEGABYTE = 1_000_000
 STUBBORN = """
 import asyncio, sys
-from efo_assets.interruption import run_to_its_end
+from efo_assets.pipeline.interruption import run_to_its_end
 
 async def stubborn():
     try:
@@ -268,7 +268,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_no_half_page(
 
     for _ in range(4):
         with monkeypatch.context() as patched:
-            patched.setattr("efo_assets.durable.os.write", full)
+            patched.setattr("efo_assets.files.os.write", full)
             with pytest.raises(PageStoreError, match="No space left"):
                 load_once(loaded.settings)
         assert loaded.oracle.assert_well() == 1

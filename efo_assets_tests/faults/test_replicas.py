@@ -11,7 +11,7 @@ from efo_assets.errors import (
     PageRejected,
     ReleaseChanged,
 )
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
 from efo_assets_tests.faults import broken
 from efo_assets_tests.faults.downloading import (
     assert_whole,

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from efo_assets.disclosure import guard_log_lines, no_secret_shown, sentence, without_secrets
 from efo_assets.errors import DatabaseRefused
+from efo_assets.privacy.disclosure import (
+    guard_log_lines,
+    no_secret_shown,
+    sentence,
+    without_secrets,
+)
 
 SECRET = "K4NARY-p@ss/w:rd"  # noqa: S105  # a canary
 IN_URL = "K4NARY-p%40ss%2Fw%3Ard"
@@ -77,7 +82,7 @@ def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[logging.LogRecord]
     logging.setLogRecordFactory(factory)
 
 
-@pytest.mark.parametrize("name", ["efo_assets.ols.exchange", "aiohttp.client", "dagster"])
+@pytest.mark.parametrize("name", ["efo_assets.ols.http", "aiohttp.client", "dagster"])
 def test_no_logger_writes_a_secret(records: list[logging.LogRecord], name: str) -> None:
     arguments: tuple[tuple[Any, ...], ...] = (
         ("plain %s", SECRET),

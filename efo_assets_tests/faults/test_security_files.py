@@ -12,11 +12,11 @@ import dagster as dg
 import pytest
 
 from efo_assets.errors import PageStoreError, SettingsError
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse.embedded import embedded_server, program, remove
-from efo_assets_tests.graph import Graph, failure
+from efo_assets_tests.graph.materializing import Graph, failure
 
 CLASSES = 120
 SEED = 5

@@ -15,10 +15,10 @@ from aiohttp import web
 from yarl import URL
 
 from efo_assets.errors import SettingsError
+from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.ols.client import OlsClient
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.release import Release, Totals, first_text
-from efo_assets.resources import OlsResource, WarehouseResource
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.load import Source
 from efo_assets_tests.faults.hostile_ols import (
@@ -30,7 +30,7 @@ from efo_assets_tests.faults.hostile_ols import (
     iri,
     stored,
 )
-from efo_assets_tests.graph import Graph, failure
+from efo_assets_tests.graph.materializing import Graph, failure
 
 NAMES = (*TEXTS, "efo/../../admin", "efo?size=1", "efo#x", "@evil", "//evil/efo", "efo@evil:80")
 _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)

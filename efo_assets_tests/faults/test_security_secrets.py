@@ -23,14 +23,14 @@ import yaml
 from aiohttp import web
 from psycopg.conninfo import conninfo_to_dict
 
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import publish, session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT, Done, dagster
 from efo_assets_tests.faults.secure_server import CANARY, LOADER, MARK, SecureServer, secure_server
-from efo_assets_tests.graph import Graph
+from efo_assets_tests.graph.materializing import Graph
 
 CLASSES = 60
 SEED = 3

@@ -15,7 +15,7 @@ from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets_tests.commands import ROOT
 from efo_assets_tests.conftest import empty_database
-from efo_assets_tests.graph import Graph
+from efo_assets_tests.graph.materializing import Graph
 from efo_assets_tests.monitoring.processes import Endpoint, served
 
 CLASSES = 300

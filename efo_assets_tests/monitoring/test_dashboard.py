@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from efo_assets.monitoring.catalogue import GAUGES
-from efo_assets.monitoring.dashboard import WIDTH, as_text, dashboard
 from efo_assets_tests.commands import ROOT
+from tools.dashboard import WIDTH, as_text, dashboard
 
 GRAFANA = ROOT / "deploy" / "grafana"
 # Names of Grafana's units that the panels use.
@@ -28,7 +28,7 @@ def provisioned(name: str) -> Any:
 def test_the_file_is_what_the_code_makes() -> None:
     committed = (GRAFANA / "dashboards" / "efo.json").read_text()
     assert committed == as_text(), (
-        "run: python -m efo_assets.monitoring.dashboard > deploy/grafana/dashboards/efo.json"
+        "run: python -m tools.dashboard > deploy/grafana/dashboards/efo.json"
     )
     assert json.loads(committed) == dashboard()
 

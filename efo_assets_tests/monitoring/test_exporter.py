@@ -17,7 +17,7 @@ from efo_assets.monitoring.__main__ import main
 from efo_assets.monitoring.catalogue import DAGSTER, DATABASE, GAUGES
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
-from efo_assets_tests.graph import published_ancestors
+from efo_assets_tests.graph.materializing import published_ancestors
 from efo_assets_tests.monitoring.conftest import LATENCY_MS, House, endpoint_of
 from efo_assets_tests.monitoring.processes import (
     PATIENCE_S,

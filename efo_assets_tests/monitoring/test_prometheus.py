@@ -19,7 +19,6 @@ import pytest
 import yaml
 
 from efo_assets.monitoring.catalogue import GAUGES
-from efo_assets.monitoring.dashboard import dashboard
 from efo_assets.settings import DatabaseTarget
 from efo_assets_tests.commands import ROOT, free_port
 from efo_assets_tests.monitoring.conftest import House, a_house, endpoint_of
@@ -31,6 +30,7 @@ from efo_assets_tests.monitoring.processes import (
     started,
     until,
 )
+from tools.dashboard import dashboard
 
 DEPLOY = ROOT / "deploy"
 LOCATION = "efo_assets_tests.monitoring.location"

@@ -18,8 +18,8 @@ from dagster._core.scheduler.instigation import TickStatus as Outcome
 from dagster._utils.error import SerializableErrorInfo
 from prometheus_client.metrics_core import Metric
 
-from efo_assets.assets.raw import latency_quantiles
 from efo_assets.errors import DatabaseUnavailable
+from efo_assets.graph.raw import latency_quantiles
 from efo_assets.monitoring.catalogue import RELEASE_ID
 from efo_assets.monitoring.dagster_metrics import read_instance
 from efo_assets.monitoring.sources import Source, Sources

@@ -26,7 +26,7 @@ from efo_assets.errors import (
 )
 from efo_assets.ols.client import Download, OlsClient
 from efo_assets.ols.download import Progress
-from efo_assets.ols.pages import PageStore
+from efo_assets.ols.page_store import PageStore
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 

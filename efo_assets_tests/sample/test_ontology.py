@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from efo_assets.sample.documents import Documents
-from efo_assets.sample.expected import expected_rows
 from efo_assets.sample.ontology import (
     CHANGE_KINDS,
     GeneratedClass,
@@ -17,6 +16,7 @@ from efo_assets.sample.ontology import (
     Xref,
     release,
 )
+from efo_assets_tests.oracle.rows import expected_rows
 
 
 def test_the_same_seed_gives_the_same_ontology() -> None:

@@ -1,0 +1,209 @@
+"""What runs unasked: the sensor that loads a new release, and the weekly schedule.
+
+Here Dagster, OLS and the ledger are asked; what follows from their answers is decided in `due`.
+Neither definition runs anything by itself unless EFO_AUTOMATION is on (or somebody turns it on in
+the UI), so that a developer's instance never asks EBI unasked.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TypeVar
+
+import dagster as dg
+
+from efo_assets.errors import EfoError, OlsUnreachable
+from efo_assets.graph.due import Outcome, Published, Sighting, Tries, decide, key_of, sighted
+from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.ols.client import OlsClient
+from efo_assets.ols.release import Release
+from efo_assets.settings import Automation, Settings
+from efo_assets.warehouse.tables import TABLES
+
+REFRESH_JOB = "refresh_efo"
+RELEASE_TAG = "efo/release"
+"""On every run that the sensor requests: for which release it is."""
+INTERVAL = 1.1
+"""From one evaluation to the next, in times of what a sighting takes to be confirmed."""
+OLS_LIMIT_S = 20.0
+TICK_LIMIT_S = 45.0
+"""Dagster ends an evaluation after 60 s without a word about the cause."""
+ATTEMPTS = 3
+WEEKLY = "17 3 * * 0"
+"""Sundays at 03:17 UTC: off the full hour, at which everybody's jobs begin."""
+
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Without NOT_STARTED: a daemon that dies before the launch leaves such a run behind, and launches
+it only when its run key is requested again."""
+ENDED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
+_OURS = {dg.AssetKey("raw_ols_pages")} | {
+    dg.AssetKey(name) for table in TABLES for name in (table.staged_name, table.name)
+}
+
+T = TypeVar("T")
+
+
+class TickFailed(dg.DagsterError):
+    """An expected failure of an evaluation: Dagster shows this text as it is."""
+
+
+def release_sensor(
+    *,
+    automation: Automation,
+    clock: Callable[[], float] = time.time,
+    ols_limit_s: float = OLS_LIMIT_S,
+    tick_limit_s: float = TICK_LIMIT_S,
+) -> dg.SensorDefinition:
+    """Make `efo_release_sensor`; `clock` gives seconds since the epoch."""
+    every_s = math.ceil(automation.release_confirm_s * INTERVAL)
+
+    @dg.sensor(
+        name="efo_release_sensor",
+        job_name=REFRESH_JOB,
+        minimum_interval_seconds=every_s,
+        default_status=_sensor_status(is_on=automation.is_on),
+        description=(
+            "Loads the release that OLS serves, when it isn't the published one and was the same "
+            f"on two evaluations at least {automation.release_confirm_s} s apart. After a failed "
+            "run it asks again, with growing pauses."
+        ),
+    )
+    def efo_release_sensor(
+        context: dg.SensorEvaluationContext, ols: OlsResource, warehouse: WarehouseResource
+    ) -> dg.SensorResult:
+        now_s = clock()
+        # Before the ledger: a run that ends between the two questions isn't taken for a failed one.
+        under_way = _under_way(context.instance)
+        with _in_one_sentence(every_s):
+            settings = ols.settings
+            published, release = _in_time(
+                lambda: (_published(warehouse), asyncio.run(_served(settings, ols_limit_s))),
+                tick_limit_s,
+            )
+        key = key_of(release)
+        sighting = sighted(Sighting.read(context.cursor), key, now_s)
+        tries = _tries(context.instance, key)
+        decision = decide(
+            release,
+            published=published,
+            sighting=sighting,
+            under_way=under_way,
+            tries=tries,
+            limit=settings.limit,
+            confirm_s=settings.release_confirm_s,
+            now_s=now_s,
+        )
+        if decision.outcome is not Outcome.DUE:
+            return dg.SensorResult(skip_reason=decision.sentence, cursor=sighting.written())
+        context.log.info(decision.sentence)
+        request = dg.RunRequest(run_key=tries.run_key(key), tags={RELEASE_TAG: key})
+        return dg.SensorResult(run_requests=[request], cursor=sighting.written())
+
+    return efo_release_sensor
+
+
+def _sensor_status(*, is_on: bool) -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
+
+
+@contextmanager
+def _in_one_sentence(every_s: float) -> Iterator[None]:
+    try:
+        yield
+    except EfoError as error:
+        raise TickFailed(
+            f"{error} No run was requested, and what the sensor has seen before stays; it asks "
+            f"again within {math.ceil(every_s / 60)} minutes."
+        ) from None
+
+
+def _in_time(work: Callable[[], T], limit_s: float) -> T:
+    """The result of `work`, in a thread that is left behind when it takes too long.
+
+    A name service or a database that accepts and never answers can't be interrupted.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001  # raised where the result is wanted
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="efo-sensor", daemon=True).start()
+    try:
+        return outcome.result(timeout=limit_s)
+    except TimeoutError:
+        raise EfoError(
+            f"PostgreSQL and OLS together did not answer within {limit_s:g} s: look at "
+            "EFO_DATABASE_URL, EFO_OLS_URL and the network."
+        ) from None
+
+
+def _published(warehouse: WarehouseResource) -> Published | None:
+    row = warehouse.get().current_release()
+    if row is None:
+        return None
+    return Published(row.ontology, row.version, row.version_iri, row.totals, row.is_partial)
+
+
+async def _served(settings: Settings, limit_s: float) -> Release:
+    client = OlsClient(settings.ols_url, max_in_flight=1, attempts=ATTEMPTS)
+    try:
+        async with asyncio.timeout(limit_s), client:
+            return await client.release(settings.ontology)
+    except TimeoutError:
+        raise OlsUnreachable(
+            f"OLS at {settings.ols_url} did not say within {limit_s:g} s which release of "
+            f"{settings.ontology} it serves."
+        ) from None
+
+
+def _under_way(instance: dg.DagsterInstance) -> str | None:
+    """The id of a run that loads now or is in the queue, whoever asked for it."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
+    return next((run.run_id for run in runs if _loads(run)), None)
+
+
+def _loads(run: dg.DagsterRun) -> bool:
+    return run.job_name == REFRESH_JOB or not _OURS.isdisjoint(run.asset_selection or ())
+
+
+def _tries(instance: dg.DagsterInstance, key: str) -> Tries:
+    ended = dg.RunsFilter(tags={RELEASE_TAG: key}, statuses=ENDED)
+    newest = instance.get_run_records(ended, limit=1)
+    if not newest:
+        return Tries()
+    (record,) = newest
+    ended_at_s = record.end_time or record.update_timestamp.timestamp()
+    return Tries(instance.get_runs_count(ended), record.dagster_run.run_id, ended_at_s)
+
+
+def weekly_schedule(*, is_on: bool) -> dg.ScheduleDefinition:
+    """Make `efo_weekly_schedule`: what changed in silence is loaded all the same."""
+    return dg.ScheduleDefinition(
+        name="efo_weekly_schedule",
+        job_name=REFRESH_JOB,
+        cron_schedule=WEEKLY,
+        execution_timezone="UTC",
+        default_status=(
+            dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
+        ),
+        description=(
+            "A safety net: content that changed under the same version, and a sensor that was off. "
+            "Pages that are kept of what OLS serves aren't asked for again, equal rows not written."
+        ),
+    )

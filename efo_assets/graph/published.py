@@ -1,0 +1,129 @@
+"""The published assets: the tables that people read.
+
+They change together, in one transaction, whichever of them is selected.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema, published_description
+from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.io_manager import StagedTable
+from efo_assets.graph.resources import WarehouseResource
+from efo_assets.warehouse.ledger import Publication
+from efo_assets.warehouse.tables import CHANGES, COPIED, TABLES, Table
+from efo_assets.warehouse.warehouse import Warehouse
+
+GROUP = "efo"
+BAR_WIDTH = 40
+FRESHNESS = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(days=35), fail_window=timedelta(days=45)
+)
+"""EFO comes out monthly, and the weekly schedule materializes what is unchanged, too."""
+
+
+def _spec(table: Table) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        deps=[each.staged_name for each in TABLES],
+        group_name=GROUP,
+        description=published_description(table),
+        kinds={"postgres", "sql"},
+        owners=OWNERS,
+        freshness_policy=FRESHNESS,
+        metadata={"dagster/column_schema": column_schema(table.published_columns)},
+    )
+
+
+@dg.multi_asset(
+    specs=[_spec(table) for table in TABLES],
+    ins={
+        table.staged_name: dg.AssetIn(table.staged_name, input_manager_key="postgres_copy")
+        for table in COPIED
+    },
+    can_subset=True,
+    pool=LOADER_POOL,
+)
+def published_tables(  # noqa: PLR0917  # one argument per staged table
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    terms: StagedTable,
+    synonyms: StagedTable,
+    parent_edges: StagedTable,
+    xrefs: StagedTable,
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Publish the staged release as a whole, if its audit has passed."""
+    del synonyms, parent_edges, xrefs  # references to tables of the same load
+    with in_one_sentence():
+        done = warehouse.get().publish(terms.load, run_id=context.run.run_id)
+        _log_outcome(context, done)
+        schema = warehouse.get().schema
+        for table in TABLES:
+            key = dg.AssetKey(table.name)
+            metadata = _metadata(done, table, schema)
+            if table is CHANGES:
+                metadata |= _digest(warehouse.get(), done)
+            if key in context.selected_asset_keys:
+                yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+            else:
+                context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+
+
+def _log_outcome(context: dg.AssetExecutionContext, done: Publication) -> None:
+    unselected = [
+        table.name for table in TABLES if dg.AssetKey(table.name) not in context.selected_asset_keys
+    ]
+    if unselected:
+        context.log.info(
+            "the release is published as a whole, so %s changed with what was selected",
+            ", ".join(unselected),
+        )
+    if done.written:
+        context.log.info(
+            "%s is published as release %s: %s rows written",
+            done.release,
+            done.release_id,
+            f"{done.written:,}",
+        )
+    else:
+        context.log.info("%s is published already: nothing changed, 0 rows written", done.release)
+
+
+def _digest(house: Warehouse, done: Publication) -> dict[str, Any]:
+    """The release's changes by kind, as a table and as bars; kinds are names of ours."""
+    found = house.ask("change_digest", {"release_id": done.release_id})
+    if not found:
+        return {"digest": dg.MetadataValue.text("No changes are told: the first release, or none.")}
+    records = [dg.TableRecord({"kind": kind, "changes": n, "terms": t}) for kind, n, t in found]
+    return {
+        "digest": dg.MetadataValue.table(records),
+        "digest_chart": dg.MetadataValue.md(bars({kind: n for kind, n, _ in found})),
+    }
+
+
+def bars(counts: Mapping[str, int]) -> str:
+    """A bar chart of counts by name, as a Markdown code block."""
+    longest, most = max(map(len, counts)), max(counts.values())
+    lines = [
+        f"{name:<{longest}} {'█' * max(1, round(BAR_WIDTH * count / most))} {count:,}"
+        for name, count in counts.items()
+    ]
+    return "\n".join(["```", *lines, "```"])
+
+
+def _metadata(done: Publication, table: Table, schema: str) -> dict[str, Any]:
+    change = done.changes[table.name]
+    return {
+        "dagster/row_count": done.rows[table.name],
+        "dagster/table_name": f"{schema}.{table.name}",
+        "inserted": change.inserted,
+        "changed": change.changed,
+        "removed": change.removed,
+        "unchanged": change.unchanged,
+        "release": dg.MetadataValue.text(done.release),
+        "release_id": done.release_id,
+        "load": dg.MetadataValue.text(done.load_id),
+    }

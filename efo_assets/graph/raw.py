@@ -1,0 +1,122 @@
+"""The raw asset: every page of the ontology as OLS sent it, in the page store."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from efo_assets.graph.descriptions import LOADER_POOL, OWNERS
+from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.ols.client import Download
+from efo_assets.pipeline.interruption import run_to_its_end
+from efo_assets.pipeline.progress import ProgressReport
+from efo_assets.privacy.printable import escaped
+
+LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
+CHART_ROWS = 8
+CHART_WIDTH = 40
+
+
+@dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS, pool=LOADER_POOL)
+def raw_ols_pages(
+    context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
+) -> dg.MaterializeResult[Any]:
+    """All classes of the ontology, obsolete ones included, page by page as OLS sent them.
+
+    Source: `GET /api/v2/ontologies/{id}/classes` of OLS4. Pages of the release that OLS serves
+    now and that are kept already are not asked for again. Whole or not there: every page is
+    validated, IRIs are counted against independent totals, and the release must be the same
+    before and after.
+    """
+    with in_one_sentence():
+        # What PostgreSQL would refuse in the end is better known before the download.
+        warehouse.get().prepare()
+        with ProgressReport(context.log.info) as report:
+            download = run_to_its_end(_download(ols, report))
+        _log_outcome(context, download)
+        return dg.MaterializeResult(metadata=_metadata(download))
+
+
+def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
+    for note in download.notes:
+        context.log.warning("%s", note)
+    context.log.info(
+        "%s: %d pages, %d fetched, %d kept from before, %d requests",
+        download.page_set.release.name,
+        download.pages,
+        download.fetched,
+        download.reused,
+        download.requests,
+    )
+
+
+async def _download(ols: OlsResource, report: ProgressReport) -> Download:
+    settings = ols.settings
+    async with ols.client() as client:
+        return await client.download(
+            settings.ontology,
+            ols.store,
+            page_size=settings.page_size,
+            limit=settings.limit,
+            on_progress=report,
+        )
+
+
+def _metadata(download: Download) -> dict[str, Any]:
+    release = download.page_set.release
+    return {
+        "release": dg.MetadataValue.text(release.name),
+        "fingerprint": dg.MetadataValue.text(release.fingerprint),
+        "version_iri": dg.MetadataValue.text(escaped(release.version_iri or "none given")),
+        "folder": dg.MetadataValue.path(str(download.page_set.folder)),
+        "pages": download.pages,
+        "fetched": download.fetched,
+        "reused": download.reused,
+        "rows": download.rows,
+        "bytes_received": download.bytes_received,
+        "bytes_decoded": download.bytes_decoded,
+        "requests": download.requests,
+        "retries": download.retries,
+        "seconds": round(download.seconds, 2),
+        "most_in_flight": download.max_in_flight_seen,
+        "notes": dg.MetadataValue.json(list(download.notes)),
+        **latency_quantiles(download.request_latencies_s),
+        "page_latencies": dg.MetadataValue.md(latency_chart(download.latencies_s)),
+    }
+
+
+def latency_quantiles(latencies_s: Sequence[float]) -> dict[str, float]:
+    """`request_latency_p50_s` and so on: the smallest latency that so many requests kept within.
+
+    Empty without requests. Dagster's UI plots them over loads, and the metrics endpoint reads them.
+    """
+    ordered = sorted(latencies_s)
+    return {
+        latency_key(quantile): round(ordered[math.ceil(quantile * len(ordered)) - 1], 4)
+        for quantile in LATENCY_QUANTILES
+        if ordered
+    }
+
+
+def latency_key(quantile: float) -> str:
+    """The metadata key of a quantile, such as `request_latency_p99_s`; seconds."""
+    return f"request_latency_p{quantile * 100:.0f}_s"
+
+
+def latency_chart(latencies_s: Sequence[float]) -> str:
+    """A small histogram of page latencies, as a Markdown code block of numbers and bars."""
+    if not latencies_s:
+        return "No page was fetched."
+    low, high = min(latencies_s), max(latencies_s)
+    step = (high - low) / CHART_ROWS or 1.0
+    counts = [0] * CHART_ROWS
+    for latency_s in latencies_s:
+        counts[min(int((latency_s - low) / step), CHART_ROWS - 1)] += 1
+    lines = [
+        f"{low + step * row:7.3f} s {'█' * round(CHART_WIDTH * count / max(counts))} {count}"
+        for row, count in enumerate(counts)
+        if high > low or row == 0
+    ]
+    return "\n".join(["```", *lines, "```"])

@@ -1,0 +1,119 @@
+"""The staged assets: the tables of one load, copied from pages or made of those by SQL.
+
+One pass over the stored pages fills one COPY file per table; the IO manager streams each into its
+table. All are always staged together, since a load is of one release or none.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from efo_assets.errors import PageStoreError
+from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema, staged_description
+from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.ols.stored_pages import PageSet
+from efo_assets.pipeline.staging import StagedRows, Staging, staging
+from efo_assets.warehouse.load import Load
+from efo_assets.warehouse.tables import COPIED, DERIVED, TABLES, Table
+
+GROUP = "staged"
+
+
+def _out(table: Table) -> dg.AssetOut:
+    return dg.AssetOut(
+        key=table.staged_name,
+        group_name=GROUP,
+        description=staged_description(table),
+        kinds={"sql" if table.is_derived else "python", "postgres"},
+        owners=OWNERS,
+        io_manager_key="postgres_copy",
+        is_required=False,
+        metadata={"dagster/column_schema": column_schema(table.staged_columns)},
+    )
+
+
+@dg.multi_asset(
+    outs={table.staged_name: _out(table) for table in TABLES},
+    deps=["raw_ols_pages"],
+    internal_asset_deps={
+        table.staged_name: {dg.AssetKey(name) for name in table.made_from or ("raw_ols_pages",)}
+        for table in TABLES
+    },
+    can_subset=True,
+    pool=LOADER_POOL,
+)
+def staged_tables(
+    context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
+) -> Iterator[dg.Output[object]]:
+    """Decode the newest complete download into the tables of a load of its own."""
+    with in_one_sentence():
+        settings = ols.settings
+        opened = staging(
+            warehouse.get(),
+            _newest_pages(ols),
+            url=settings.ols_url,
+            work_dir=settings.data_dir / "copy",
+            run_id=context.run.run_id,
+        )
+        with opened as staged:
+            yield from _outputs(context, warehouse, staged)
+            load = staged.seal()
+            yield from _derived(context, staged)
+        context.log.info("load %s of %s is staged", load.load_id, load.source.name)
+
+
+def _newest_pages(ols: OlsResource) -> PageSet:
+    settings = ols.settings
+    found = ols.store.latest(settings.ontology)
+    if found is None:
+        raise PageStoreError(
+            f"No complete download of {settings.ontology} is kept in {ols.store.root}, so there is "
+            "nothing to stage: run `dagster asset materialize -m efo_assets.definitions "
+            "--select '*efo_terms'`, which downloads first."
+        )
+    return found
+
+
+def _outputs(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, staged: Staging
+) -> Iterator[dg.Output[object]]:
+    """The selected tables go to the IO manager; the others are filled here and reported."""
+    selected = context.op_execution_context.selected_output_names
+    for table in COPIED:
+        rows = staged.rows(table)
+        metadata = _metadata(staged, table)
+        if table.staged_name in selected:
+            yield dg.Output(rows, output_name=table.staged_name, metadata=metadata)
+            continue
+        context.log.info("%s is staged too: all tables come from one pass", table.staged_name)
+        if rows.file is not None:
+            warehouse.get().copy_into(rows.load, table, rows.file)
+        context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
+
+
+def _derived(context: dg.AssetExecutionContext, staged: Staging) -> Iterator[dg.Output[object]]:
+    """The tables that SQL has made by now, with their rows."""
+    selected = context.op_execution_context.selected_output_names
+    for table in DERIVED:
+        metadata = _metadata(staged, table)
+        metadata["dagster/row_count"] = dg.MetadataValue.int(staged.load.counts[table.staged_name])
+        if table.staged_name in selected:
+            rows = StagedRows(staged.load, table, file=None)
+            yield dg.Output(rows, output_name=table.staged_name, metadata=metadata)
+        else:
+            context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
+
+
+def _metadata(staged: Staging, table: Table) -> dict[str, dg.MetadataValue]:
+    load: Load = staged.load
+    shared: dict[str, dg.MetadataValue] = {
+        "load": dg.MetadataValue.text(load.load_id),
+        "release": dg.MetadataValue.text(load.source.name),
+        "dagster/table_name": dg.MetadataValue.text(f"{load.schema}.{table.staged_name}"),
+    }
+    if table is TABLES[0]:
+        # Samples are OLS's text: shown as JSON, never as Markdown or a link.
+        shared["left_out_or_mended"] = dg.MetadataValue.json(staged.findings)
+        shared["decode_s"] = dg.MetadataValue.float(round(staged.decode_s, 2))
+    return shared

@@ -1,0 +1,242 @@
+"""The published release as files: Parquet of every table, MeSH as SSSOM, replacements as TSV.
+
+Plain Python, without Dagster. All files come from one snapshot, rows in a stated order and terms by
+IRI, so that the same release gives the same bytes from any database. A file gets its name once it
+is whole; the release stands in its metadata.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import psycopg
+from psycopg import sql
+
+from efo_assets.errors import ExportFailed
+from efo_assets.files import make_folder, whole
+from efo_assets.pipeline.collector import collector_paused
+from efo_assets.privacy.printable import escaped
+from efo_assets.warehouse.ledger import PublishedRelease, current_release
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import exported, statement
+from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.warehouse import Warehouse
+
+ROWS_AT_ONCE = 50_000
+SSSOM_NAME = "efo_mesh_terms.sssom.tsv"
+REPLACEMENTS_NAME = "efo_replacements.tsv"
+_SSSOM_PREFIXES = {
+    "mesh": "http://id.nlm.nih.gov/mesh/",
+    "oboInOwl": "http://www.geneontology.org/formats/oboInOwl#",
+    "semapv": "https://w3id.org/semapv/vocab/",
+    "skos": "http://www.w3.org/2004/02/skos/core#",
+}
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+Row: TypeAlias = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that was written."""
+
+    path: Path
+    rows: int
+    bytes: int
+    release: str
+
+
+def parquet_name(table: Table) -> str:
+    """The file of a table."""
+    return f"{table.name}.parquet"
+
+
+def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exported]:
+    """Write these files of the standing release into `folder`.
+
+    Raises:
+        ExportFailed: nothing is published, or the folder can't be written; files that stood there
+            stay as they were.
+    """
+    wanted = set(names)
+
+    def write(connection: Connection) -> list[Exported]:
+        with connection.transaction():
+            connection.execute("set transaction isolation level repeatable read read only")
+            connection.execute(statement("bulk_session"))
+            # Every row of a cursor is fetched here, where PostgreSQL reckons with a tenth.
+            connection.execute("set local cursor_tuple_fraction = 1")
+            release = current_release(connection, warehouse.schema)
+            if release is None:
+                raise ExportFailed(
+                    f"Nothing is published in schema {warehouse.schema}, so there is nothing to "
+                    "export: run `dagster asset materialize -m efo_assets.definitions --select "
+                    "'*efo_terms'` first."
+                )
+            with _explained(folder), collector_paused():
+                make_folder(folder)
+                return list(_files(connection, warehouse.schema, release, folder, wanted))
+
+    return warehouse.reading("exporting", write)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportFailed(
+            f"Files can't be written in {folder} ({error.strerror}): those that stood there stay, "
+            "and so does the published release; free space or set EFO_DATA_DIR, and run again."
+        ) from error
+
+
+def _files(
+    connection: Connection, schema: str, release: PublishedRelease, folder: Path, wanted: set[str]
+) -> Iterator[Exported]:
+    for table in TABLES:
+        if parquet_name(table) in wanted:
+            with whole(folder / parquet_name(table)) as file:
+                rows = _parquet(connection, schema, table, release, file)
+            yield _exported(folder / parquet_name(table), rows, release)
+    for name, writer in ((SSSOM_NAME, _sssom), (REPLACEMENTS_NAME, _replacements)):
+        if name in wanted:
+            with whole(folder / name) as file:
+                rows = writer(connection, schema, release, file)
+            yield _exported(folder / name, rows, release)
+
+
+def _exported(path: Path, rows: int, release: PublishedRelease) -> Exported:
+    return Exported(path, rows, path.stat().st_size, release.name)
+
+
+def _facts(release: PublishedRelease) -> dict[str, str]:
+    return {
+        "ontology": release.ontology,
+        "version": release.version or "",
+        "version_iri": release.version_iri or "",
+        "is_partial": "true" if release.is_partial else "false",
+    }
+
+
+def _parquet(
+    connection: Connection,
+    schema: str,
+    table: Table,
+    release: PublishedRelease,
+    file: IO[bytes],
+) -> int:
+    # Half a second that a code location need not spend each time it starts.
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    types = {
+        "text": pa.string(),
+        "text[]": pa.list_(pa.string()),
+        "boolean": pa.bool_(),
+        "smallint": pa.int16(),
+        "integer": pa.int32(),
+        "bigint": pa.int64(),
+    }
+    fields = [
+        pa.field(
+            column.name,
+            types[column.type],
+            nullable=column.nullable,
+            metadata={"comment": column.comment},
+        )
+        for column in table.exported_columns
+    ]
+    facts = {"table": table.name, "comment": table.comment, **_facts(release)}
+    shape = pa.schema(fields, metadata=facts)
+    rows = 0
+    with parquet.ParquetWriter(file, shape, compression="zstd") as writer:  # type: ignore[no-untyped-call]
+        for batch in _batches(connection, exported(schema, table)):
+            values = [
+                pa.array(each, type=field.type)
+                for each, field in zip(zip(*batch, strict=True), fields, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(values, schema=shape))
+            rows += len(batch)
+    return rows
+
+
+def _batches(connection: Connection, query: sql.Composed) -> Iterator[Sequence[Row]]:
+    """The rows; PostgreSQL makes a batch while the one before it is used."""
+    with (
+        connection.cursor(name="efo_export", withhold=False) as cursor,
+        ThreadPoolExecutor(max_workers=1) as reader,
+    ):
+        cursor.execute(query)
+        ahead = reader.submit(cursor.fetchmany, ROWS_AT_ONCE)
+        while batch := ahead.result():
+            ahead = reader.submit(cursor.fetchmany, ROWS_AT_ONCE)
+            yield batch
+
+
+def _tsv(
+    columns: Sequence[str], rows: Iterable[Row], comments: Sequence[str], file: IO[bytes]
+) -> int:
+    """Comment lines, a line of column names, and the rows; the number of rows."""
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    text.writelines(f"#{line}\n" for line in comments)
+    writer = csv.writer(text, dialect="excel-tab", lineterminator="\n")
+    writer.writerow(columns)
+    written = 0
+    for row in rows:
+        writer.writerow(["" if value is None else value for value in row])
+        written += 1
+    text.detach()
+    return written
+
+
+def _replacements(
+    connection: Connection, schema: str, release: PublishedRelease, file: IO[bytes]
+) -> int:
+    comments = [f"{name}: {escaped(value)}" for name, value in _facts(release).items()]
+    found = connection.execute(statement("export_replacements", schema=schema))
+    return _tsv(_names(found), found, comments, file)
+
+
+def _sssom(connection: Connection, schema: str, release: PublishedRelease, file: IO[bytes]) -> int:
+    """A mapping set as https://mapping-commons.github.io/sssom/ describes, metadata included."""
+    found = connection.execute(statement("export_sssom", schema=schema))
+    names = _names(found)
+    prefixes = dict(_SSSOM_PREFIXES)
+    rows = []
+    for iri, curie, *others in found:
+        rows.append((_subject(iri, curie, prefixes), *others))
+    comments = [
+        "curie_map:",
+        *(f"  {prefix}: {_quoted(base)}" for prefix, base in sorted(prefixes.items())),
+        "license: https://www.apache.org/licenses/LICENSE-2.0",
+        f"mapping_set_id: {_quoted(f'{release.version_iri or release.ontology}#mesh')}",
+        f"mapping_set_title: {_quoted(f'MeSH cross references of {release.name}')}",
+        f"mapping_set_version: {_quoted(release.version or '')}",
+        f"subject_source_version: {_quoted(release.version or '')}",
+    ]
+    return _tsv(["subject_id", *names[2:]], rows, comments, file)
+
+
+def _quoted(text: str) -> str:
+    """A text of OLS's as YAML in one line, which JSON's strings are."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:
+    """The CURIE where it stands for the IRI by the prefixes so far, which may get one more."""
+    prefix, colon, local = (curie or "").partition(":")
+    if not (colon and local and _PREFIX.fullmatch(prefix) and iri.endswith(local)):
+        return iri
+    base = iri[: -len(local)]
+    return f"{prefix}:{local}" if prefixes.setdefault(prefix, base) == base else iri
+
+
+def _names(found: psycopg.Cursor[Any]) -> list[str]:
+    return [column.name for column in found.description or ()]

@@ -1,0 +1,172 @@
+"""Dagster's own commands as people type them: what they do, and what they say when they can't."""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from aiohttp import web
+
+from efo_assets.sample.ontology import release
+from efo_assets.sample.server import Sample, running_sample
+from efo_assets.settings import DatabaseTarget
+from efo_assets_tests.commands import assert_one_sentence, dagster, ended, started
+from efo_assets_tests.graph.materializing import Graph
+from efo_assets_tests.oracle.rows import expected_rows
+
+CLASSES = 400
+SEED = 11
+PAGE_SIZE = 50
+PATIENCE_S = 60.0
+
+
+class Held:
+    """Holds back the answer to one page until it is let go."""
+
+    def __init__(self, page: str = "3") -> None:
+        self.page = page
+        self.asked = threading.Event()
+        self.let_go = threading.Event()
+
+    async def intercept(self, request: web.Request) -> web.StreamResponse | None:
+        if request.query.get("page") == self.page and not self.let_go.is_set():
+            self.asked.set()
+            await asyncio.to_thread(self.let_go.wait, PATIENCE_S)
+        return None
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    hold = Held()
+    yield hold
+    hold.let_go.set()
+
+
+@pytest.fixture
+def sample(held: Held) -> Iterator[Sample]:
+    held.let_go.set()
+    with running_sample(classes=CLASSES, seed=SEED, intercept=held.intercept) as running:
+        yield running
+
+
+@pytest.fixture
+def graph(
+    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Graph:
+    made = Graph(monkeypatch, database, tmp_path, sample.url)
+    made.configure(EFO_PAGE_SIZE=str(PAGE_SIZE))
+    return made
+
+
+def assert_published_is_release(graph: Graph, number: int) -> None:
+    expected = expected_rows(release(CLASSES, SEED, number))
+    assert graph.published()["terms"] == expected.terms
+    assert graph.published()["parent_edges"] == expected.parent_edges
+
+
+def pages_asked(sample: Sample) -> list[tuple[str, str]]:
+    return [
+        (each.query.get("isObsolete", ""), each.query["page"])
+        for each in sample.requests
+        if each.query.get("size") == str(PAGE_SIZE)
+    ]
+
+
+def test_the_documented_selections_load_and_publish(graph: Graph) -> None:
+    done = dagster("-m", "efo_assets.definitions", "--select", "*efo_terms")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert_published_is_release(graph, 1)
+    alone = dagster("--select", "efo_terms")
+    assert alone.returncode == 0, alone.stdout[-3000:]
+    assert "nothing changed, 0 rows written" in alone.stdout
+
+
+def test_dg_launches_the_same(graph: Graph) -> None:
+    done = ended(started("dg", "launch", "--assets", "*efo_terms"))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert_published_is_release(graph, 1)
+
+
+def test_publishing_before_anything_is_staged_is_one_sentence(graph: Graph) -> None:
+    done = dagster("--select", "efo_terms")
+    assert_one_sentence(done, "Nothing is staged for schema public", "--select '*efo_terms'")
+    assert graph.data_dir.exists()
+
+
+def test_an_unknown_ontology_is_one_sentence(graph: Graph) -> None:
+    graph.configure(EFO_ONTOLOGY="nosuch")
+    assert_one_sentence(dagster("--select", "*"), "nosuch")
+
+
+def test_a_host_that_does_not_answer_is_one_sentence(graph: Graph) -> None:
+    graph.configure(EFO_OLS_URL="http://127.0.0.1:1/ols4")
+    assert_one_sentence(dagster("--select", "*"), "OLS unreachable at 127.0.0.1:1")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_in_the_download_it_says_what_is_kept(
+    graph: Graph, sample: Sample, held: Held, signal_number: int
+) -> None:
+    held.let_go.clear()
+    graph.configure(EFO_MAX_IN_FLIGHT="1")
+    process = started("dagster", "asset", "materialize", "--select", "*")
+    assert held.asked.wait(PATIENCE_S)
+    process.send_signal(signal_number)
+    assert_one_sentence(ended(process), "Interrupted.", "run the same command again")
+    held.let_go.set()
+    before = pages_asked(sample)
+    sample.requests.clear()
+    assert dagster("--select", "*").returncode == 0
+    assert set(pages_asked(sample)) & set(before[:-1]) == set(), "kept pages are not asked for"
+    assert_published_is_release(graph, 1)
+
+
+def test_interrupted_in_publication_the_old_release_stays(graph: Graph, sample: Sample) -> None:
+    assert dagster("--select", "*").returncode == 0
+    sample.publish(2)
+    with _locked(graph, "efo_parent_edges") as is_waited_for:
+        process = started("dagster", "asset", "materialize", "--select", "*")
+        _until(is_waited_for)
+        process.send_signal(signal.SIGINT)
+        assert_one_sentence(ended(process), "Interrupted.", "run the same command again")
+    assert_published_is_release(graph, 1)
+    assert dagster("--select", "*").returncode == 0
+    assert_published_is_release(graph, 2)
+
+
+def test_a_second_run_at_once_ends_and_names_the_first(graph: Graph, held: Held) -> None:
+    held.let_go.clear()
+    first = started("dagster", "asset", "materialize", "--select", "*")
+    assert held.asked.wait(PATIENCE_S)
+    assert_one_sentence(dagster("--select", "*"), "Another load into schema public is under way")
+    held.let_go.set()
+    assert ended(first).returncode == 0
+    assert_published_is_release(graph, 1)
+
+
+@contextmanager
+def _locked(graph: Graph, table: str) -> Iterator[Callable[[], bool]]:
+    """Hold a lock that a publication needs; give a function that tells whether it is waited for."""
+    parameters: dict[str, Any] = dict(graph.database.parameters)
+    with psycopg.connect(**parameters) as holder, psycopg.connect(**parameters) as watcher:
+        watcher.autocommit = True
+        holder.execute(f"lock table {table} in share mode")  # type: ignore[call-overload]
+
+        def is_waited_for() -> bool:
+            return bool(
+                watcher.execute("select 1 from pg_locks where not granted limit 1").fetchone()
+            )
+
+        yield is_waited_for
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline

@@ -1,0 +1,288 @@
+"""The graph end to end: generated releases through Dagster into PostgreSQL, row for row."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from efo_assets.definitions import defs
+from efo_assets.sample.ontology import release
+from efo_assets.sample.server import Sample, running_sample
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.audit import CHECKS
+from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.graph.materializing import Graph, failure, published_ancestors
+from efo_assets_tests.oracle.derived import expected_ancestors, expected_changes, expected_labels
+from efo_assets_tests.oracle.rows import expected_rows
+
+CLASSES = 1_500
+SEED = 7
+
+
+@pytest.fixture
+def sample() -> Iterator[Sample]:
+    with running_sample(classes=CLASSES, seed=SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def graph(
+    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Graph:
+    return Graph(monkeypatch, database, tmp_path, sample.url)
+
+
+def assert_published_is_release(graph: Graph, number: int) -> None:
+    expected = expected_rows(release(CLASSES, SEED, number))
+    published = graph.published()
+    assert published.keys() >= {"terms", "synonyms", "parent_edges", "xrefs", "mesh_terms"}
+    for name, rows in published.items():
+        assert rows == getattr(expected, name), name
+    assert published_ancestors(graph.ask) == expected_ancestors(expected.parent_edges)
+    labels = graph.ask(
+        "select t.iri, l.kind, l.text, l.inherited_from from efo_labels as l"
+        " join efo_terms as t on t.id = l.term_id where t.removed_in is null"
+    )
+    assert set(labels) == expected_labels(expected)
+    assert len(labels) == len(set(labels))
+
+
+def test_first_and_next_release_equal_the_generators_expectation(
+    graph: Graph, sample: Sample
+) -> None:
+    assert graph.materialize().success
+    assert_published_is_release(graph, 1)
+    sample.publish(2)
+    assert graph.materialize().success
+    assert_published_is_release(graph, 2)
+    ledger = graph.ask("select version, is_partial from efo_meta.releases order by release_id")
+    assert len(ledger) == 2
+    assert not any(is_partial for _, is_partial in ledger)
+    gone = graph.ask("select count(*) from efo_terms where removed_in = 2")
+    assert gone[0][0] > 0
+
+
+def test_three_releases_tell_what_each_changed(graph: Graph, sample: Sample) -> None:
+    for number in (1, 2, 3):
+        sample.publish(number)
+        assert graph.materialize().success
+        assert_published_is_release(graph, number)
+    made = [expected_rows(release(CLASSES, SEED, number)) for number in (1, 2, 3)]
+    for number in (2, 3):
+        found = graph.ask(
+            "select t.iri, c.kind, c.before, c.after from efo_changes as c"
+            f" join efo_terms as t on t.id = c.term_id where c.release_id = {number}"
+        )
+        expected = expected_changes(made[number - 2], made[number - 1])
+        assert len(found) == len(expected)
+        assert set(found) == expected
+    kinds = {row[0] for row in graph.ask("select kind from efo_changes")}
+    assert kinds >= {"added", "removed", "obsoleted", "relabelled", "redefined", "xref added"}
+    assert graph.ask("select count(*) from efo_changes where release_id = 1") == [(0,)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert graph.materialize("efo_changes", instance=instance).success
+        event = instance.get_latest_materialization_event(dg.AssetKey("efo_changes"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    told = {record.data["kind"]: record.data["changes"] for record in metadata["digest"].records}  # type: ignore[union-attr]
+    assert told == dict(
+        graph.ask("select kind, changes from efo_change_digest where release_id = 3")
+    )
+    assert str(metadata["digest_chart"].value).count("█") >= len(told)
+    digest = graph.ask("select sum(changes) from efo_change_digest where release_id = 2")
+    assert digest == graph.ask("select count(*) from efo_changes where release_id = 2")
+
+
+def test_the_next_release_writes_only_what_differs(graph: Graph, sample: Sample) -> None:
+    graph.materialize()
+    sample.publish(2)
+    graph.materialize()
+    before, after = (expected_rows(release(CLASSES, SEED, number)) for number in (1, 2))
+    changes = graph.ask("select changes from efo_meta.releases where release_id = 2")[0][0]
+    inserted_or_changed = len(after.terms - before.terms)
+    gone = len({row[0] for row in before.terms} - {row[0] for row in after.terms})
+    terms = changes["efo_terms"]
+    assert terms["inserted"] + terms["changed"] == inserted_or_changed
+    assert terms["removed"] == gone
+    edges = changes["efo_parent_edges"]
+    assert edges["inserted"] == len(after.parent_edges - before.parent_edges)
+    assert edges["removed"] == len(before.parent_edges - after.parent_edges)
+
+
+def test_the_same_release_again_asks_little_and_writes_nothing(
+    graph: Graph, sample: Sample
+) -> None:
+    graph.materialize()
+    asked = len(sample.requests)
+    assert graph.materialize().success
+    assert len(sample.requests) - asked <= 6
+    assert graph.ask("select count(*) from efo_meta.releases") == [(1,)]
+    assert graph.ask("select distinct changed_release from efo_terms") == [(1,)]
+
+
+def test_one_published_asset_alone_publishes_the_staged_release_as_a_whole(graph: Graph) -> None:
+    assert graph.materialize("raw_ols_pages").success
+    staged = [table.staged_name for table in TABLES]
+    assert graph.materialize(*staged).success
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = graph.materialize("efo_terms", instance=instance)
+        materialized = {key.to_user_string() for key in instance.all_asset_keys()}
+    assert result.success
+    assert materialized == {table.name for table in TABLES}
+    assert_published_is_release(graph, 1)
+
+
+def test_one_staged_asset_alone_stages_all_tables(graph: Graph) -> None:
+    graph.materialize("raw_ols_pages")
+    assert graph.materialize("synonyms").success
+    assert graph.materialize("efo_xrefs").success
+    assert_published_is_release(graph, 1)
+
+
+def test_publishing_before_anything_is_staged_names_the_command(graph: Graph) -> None:
+    said = failure(graph.materialize("efo_terms"))
+    assert said.startswith("Nothing is staged for schema public")
+    assert "--select '*efo_terms'" in said
+
+
+def test_staging_before_anything_is_downloaded_names_the_command(graph: Graph) -> None:
+    said = failure(graph.materialize("terms"))
+    assert said.startswith("No complete download of efo is kept")
+    assert "--select '*efo_terms'" in said
+
+
+@pytest.mark.fault("O13")
+def test_publishing_without_the_audit_is_refused(graph: Graph) -> None:
+    graph.materialize("raw_ols_pages")
+    assert graph.materialize(*(table.staged_name for table in TABLES), checks=False).success
+    assert "no passed verdict" in failure(graph.materialize("efo_terms"))
+
+
+@pytest.mark.fault("O13")
+def test_publishing_the_next_release_without_the_audit_is_refused_and_the_last_stays(
+    graph: Graph, sample: Sample
+) -> None:
+    graph.materialize()
+    sample.publish(2)
+    graph.materialize("raw_ols_pages")
+    assert graph.materialize(*(table.staged_name for table in TABLES), checks=False).success
+    assert "no passed verdict" in failure(graph.materialize("efo_terms"))
+    assert_published_is_release(graph, 1)
+
+
+def test_a_failed_blocking_check_stops_the_run_before_publication(
+    graph: Graph, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.materialize()
+    graph.ask(
+        "update efo_meta.releases set counts = jsonb_set(counts, '{terms}', '1000000') returning 1"
+    )
+    sample.publish(2)
+    result = graph.materialize()
+    assert not result.success
+    assert_published_is_release(graph, 1)
+    monkeypatch.setenv("EFO_ALLOW_SHRINK", "1")
+    assert graph.materialize().success
+    assert_published_is_release(graph, 2)
+
+
+def test_a_limited_load_is_partial_and_does_not_replace_the_whole(graph: Graph) -> None:
+    graph.configure(EFO_LIMIT="120")
+    assert graph.materialize().success
+    assert graph.ask("select count(*) from efo_terms") == [(120,)]
+    graph.configure(EFO_LIMIT="")
+    assert graph.materialize().success
+    assert_published_is_release(graph, 1)
+    graph.configure(EFO_LIMIT="120")
+    assert "can't replace the whole release" in failure(graph.materialize())
+    assert_published_is_release(graph, 1)
+
+
+@pytest.mark.fault("D01")
+def test_a_database_that_is_down_is_known_before_the_download(
+    graph: Graph, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("efo_assets.warehouse.session.CONNECT_PATIENCE_S", 0.2)
+    graph.configure(EFO_DATABASE_URL="postgresql://me:CANARY@127.0.0.1:1/efo")
+    said = failure(graph.materialize())
+    assert "127.0.0.1:1/efo cannot be reached" in said
+    assert "CANARY" not in said
+    assert not sample.requests
+
+
+def test_a_wrong_setting_is_one_sentence(graph: Graph) -> None:
+    graph.configure(EFO_PAGE_SIZE="many")
+    assert failure(graph.materialize()) == (
+        "EFO_PAGE_SIZE takes a whole number from 1 to 1000; it holds 'many'."
+    )
+
+
+@pytest.mark.fault("H14")
+def test_an_unknown_ontology_is_one_sentence(graph: Graph) -> None:
+    graph.configure(EFO_ONTOLOGY="nosuch")
+    assert "nosuch" in failure(graph.materialize())
+
+
+@pytest.mark.fault("S17")
+def test_nothing_is_pickled(graph: Graph, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        assert graph.materialize(instance=instance).success
+    storage = [path for path in (home / "storage").rglob("*") if path.is_file()]
+    assert [path for path in storage if path.read_bytes()[:1] == b"\x80"] == []
+
+
+def test_every_asset_has_a_group_an_owner_kinds_and_a_description() -> None:
+    graph = defs.resolve_asset_graph()
+    files = len(TABLES) + 2
+    assert len(graph.get_all_asset_keys()) == 1 + 2 * len(TABLES) + files
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name in ("raw", "staged", "efo", "exports")
+        assert node.owners
+        assert node.description
+        assert node.kinds
+
+
+def test_published_assets_show_their_columns_from_the_specification() -> None:
+    graph = defs.resolve_asset_graph()
+    for table in TABLES:
+        schema = graph.get(dg.AssetKey(table.name)).metadata["dagster/column_schema"]
+        assert [column.name for column in schema.columns] == [
+            column.name for column in table.published_columns
+        ]
+
+
+def test_every_check_of_the_audit_is_an_asset_check() -> None:
+    graph = defs.resolve_asset_graph()
+    found = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert found == {(check.table, check.name) for check in CHECKS}
+
+
+def test_metadata_of_a_publication_tells_what_changed(graph: Graph) -> None:
+    result = graph.materialize()
+    (event,) = [
+        event
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey("efo_terms")
+    ]
+    metadata = event.materialization.metadata
+    assert metadata["inserted"].value == metadata["dagster/row_count"].value
+    assert metadata["dagster/table_name"].value == "public.efo_terms"
+    assert {"changed", "removed", "unchanged", "release", "load"} <= set(metadata)
+
+
+@pytest.mark.fault("S10")
+def test_metadata_holds_no_markdown_made_of_what_ols_sent(graph: Graph) -> None:
+    result = graph.materialize()
+    texts = [
+        value.md_str
+        for event in result.get_asset_materialization_events()
+        for value in event.materialization.metadata.values()
+        if isinstance(value, dg.MarkdownMetadataValue)
+    ]
+    assert len(texts) == 1, "the chart of latencies"
+    assert not any(mark in texts[0] for mark in ("](", "<", "javascript:"))

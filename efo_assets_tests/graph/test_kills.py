@@ -1,0 +1,130 @@
+"""SIGKILL in the middle of a real run: what is kept is used, the old release stays whole.
+
+The victim is Dagster's own command in a process of its own; crash points say where it dies.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from efo_assets.sample.ontology import release
+from efo_assets.sample.server import Sample, running_sample
+from efo_assets.settings import DatabaseTarget
+from efo_assets_tests.graph.materializing import Graph
+from efo_assets_tests.oracle.rows import expected_rows
+
+CLASSES = 1_200
+SEED = 11
+PAGE_SIZE = 50
+TIMEOUT_S = 120
+
+
+@pytest.fixture
+def sample() -> Iterator[Sample]:
+    with running_sample(classes=CLASSES, seed=SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def graph(
+    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Graph:
+    made = Graph(monkeypatch, database, tmp_path, sample.url)
+    made.configure(EFO_PAGE_SIZE=str(PAGE_SIZE))
+    return made
+
+
+def run_dagster(crash_point: str = "") -> int:
+    """The exit code of `dagster asset materialize` over the whole graph."""
+    dagster = Path(sys.executable).with_name("dagster")
+    command = [str(dagster), "asset", "materialize", "-m", "efo_assets.definitions"]
+    done = subprocess.run(
+        [*command, "--select", "*"],
+        env={**os.environ, "EFO_CRASH_POINT": crash_point},
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()[-3000:]
+    return done.returncode
+
+
+def page_requests(sample: Sample) -> list[tuple[str, str]]:
+    """List and number of each page asked for; probes ask for one row."""
+    return [
+        (each.query.get("isObsolete", ""), each.query["page"])
+        for each in sample.requests
+        if each.query.get("size") == str(PAGE_SIZE)
+    ]
+
+
+def assert_published_is_release(graph: Graph, number: int) -> None:
+    expected = expected_rows(release(CLASSES, SEED, number))
+    published = graph.published()
+    for name in ("terms", "synonyms", "parent_edges", "xrefs"):
+        assert published[name] == getattr(expected, name), name
+
+
+@pytest.mark.fault("X01")
+def test_killed_in_the_download_only_missing_pages_are_asked_for(
+    graph: Graph, sample: Sample
+) -> None:
+    assert run_dagster("C4:9") == -signal.SIGKILL
+    kept = set(page_requests(sample))
+    stored = list(graph.data_dir.rglob("*.json.gz"))
+    assert len(stored) >= 8
+    sample.requests.clear()
+    assert run_dagster() == 0
+    asked = page_requests(sample)
+    pages = -(-CLASSES // PAGE_SIZE) + 1
+    assert len(asked) == len(set(asked)), "no page twice"
+    assert len(asked) <= pages - 8, "the pages in the manifest are not asked for again"
+    assert len(set(asked) | kept) <= pages
+    assert_published_is_release(graph, 1)
+
+
+@pytest.mark.fault("X02")
+@pytest.mark.parametrize("point", ["C5", "C6:2", "C7"])
+def test_killed_while_staging_no_page_is_asked_for_again(
+    graph: Graph, sample: Sample, point: str
+) -> None:
+    assert run_dagster() == 0
+    sample.publish(2)
+    assert run_dagster(point) == -signal.SIGKILL
+    assert_published_is_release(graph, 1)
+    sample.requests.clear()
+    assert run_dagster() == 0
+    assert page_requests(sample) == []
+    assert_published_is_release(graph, 2)
+
+
+@pytest.mark.fault("X03")
+@pytest.mark.fault("X05")
+@pytest.mark.parametrize(("point", "stands"), [("C10", 1), ("C10:3", 1), ("C11", 2), ("C12", 2)])
+def test_killed_in_publication_one_release_stands_whole(
+    graph: Graph, sample: Sample, point: str, stands: int
+) -> None:
+    assert run_dagster() == 0
+    sample.publish(2)
+    assert run_dagster(point) == -signal.SIGKILL
+    assert_published_is_release(graph, stands)
+    sample.requests.clear()
+    assert run_dagster() == 0
+    assert page_requests(sample) == []
+    assert_published_is_release(graph, 2)
+    with psycopg.connect(**graph.database.parameters) as connection:  # type: ignore[arg-type]
+        schemas = connection.execute(
+            "select nspname from pg_namespace where nspname like 'efo_load_%'"
+        ).fetchall()
+        locks = connection.execute(
+            "select pid from pg_locks where locktype = 'advisory' and granted"
+        ).fetchall()
+    assert graph.ask("select count(*) from efo_meta.releases") == [(2,)]
+    assert len(schemas) <= 3
+    assert locks == []

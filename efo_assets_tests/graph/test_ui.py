@@ -1,0 +1,175 @@
+"""The UI as `make dev` serves it: the graph is there, and "Materialize all" loads a release."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from efo_assets.sample.ontology import release
+from efo_assets.sample.server import Sample, running_sample
+from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.commands import ROOT, free_port
+from efo_assets_tests.graph.materializing import Graph
+from efo_assets_tests.oracle.rows import expected_rows
+
+CLASSES = 400
+SEED = 11
+PATIENCE_S = 120.0
+POLL_S = 0.2
+ZOOM_STEPS = 20
+MARGIN_PX = 16
+STATES_COME_MS = 5_000
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture
+def sample() -> Iterator[Sample]:
+    with running_sample(classes=CLASSES, seed=SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def graph(
+    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Graph:
+    return Graph(monkeypatch, database, tmp_path / "data", sample.url)
+
+
+@pytest.fixture
+def ui(graph: Graph, tmp_path: Path) -> Iterator[str]:
+    """The address of `make dev`, with the module name exported as the README's shell has it."""
+    graph.configure(DAGSTER_MODULE_NAME="efo_assets.definitions")
+    port, venv = free_port(), Path(sys.prefix)
+    made = [f"PORT={port}", f"VENV={venv}", f"UI_HOME={tmp_path / 'home'}"]
+    with (tmp_path / "dev.log").open("wb") as log:
+        process = subprocess.Popen(
+            ["make", "--old-file", f"{venv}/.installed", "dev", *made],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _until_it_answers(f"http://127.0.0.1:{port}", process, tmp_path / "dev.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            # Ctrl-C reaches all that the terminal started.
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(PATIENCE_S)
+
+
+def _until_it_answers(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urlopen(f"{url}/server_info"):
+                return
+        except URLError:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_S)
+    pytest.fail(f"the UI did not come up:\n{log.read_text()[-3000:]}")
+
+
+def ask(ui: str, query: str, **variables: Any) -> Any:
+    """The data of a GraphQL answer."""
+    request = Request(
+        f"{ui}/graphql",
+        data=json.dumps({"query": query, "variables": variables}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urlopen(request) as answer:
+        return json.load(answer)["data"]
+
+
+def test_make_dev_serves_the_lineage_graph(ui: str) -> None:
+    found = ask(
+        ui, "{assetNodes {assetKey {path} groupName dependencies {asset {assetKey {path}}}}}"
+    )
+    nodes = {node["assetKey"]["path"][-1]: node for node in found["assetNodes"]}
+    assert nodes.keys() == {
+        "raw_ols_pages",
+        *(table.staged_name for table in TABLES),
+        *(table.name for table in TABLES),
+        *(f"{table.name}_parquet" for table in TABLES),
+        "efo_mesh_terms_sssom",
+        "efo_replacements_tsv",
+    }
+    above = {each["asset"]["assetKey"]["path"][-1] for each in nodes["efo_terms"]["dependencies"]}
+    assert above == {table.staged_name for table in TABLES}
+    assert {node["groupName"] for node in nodes.values()} == {"raw", "staged", "efo", "exports"}
+
+
+@pytest.mark.campaign
+def test_materialize_all_succeeds_in_a_real_browser(
+    ui: str, graph: Graph, pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="make ui installs it")
+    if not CHROMIUM.exists():
+        pytest.skip("apt install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 2800, "height": 2400})
+        page.goto(f"{ui}/asset-groups", wait_until="domcontentloaded")
+        page.get_by_role("button", name="Materialize all").click()
+        page.get_by_text("Launched run").wait_for()
+        page.goto(f"{ui}/runs")
+        page.get_by_text("Success").first.wait_for(timeout=PATIENCE_S * 1000)
+        _expand_all_groups(page, ui)
+        _zoom_out_until_drawn(page, [table.name for table in TABLES])
+        for table in TABLES:
+            page.get_by_text(table.name, exact=True).first.wait_for()
+        picture = pytestconfig.getoption("--picture") or tmp_path / "lineage.png"
+        page.screenshot(path=picture, clip=_bounds(page))
+        browser.close()
+    assert graph.published()["terms"] == expected_rows(release(CLASSES, SEED, 1)).terms
+
+
+def _bounds(page: Any) -> dict[str, float]:
+    """The part of the window that the graph's boxes take, and a margin."""
+    boxes = [each.bounding_box() for each in page.locator("foreignObject").all()]
+    drawn = [box for box in boxes if box is not None]
+    left, top = (min(box[side] for box in drawn) - MARGIN_PX for side in ("x", "y"))
+    right = max(box["x"] + box["width"] for box in drawn) + MARGIN_PX
+    bottom = max(box["y"] + box["height"] for box in drawn) + MARGIN_PX
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
+
+
+def _expand_all_groups(page: Any, ui: str) -> None:
+    page.goto(f"{ui}/asset-groups", wait_until="domcontentloaded")
+    page.get_by_text("staged", exact=True).last.wait_for()
+    page.mouse.click(1400, 2200, button="right")
+    page.get_by_text("Expand all groups").last.click()
+    page.get_by_role("button", name="Hide navigation").click()
+    page.get_by_text("raw_ols_pages", exact=True).last.wait_for()
+
+
+def _zoom_out_until_drawn(page: Any, names: list[str]) -> None:
+    """Only what is in sight is drawn, and the whole graph is larger than a window."""
+    zoom_out = page.locator('[aria-label="zoom_out"]').last
+    for _ in range(ZOOM_STEPS):
+        if all(page.get_by_text(name, exact=True).count() for name in names):
+            break
+        zoom_out.click()
+        page.wait_for_timeout(300)
+    zoom_out.click()
+    # What a box shows of its asset comes after the box.
+    page.wait_for_timeout(STATES_COME_MS)

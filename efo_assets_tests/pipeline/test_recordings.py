@@ -1,0 +1,147 @@
+"""OLS's recorded answers, served by the sample server, come out as the tables that they hold.
+
+What is expected is read from the recordings here, by code that shares nothing with the loader.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from efo_assets.sample.recorded import ontology_id
+from efo_assets.sample.server import running_sample
+from efo_assets.settings import DatabaseTarget
+from efo_assets_tests.graph.materializing import Graph, Rows, failure
+
+RECORDED = Path(__file__).parents[3] / "shared" / "ols4" / "recorded"
+OIO = "http://www.geneontology.org/formats/oboInOwl#"
+THING = "http://www.w3.org/2002/07/owl#Thing"
+SCOPES = {
+    f"{OIO}hasExactSynonym": "exact",
+    "http://www.ebi.ac.uk/efo/alternative_term": "exact",
+    f"{OIO}hasRelatedSynonym": "related",
+    f"{OIO}hasNarrowSynonym": "narrow",
+    f"{OIO}hasBroadSynonym": "broad",
+}
+RELATIONS = {
+    "http://purl.obolibrary.org/obo/BFO_0000050": "part_of",
+    "http://purl.obolibrary.org/obo/RO_0002202": "develops_from",
+    "http://www.w3.org/2000/01/rdf-schema#subClassOf": "is_a_implied",
+}
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+MATCHES = ("exact", "close", "narrow", "broad", "related")
+ONTOLOGIES = sorted(
+    path.name.removesuffix(".classes.json") for path in (RECORDED / "v2").glob("*.classes.json")
+)
+
+pytestmark = pytest.mark.skipif(not ONTOLOGIES, reason=f"no recordings at {RECORDED}")
+
+
+def read(*parts: str) -> Any:
+    return json.loads(RECORDED.joinpath(*parts).read_text())
+
+
+def pairs(value: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Text and axioms of every value, for the shapes that the recordings have."""
+    if isinstance(value, list):
+        for item in value:
+            yield from pairs(item)
+    elif isinstance(value, dict):
+        if "value" in value:
+            yield value["value"], value.get("axioms", [])
+    elif value is not None:
+        yield value, []
+
+
+def texts(value: Any) -> set[str]:
+    return {text for text, _ in pairs(value)}
+
+
+def sources(axioms: list[dict[str, Any]], predicate: str) -> tuple[str, ...]:
+    return tuple(sorted({text for axiom in axioms for text in texts(axiom.get(predicate))}))
+
+
+def expected(classes: list[dict[str, Any]]) -> dict[str, Rows]:
+    listed = {each["iri"] for each in classes} - {THING}
+    rows: dict[str, Rows] = {
+        "terms": set(),
+        "synonyms": set(),
+        "parent_edges": set(),
+        "xrefs": set(),
+    }
+    for each in classes:
+        iri = each["iri"]
+        if iri == THING:
+            continue
+        rows["terms"].add((iri, each["curie"], each["isObsolete"], each["isDefiningOntology"]))
+        for predicate, scope in SCOPES.items():
+            rows["synonyms"] |= {
+                (iri, text, scope, sources(axioms, f"{OIO}hasDbXref"))
+                for text, axioms in pairs(each.get(predicate))
+            }
+        direct = texts(each.get("directParent")) & listed
+        rows["parent_edges"] |= {(iri, parent, "is_a") for parent in direct}
+        for parent, axioms in pairs(each.get("hierarchicalParent")):
+            for axiom in axioms:
+                named = axiom.get("childRelationToParent")
+                if named and parent in listed:
+                    rows["parent_edges"].add((iri, parent, RELATIONS.get(named, named)))
+        for predicate in (f"{OIO}hasDbXref", *(f"{SKOS}{kind}Match" for kind in MATCHES)):
+            rows["xrefs"] |= {
+                (iri, text, source)
+                for text, axioms in pairs(each.get(predicate))
+                for source in (*sources(axioms, f"{OIO}source"), "")
+            }
+    return rows
+
+
+@pytest.fixture(scope="module")
+def recorded_url() -> Iterator[str]:
+    with running_sample(recorded=RECORDED) as sample:
+        yield sample.url
+
+
+@pytest.mark.parametrize("ontology", ONTOLOGIES)
+def test_the_tables_hold_what_was_recorded(
+    ontology: str,
+    recorded_url: str,
+    database: DatabaseTarget,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classes = read("v2", f"{ontology}.classes.json")
+    graph = Graph(monkeypatch, database, tmp_path, recorded_url)
+    graph.configure(EFO_ONTOLOGY=ontology_id(ontology))
+    result = graph.materialize()
+    assert result.success, failure(result)
+
+    wanted, found = expected(classes), graph.published()
+    assert {(row[0], row[1], row[6], row[8]) for row in found["terms"]} == wanted["terms"]
+    assert {(*row[:3], row[5]) for row in found["synonyms"]} == wanted["synonyms"]
+    assert found["parent_edges"] == wanted["parent_edges"]
+    stated = {
+        (row[0], text, source)
+        for row in found["xrefs"]
+        for text in row[6]
+        for source in (*row[4], "")
+    }
+    assert stated == wanted["xrefs"]
+    labels = {each["iri"]: texts(each["label"]) for each in classes if each["iri"] != THING}
+    assert {row[0]: {row[2], *row[3]} for row in found["terms"]} == labels
+    definition = "http://purl.obolibrary.org/obo/IAO_0000115"
+    definitions = {each["iri"]: texts(each.get(definition)) for each in classes}
+    assert all({row[4], *row[5]} - {None} == definitions[row[0]] for row in found["terms"])
+
+    parents = read("v1", f"{ontology}.parents.json")
+    is_a = {
+        (child, parent) for child, parent, predicate in found["parent_edges"] if predicate == "is_a"
+    }
+    current = {row[0] for row in found["terms"] if not row[6]}
+    assert is_a == {
+        (child, parent)
+        for child, found_parents in parents.items()
+        for parent in found_parents
+        if child in current and parent != THING
+    }
