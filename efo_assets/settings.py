@@ -400,11 +400,6 @@ def _database_passwords(text: str) -> list[str]:
     return [str(read.get(key) or "") for key in ("password", "sslpassword")]
 
 
-def crash_point_in_force() -> str | None:
-    """Where `EFO_CRASH_POINT` wants the process killed; for tests of faults alone."""
-    return os.environ.get("EFO_CRASH_POINT")
-
-
 def dagster_home() -> Path | None:
     """The folder of Dagster's instance, as Dagster itself takes it; None where it isn't set."""
     text = os.environ.get("DAGSTER_HOME", "").strip()

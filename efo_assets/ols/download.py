@@ -7,6 +7,7 @@ the totals that were asked for apart, and OLS serves the same release before and
 import asyncio
 import hashlib
 import logging
+import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from efo_assets.crashpoints import crash_point
 from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
 from efo_assets.ols.acceptance import (
     AnotherRelease,
@@ -122,7 +122,7 @@ class Downloader:
         began = time.monotonic()
         with self.store.lock(ontology):
             while True:
-                crash_point("C1")
+                sys.audit("efo_assets.download_began")
                 release = await self.client.release(ontology)
                 self.one_list = self.one_list or self._totals_disagree(release)
                 plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
@@ -312,9 +312,9 @@ class _Fetch:
             entry, body, hashes, latency_s = await self._get(spec)
         except GaveUp as given_up:
             entry, body, hashes, latency_s = await self._get_after_all(spec, given_up)
-        crash_point("C3")
+        sys.audit("efo_assets.page_fetched")
         await asyncio.to_thread(self.folder.put, entry, body)
-        crash_point("C2")
+        sys.audit("efo_assets.page_kept")
         self.hashes[spec.key] = hashes
         self.latencies_s.append(latency_s)
         self.fetched += 1

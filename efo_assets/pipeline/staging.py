@@ -4,6 +4,7 @@ Plain Python, without Dagster: assets and benchmarks call the same functions.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from efo_assets.crashpoints import crash_point
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.decoding import decode
 from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
@@ -59,7 +59,7 @@ class Staging:
     def seal(self) -> Load:
         """Declare the load staged, once all tables are full."""
         if not self.is_reused:
-            crash_point("C7")
+            sys.audit("efo_assets.tables_filled")
             self.load = self.warehouse.seal(self.load, self.findings)
         return self.load
 
@@ -96,7 +96,7 @@ def staging(
         _log.info("load %s of %s is staged already", found.load_id, source.name)
         yield Staging(warehouse, found, dict(found.findings), files=None)
         return
-    crash_point("C5")
+    sys.audit("efo_assets.staging_began")
     began = time.monotonic()
     files, findings = decode(pages, work_dir)
     try:

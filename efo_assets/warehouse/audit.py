@@ -6,6 +6,7 @@ publisher accepts no other proof. New checks are entries in `CHECKS`.
 """
 
 import logging
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from efo_assets.crashpoints import crash_point
 from efo_assets.errors import AuditNotPassed
 from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import Content, Load, content
@@ -172,7 +172,7 @@ def audit(
     A load that was published keeps the verdicts that it was published by: what stands is compared
     with them, and never with what became of the staged rows.
     """
-    crash_point("C8")
+    sys.audit("efo_assets.audit_began")
     with connection.transaction():
         # One snapshot: the hash and all checks see the same rows.
         connection.execute("set transaction isolation level repeatable read")
@@ -184,7 +184,7 @@ def audit(
         seen = content(connection, load)
         _keep_proof(connection, load, seen)
         verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
-        crash_point("C9")
+        sys.audit("efo_assets.audited")
         for verdict in verdicts:
             connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, seen))
     for verdict in verdicts:

@@ -8,6 +8,7 @@ past that, and are read for their hash only to say so.
 
 import logging
 import re
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -16,7 +17,6 @@ import stamina
 from psycopg import errors as pg
 from psycopg import sql
 
-from efo_assets.crashpoints import crash_point
 from efo_assets.errors import (
     AuditNotPassed,
     DatabaseUnavailable,
@@ -78,7 +78,7 @@ def publish(
     done = _published(
         connect, load, allow_shrink=allow_shrink, allow_older=allow_older, run_id=run_id
     )
-    crash_point("C11")
+    sys.audit("efo_assets.published")
     _vacuum_filled(connect, load, done)
     _tidy(connect, load)
     return done
@@ -176,7 +176,7 @@ def _in_one_transaction(
             changes[table.name] = equalize(
                 connection, load, table, seen, release_id, is_fresh=table in fresh
             )
-            crash_point("C10")
+            sys.audit("efo_assets.table_published")
         create_views(connection, load.target_schema)
         ledger.complete_row(connection, load, release_id, changes, is_new=again is None)
     rows = {table.name: seen.rows[table.staged_name] for table in TABLES}
@@ -330,7 +330,7 @@ def _vacuum_filled(connect: Callable[[], Connection], load: Load, done: Publicat
 
 def _tidy(connect: Callable[[], Connection], load: Load) -> None:
     """Drop superseded loads; what stops that stops no publication, which is done by now."""
-    crash_point("C12")
+    sys.audit("efo_assets.cleaning_up")
     try:
         with connect() as connection:
             clear_leftovers(connection, load.target_schema, keep=load.load_id)

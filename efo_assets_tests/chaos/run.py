@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 
 from aiohttp import web
 
-from efo_assets.crashpoints import told_of_passings
 from efo_assets.errors import EfoError
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
@@ -25,6 +24,7 @@ from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets_tests.chaos.faults import FAULTS, IN_THIS_PROCESS, Fault
 from efo_assets_tests.chaos.readers import Reader
 from efo_assets_tests.chaos.scene import Scene
+from efo_assets_tests.faults.crash_points import told_of_passings
 from efo_assets_tests.faults.engine import load_once, settings_for
 from efo_assets_tests.faults.invariants import Oracle, kept_pages
 from efo_assets_tests.faults.one_load import FAILED, INTERRUPTED, Nursery

@@ -23,6 +23,7 @@ import psycopg
 
 from efo_assets.errors import EfoError
 from efo_assets.settings import Settings
+from efo_assets_tests.faults import crash_points
 from efo_assets_tests.faults.engine import load_once
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ def main() -> int:
     """Load once; return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     logging.disable(logging.WARNING)
+    crash_points.arm()
     headroom_bytes = int(os.environ.get(HEADROOM_VARIABLE, "0"))
     if headroom_bytes:
         _limit_memory(headroom_bytes)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from efo_assets.crashpoints import told_of_passings
 from efo_assets.errors import AuditNotPassed, PublicationRefused
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.faults.crash_points import told_of_passings
 from efo_assets_tests.faults.engine import load_once
 from efo_assets_tests.faults.worlds import World
 from efo_assets_tests.warehouse.loads import publish, term

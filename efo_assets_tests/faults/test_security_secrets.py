@@ -407,7 +407,7 @@ def test_no_failure_of_the_command_shows_it(
 
 @pytest.mark.fault("S01")
 def test_a_crash_in_publication_does_not_show_it(scene: Scene) -> None:
-    done = dagster("--select", "*", EFO_CRASH_POINT="C10")
+    done = dagster("-m", "efo_assets_tests.faults.crashing", "--select", "*", EFO_CRASH_POINT="C10")
     assert done.returncode == -signal.SIGKILL
     assert_nowhere(scene, done.stdout)
 
