@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+DEFINED_AND_CALLED = 2
 PACKAGE, TESTS = "efo_assets", "efo_assets_tests"
 
 # Runs in the environment and with the engine of the tree that is counted, be it older or newer.
@@ -55,7 +56,7 @@ def main() -> None:
     sources = [path.read_text() for path in package.rglob("*.py")]
     lengths, names = _functions(sources)
     words = Counter(word for text in sources for word in re.findall(r"\w+", text))
-    once = sum(words[name] == 2 for name in names)
+    once = sum(words[name] == DEFINED_AND_CALLED for name in names)
     passed = _passed(root)
     for what, figure in (
         ("package, lines of Python", _lines(package, "*.py")),
