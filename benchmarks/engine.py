@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from efo_assets.ols.client import Download, OlsClient
+from efo_assets.ols.client import OlsClient
+from efo_assets.ols.download import Download, download
 from efo_assets.ols.page_store import PageStore
 from efo_assets.pipeline.staging import copy, staging
 from efo_assets.settings import Settings
@@ -51,7 +52,7 @@ def main() -> None:
 async def _download(settings: Settings) -> Download:
     store = PageStore(settings.data_dir / "pages")
     async with OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight) as client:
-        return await client.download(settings.ontology, store, page_size=settings.page_size)
+        return await download(client, store, settings.ontology, page_size=settings.page_size)
 
 
 @contextmanager

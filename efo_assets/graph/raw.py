@@ -9,7 +9,7 @@ import dagster as dg
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS
 from efo_assets.graph.failures import in_one_sentence
 from efo_assets.graph.resources import OlsResource, WarehouseResource
-from efo_assets.ols.client import Download
+from efo_assets.ols.download import Download, download
 from efo_assets.pipeline.interruption import run_to_its_end
 from efo_assets.pipeline.progress import ProgressReport
 from efo_assets.privacy.printable import escaped
@@ -34,9 +34,9 @@ def raw_ols_pages(
         # What PostgreSQL would refuse in the end is better known before the download.
         warehouse.get().prepare()
         with ProgressReport(context.log.info) as report:
-            download = run_to_its_end(_download(ols, report))
-        _log_outcome(context, download)
-        return dg.MaterializeResult(metadata=_metadata(download))
+            fetched = run_to_its_end(_download(ols, report))
+        _log_outcome(context, fetched)
+        return dg.MaterializeResult(metadata=_metadata(fetched))
 
 
 def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
@@ -55,9 +55,10 @@ def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
 async def _download(ols: OlsResource, report: ProgressReport) -> Download:
     settings = ols.settings
     async with ols.client() as client:
-        return await client.download(
-            settings.ontology,
+        return await download(
+            client,
             ols.store,
+            settings.ontology,
             page_size=settings.page_size,
             limit=settings.limit,
             on_progress=report,

@@ -1,7 +1,7 @@
-"""The OLS client: the release that is served now, and a whole download of it.
+"""The OLS client: where things are in OLS4, and which release of an ontology it serves now.
 
 Everything goes through one `Exchange`; URLs are built here from the base and the ontology id, never
-from what OLS sends. What makes a download whole is decided in `download`.
+from what OLS sends. A whole download is a function over a client, in `download`.
 """
 
 import asyncio
@@ -14,14 +14,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from efo_assets.errors import (
-    IncompleteDownload,
-    OlsRefused,
-    OlsUnreachable,
-    PageRejected,
-    UnknownOntology,
-)
-from efo_assets.ols.download import Download, Downloader, OnProgress, Progress
+from efo_assets.errors import IncompleteDownload, PageRejected, UnknownOntology
 from efo_assets.ols.http import (
     Answer,
     Exchange,
@@ -33,14 +26,11 @@ from efo_assets.ols.http import (
     connection_trace,
 )
 from efo_assets.ols.pace import Gate, Pause
-from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.payload import Body, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING, ListingName
 from efo_assets.ols.release import Release, Totals
 
-__all__ = ["Download", "OlsClient", "Progress"]
-
-USER_AGENT = f"efo_assets/{version('efo_assets')} (+https://github.com/efo-assets/efo_assets)"
+USER_AGENT = f"efo_assets/{version('efo_assets')}"
 MIB = 1 << 20
 UNKNOWN_MARK = "Expected at least 1 result"
 """What OLS before June 2026 says, with status 500, of an ontology that it doesn't hold."""
@@ -188,27 +178,6 @@ class OlsClient:
     async def _total(self, ontology: str, name: ListingName) -> int:
         query = {"page": "0", "size": "1", **QUERY_OF_LISTING[name]}
         return await self.exchange.get(self.classes_url(ontology, query), _total_of, alone=True)
-
-    async def download(
-        self,
-        ontology: str,
-        store: PageStore,
-        *,
-        page_size: int = 500,
-        limit: int | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Download:
-        """Fetch what is missing of the release that OLS serves now, and prove it whole.
-
-        Raises:
-            OlsError: see `Downloader.run`; accepted pages are kept in the store.
-            PageStoreError: the store can't be written, or another download holds it.
-        """
-        downloader = Downloader(self, store, page_size, limit, on_progress)
-        try:
-            return await downloader.run(ontology)
-        except (OlsUnreachable, OlsRefused) as error:
-            raise type(error)(f"{error} {downloader.kept}") from error
 
 
 def _document(_: Answer, body: Body) -> dict[str, Any]:

@@ -13,9 +13,15 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from efo_assets.errors import IncompleteDownload, OlsError, PageRejected, ReleaseChanged
+from efo_assets.errors import (
+    IncompleteDownload,
+    OlsError,
+    OlsRefused,
+    OlsUnreachable,
+    PageRejected,
+    ReleaseChanged,
+)
 from efo_assets.ols.acceptance import (
     AnotherRelease,
     ClassPage,
@@ -27,6 +33,7 @@ from efo_assets.ols.acceptance import (
     accepted,
     iri_hashes,
 )
+from efo_assets.ols.client import OlsClient
 from efo_assets.ols.fields import unknown_fields
 from efo_assets.ols.http import Answer, GaveUp, printable
 from efo_assets.ols.page_store import PageFolder, PageStore
@@ -34,9 +41,6 @@ from efo_assets.ols.payload import Body, BodyTooLarge, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageEntry, PageSet
-
-if TYPE_CHECKING:
-    from efo_assets.ols.client import OlsClient
 
 log = logging.getLogger(__name__)
 
@@ -95,11 +99,40 @@ class Download:
     notes: list[str]
 
 
+async def download(
+    client: OlsClient,
+    store: PageStore,
+    ontology: str,
+    *,
+    page_size: int = 500,
+    limit: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Download:
+    """Fetch what is missing of the release that OLS serves now, and prove it whole.
+
+    Accepted pages stay in the store whatever happens. With `limit`, only so many classes count.
+
+    Raises:
+        OlsUnreachable: OLS doesn't answer.
+        OlsRefused: OLS answered no, or sent the client elsewhere.
+        UnknownOntology: OLS does not hold the ontology, or holds it empty.
+        PageRejected: a page never became acceptable; the message names its rows.
+        IncompleteDownload: the pages don't make the whole.
+        ReleaseChanged: OLS went on serving more than one release.
+        PageStoreError: the store can't be written, or another download holds it.
+    """
+    downloader = _Downloader(client, store, page_size, limit, on_progress)
+    try:
+        return await downloader.run(ontology)
+    except (OlsUnreachable, OlsRefused) as error:
+        raise type(error)(f"{error} {downloader.kept}") from error
+
+
 @dataclass(slots=True)
-class Downloader:
+class _Downloader:
     """Runs one download to its end, with another plan where the first one doesn't fit."""
 
-    client: "OlsClient"
+    client: OlsClient
     store: PageStore
     page_size: int
     limit: int | None
@@ -112,13 +145,7 @@ class Downloader:
     kept: str = "No page was fetched; run again later."
 
     async def run(self, ontology: str) -> Download:
-        """Download, with at most `MAX_RESTARTS` restarts for a release that changes.
-
-        Raises:
-            PageRejected: a page never became acceptable; the message names its rows.
-            IncompleteDownload: the pages don't make the whole.
-            ReleaseChanged: OLS went on serving more than one release.
-        """
+        """Download, with at most `MAX_RESTARTS` restarts for a release that changes."""
         began = time.monotonic()
         with self.store.lock(ontology):
             while True:
@@ -235,7 +262,7 @@ class Downloader:
             )
 
 
-async def _look(client: "OlsClient", release: Release) -> None:
+async def _look(client: OlsClient, release: Release) -> None:
     """Ask for the ontology document alone, on a connection of its own.
 
     No page says of which release it is. Replicas that serve two, of equal totals, show in the
@@ -265,7 +292,7 @@ def _repeated(plan: Plan, page_set: PageSet) -> list[str]:
 class _Fetch:
     """Fetches the missing pages of one plan, concurrently."""
 
-    client: "OlsClient"
+    client: OlsClient
     plan: Plan
     folder: PageFolder
     on_progress: OnProgress | None

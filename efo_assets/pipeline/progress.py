@@ -8,7 +8,7 @@ from typing import Any, Self, TextIO
 
 from tqdm import tqdm
 
-from efo_assets.ols.client import Progress
+from efo_assets.ols.download import Progress
 
 LOG_EVERY_S = 3.0
 MEGABYTE = 1_000_000

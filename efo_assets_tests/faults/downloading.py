@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from efo_assets.errors import EfoError
-from efo_assets.ols.client import Download, OlsClient
+from efo_assets.ols import download as engine
+from efo_assets.ols.client import OlsClient
+from efo_assets.ols.download import Download
 from efo_assets.ols.page_store import PageStore
 from efo_assets_tests.faults.fake_ols import FakeOls
 
@@ -36,8 +38,8 @@ def download(ols: FakeOls | str, folder: Path, ontology: str = "efo", **options:
 
     async def run() -> Download:
         async with OlsClient(ols if isinstance(ols, str) else ols.url, **options) as client:
-            store = PageStore(folder)
-            return await client.download(ontology, store, **{"page_size": PAGE_SIZE, **asked})
+            asked.setdefault("page_size", PAGE_SIZE)
+            return await engine.download(client, PageStore(folder), ontology, **asked)
 
     return asyncio.run(run())
 

@@ -3,7 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from efo_assets.ols.client import Download, OlsClient
+from efo_assets.ols.client import OlsClient
+from efo_assets.ols.download import Download, download
 from efo_assets.ols.page_store import PageStore
 from efo_assets.pipeline.interruption import run_to_its_end
 from efo_assets.pipeline.staging import copy_all, staging
@@ -47,8 +48,12 @@ async def _download(settings: Settings) -> Download:
     store = PageStore(settings.data_dir / "pages")
     client = OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight, pause=_no_time)
     async with client:
-        return await client.download(
-            settings.ontology, store, page_size=settings.page_size, limit=settings.limit
+        return await download(
+            client,
+            store,
+            settings.ontology,
+            page_size=settings.page_size,
+            limit=settings.limit,
         )
 
 

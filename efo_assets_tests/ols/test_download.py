@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from efo_assets.errors import (
     ReleaseChanged,
     UnknownOntology,
 )
-from efo_assets.ols.client import Download, OlsClient
-from efo_assets.ols.download import Progress
+from efo_assets.ols import download as engine
+from efo_assets.ols.client import OlsClient
+from efo_assets.ols.download import Download, Progress
 from efo_assets.ols.page_store import PageStore
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
@@ -76,7 +78,7 @@ def download(
     async def run() -> Download:
         async with OlsClient(url, pause=pauses or Pauses(), **client) as ols:
             options = {"page_size": PAGE_SIZE, **settings}
-            return await ols.download(ontology, PageStore(folder), **options)
+            return await engine.download(ols, PageStore(folder), ontology, **options)
 
     return asyncio.run(run())
 
@@ -171,8 +173,7 @@ def test_it_says_who_asks_and_follows_no_proxy(tmp_path: Path) -> None:
     with serving(listen) as sample:
         download(sample.url, tmp_path)
     (agent,) = agents
-    assert agent.startswith("efo_assets/")
-    assert "https://" in agent
+    assert agent == f"efo_assets/{version('efo_assets')}"
 
 
 def _html() -> web.Response:

@@ -15,6 +15,7 @@ import pytest
 
 from efo_assets.errors import PageStoreError, RecordRejected
 from efo_assets.ols.client import OlsClient
+from efo_assets.ols.download import download
 from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline import decoding
@@ -35,12 +36,12 @@ def sample() -> Iterator[Sample]:
 
 @pytest.fixture
 def pages(sample: Sample, tmp_path: Path) -> PageSet:
-    async def download() -> PageSet:
+    async def fetch() -> PageSet:
         async with OlsClient(sample.url) as client:
             store = PageStore(tmp_path / "pages")
-            return (await client.download("efo", store, page_size=PAGE_SIZE)).page_set
+            return (await download(client, store, "efo", page_size=PAGE_SIZE)).page_set
 
-    return asyncio.run(download())
+    return asyncio.run(fetch())
 
 
 @pytest.fixture
