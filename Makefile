@@ -59,10 +59,11 @@ deployed: $(STAMP) ## Kill one service of the deployment after the other in the 
 bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
 	@$(BIN)/python -m benchmarks
 
-lint: $(STAMP) ## Check style and types
+lint: $(STAMP) ## Check style, types and imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 dbt: $(DBT_STAMP) ## Build dbt's models and run its tests on what `make demo` has loaded
 	@env -u EFO_DATABASE_URL -u EFO_SCHEMA EFO_DATA_DIR=.efo/demo $(DBT_BIN)/python -m efo_assets dbt build
@@ -72,7 +73,7 @@ dbt-test: $(DBT_STAMP) ## Run the tests of the extra `dbt`
 
 clean: ## Remove the environment, the data directory and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets.warehouse.embedded .efo .efo/demo; fi
-	@rm -rf $(VENV) $(DBT_VENV) dbt/target dbt/logs .efo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(DBT_VENV) dbt/target dbt/logs .efo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The newest Python that fits and can make virtual environments.
