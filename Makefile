@@ -30,7 +30,7 @@ demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask
 test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
 	@$(BIN)/python -m pytest
 
-faults: $(STAMP) ## List every fault of faults.md with the tests that cover it
+faults: $(STAMP) ## List every fault of docs/faults.md with the tests that cover it
 	@$(BIN)/python -m pytest -n 0 --collect-only -q --fault-table | sed -n '/^[A-Z][0-9][0-9]  /p; / covered$$/p'
 
 chaos: $(STAMP) ## Load under random faults, RUNS=1000 times from SEED=1 on, and compare every row

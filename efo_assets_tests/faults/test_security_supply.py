@@ -19,7 +19,7 @@ from packaging.version import Version
 
 from efo_assets_tests.commands import ROOT
 
-# Earlier ones have known holes: faults.md, S16.
+# Earlier ones have known holes: docs/faults.md, S16.
 FLOORS = {
     "aiohttp": "3.14.4",
     "dagster": "1.10.16",
