@@ -46,12 +46,10 @@ class PostgresCopyIOManager(dg.IOManager):
         Raises:
             dg.Failure: PostgreSQL is lost, full or refuses; one sentence.
         """
-        if obj.file is None:
-            context.add_output_metadata({"reused": True})
-            return
         with in_one_sentence():
-            rows = self._warehouse.get().copy_into(obj.load, obj.table, obj.file)
-        context.add_output_metadata({"dagster/row_count": rows, "reused": False})
+            rows = obj.copy(self._warehouse.get())
+        counted = {} if rows is None else {"dagster/row_count": rows}
+        context.add_output_metadata({**counted, "reused": rows is None})
 
     def load_input(self, context: dg.InputContext) -> StagedTable:
         """A reference to the table in the newest staged load.

@@ -9,9 +9,8 @@ import dagster as dg
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS
 from efo_assets.graph.failures import in_one_sentence
 from efo_assets.graph.resources import OlsResource, WarehouseResource
-from efo_assets.ols.download import Download, download
-from efo_assets.pipeline.interruption import run_to_its_end
-from efo_assets.pipeline.progress import ProgressReport
+from efo_assets.ols.download import Download
+from efo_assets.pipeline.load import fetch
 from efo_assets.privacy.printable import escaped
 
 LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -31,12 +30,9 @@ def raw_ols_pages(
     before and after.
     """
     with in_one_sentence():
-        # What PostgreSQL would refuse in the end is better known before the download.
-        warehouse.get().prepare()
-        with ProgressReport(context.log.info) as report:
-            fetched = run_to_its_end(_download(ols, report))
-        _log_outcome(context, fetched)
-        return dg.MaterializeResult(metadata=_metadata(fetched))
+        download = fetch(ols.settings, warehouse.get(), log=context.log.info)
+        _log_outcome(context, download)
+        return dg.MaterializeResult(metadata=_metadata(download))
 
 
 def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
@@ -50,19 +46,6 @@ def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
         download.reused,
         download.requests,
     )
-
-
-async def _download(ols: OlsResource, report: ProgressReport) -> Download:
-    settings = ols.settings
-    async with ols.client() as client:
-        return await download(
-            client,
-            ols.store,
-            settings.ontology,
-            page_size=settings.page_size,
-            limit=settings.limit,
-            on_progress=report,
-        )
 
 
 def _metadata(download: Download) -> dict[str, Any]:

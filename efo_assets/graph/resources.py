@@ -12,7 +12,6 @@ from pydantic import Field, PrivateAttr
 
 from efo_assets.graph.failures import frames_shown_again
 from efo_assets.ols.client import OlsClient
-from efo_assets.ols.page_store import PageStore
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
 
@@ -49,11 +48,6 @@ class OlsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no valu
         """A client to be entered with `async with`."""
         settings = self.settings
         return OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight)
-
-    @property
-    def store(self) -> PageStore:
-        """The page store of the data directory."""
-        return PageStore(self.settings.data_dir / "pages")
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from efo_assets.errors import PageStoreError
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema, staged_description
 from efo_assets.graph.failures import in_one_sentence
 from efo_assets.graph.resources import OlsResource, WarehouseResource
-from efo_assets.ols.stored_pages import PageSet
+from efo_assets.pipeline.load import newest_pages
 from efo_assets.pipeline.staging import StagedRows, Staging, staging
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.tables import COPIED, DERIVED, TABLES, Table
@@ -48,31 +47,12 @@ def staged_tables(
 ) -> Iterator[dg.Output[object]]:
     """Decode the newest complete download into the tables of a load of its own."""
     with in_one_sentence():
-        settings = ols.settings
-        opened = staging(
-            warehouse.get(),
-            _newest_pages(ols),
-            url=settings.ols_url,
-            work_dir=settings.data_dir / "copy",
-            run_id=context.run.run_id,
-        )
-        with opened as staged:
+        pages = newest_pages(ols.settings)
+        with staging(ols.settings, warehouse.get(), pages, run_id=context.run.run_id) as staged:
             yield from _outputs(context, warehouse, staged)
             load = staged.seal()
             yield from _derived(context, staged)
         context.log.info("load %s of %s is staged", load.load_id, load.source.name)
-
-
-def _newest_pages(ols: OlsResource) -> PageSet:
-    settings = ols.settings
-    found = ols.store.latest(settings.ontology)
-    if found is None:
-        raise PageStoreError(
-            f"No complete download of {settings.ontology} is kept in {ols.store.root}, so there is "
-            "nothing to stage: run `dagster asset materialize -m efo_assets.definitions "
-            "--select '*efo_terms'`, which downloads first."
-        )
-    return found
 
 
 def _outputs(
@@ -87,8 +67,7 @@ def _outputs(
             yield dg.Output(rows, output_name=table.staged_name, metadata=metadata)
             continue
         context.log.info("%s is staged too: all tables come from one pass", table.staged_name)
-        if rows.file is not None:
-            warehouse.get().copy_into(rows.load, table, rows.file)
+        rows.copy(warehouse.get())
         context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
 
 

@@ -1,4 +1,4 @@
-"""Python's collector of cyclic garbage, kept away from passes over millions of rows."""
+"""Python's collector of cyclic garbage, disabled during passes over millions of rows."""
 
 import gc
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Have no cyclic garbage looked for in this block, which makes none.
+    """Disable the cyclic garbage collector in this block.
 
     Rows and decoded JSON hold no cycles, but their number sets the collector off, and each time it
-    goes through all that the process holds, which in Dagster's is much.
+    goes through all objects of the process, which are many beside Dagster.
     """
     was_enabled = gc.isenabled()
     gc.disable()

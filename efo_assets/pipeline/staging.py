@@ -1,7 +1,4 @@
-"""From stored pages to a staged load: the one place where `ols` and `warehouse` meet.
-
-Plain Python, without Dagster: assets and benchmarks call the same functions.
-"""
+"""From stored pages to a staged load: the one place where `ols` and `warehouse` meet."""
 
 import logging
 import sys
@@ -9,22 +6,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.decoding import decode
+from efo_assets.pipeline.progress import timed
+from efo_assets.settings import Settings
 from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
 from efo_assets.warehouse.load import Load, Source
-from efo_assets.warehouse.tables import COPIED, Table
+from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.warehouse import Warehouse
 
 _log = logging.getLogger(__name__)
 
 _NO_TERM = "owl_thing"
-"""OLS lists owl:Thing as a class of a few ontologies; it is no term of ours."""
+"""OLS lists owl:Thing as a class of a few ontologies; it is no term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +32,14 @@ class StagedRows:
     load: Load
     table: Table
     file: CopyFile | None
+
+    def copy(self, warehouse: Warehouse) -> int | None:
+        """Fill the table; its number of rows, or None where they are there already.
+
+        Raises:
+            WarehouseError: PostgreSQL is lost, full or refuses.
+        """
+        return warehouse.copy_into(self.load, self.table, self.file) if self.file else None
 
 
 @dataclass(slots=True)
@@ -47,25 +53,50 @@ class Staging:
     """None where an equal load is staged already and is used again."""
     decode_s: float = 0.0
 
-    @property
-    def is_reused(self) -> bool:
-        """Whether nothing has to be copied."""
-        return self.files is None
-
     def rows(self, table: Table) -> StagedRows:
-        """What the IO manager takes for one table."""
+        """The rows of one table, to be copied."""
         return StagedRows(self.load, table, self.files.file(table) if self.files else None)
 
     def seal(self) -> Load:
         """Declare the load staged, once all tables are full."""
-        if not self.is_reused:
+        if self.files is not None:
             sys.audit("efo_assets.tables_filled")
-            self.load = self.warehouse.seal(self.load, self.findings)
+            with timed("seal and derive"):
+                self.load = self.warehouse.seal(self.load, self.findings)
         return self.load
 
 
-def source_of(pages: PageSet, url: str) -> Source:
-    """What a load made from these pages is made from."""
+@contextmanager
+def staging(
+    settings: Settings, warehouse: Warehouse, pages: PageSet, *, run_id: str | None = None
+) -> Iterator[Staging]:
+    """Decode pages into COPY files, ready to be copied into a new load; or find an equal load.
+
+    Raises:
+        RecordRejected: a value can't be a key in PostgreSQL.
+        PageStoreError: pages can't be read, or COPY files can't be written.
+    """
+    source = _source(pages, settings.ols_url)
+    warehouse.prepare()
+    staged = warehouse.reusable(source)
+    if staged is not None:
+        _log.info("load %s of %s is staged already", staged.load_id, source.name)
+        yield Staging(warehouse, staged, dict(staged.findings), files=None)
+        return
+    sys.audit("efo_assets.staging_began")
+    began = time.monotonic()
+    with timed("decode"):
+        files, findings = decode(pages, settings.data_dir / "copy")
+    decode_s = time.monotonic() - began
+    try:
+        expected_terms = pages.rows - findings.counts[_NO_TERM]
+        load = warehouse.begin(source, expected_terms=expected_terms, run_id=run_id)
+        yield Staging(warehouse, load, findings.as_facts(), files, decode_s)
+    finally:
+        files.close()
+
+
+def _source(pages: PageSet, url: str) -> Source:
     release = pages.release
     return Source(
         ontology=release.ontology,
@@ -77,47 +108,3 @@ def source_of(pages: PageSet, url: str) -> Source:
         limit=pages.limit,
         totals=msgspec.to_builtins(release.totals),
     )
-
-
-@contextmanager
-def staging(
-    warehouse: Warehouse, pages: PageSet, *, url: str, work_dir: Path, run_id: str | None = None
-) -> Iterator[Staging]:
-    """Decode pages into COPY files, ready to be copied into a new load; or find an equal load.
-
-    Raises:
-        RecordRejected: a value can't be a key in PostgreSQL.
-        PageStoreError: pages can't be read, or COPY files can't be written.
-    """
-    source = source_of(pages, url)
-    warehouse.prepare()
-    found = warehouse.reusable(source)
-    if found is not None:
-        _log.info("load %s of %s is staged already", found.load_id, source.name)
-        yield Staging(warehouse, found, dict(found.findings), files=None)
-        return
-    sys.audit("efo_assets.staging_began")
-    began = time.monotonic()
-    files, findings = decode(pages, work_dir)
-    try:
-        load = warehouse.begin(
-            source, expected_terms=pages.rows - findings.counts[_NO_TERM], run_id=run_id
-        )
-        elapsed_s = time.monotonic() - began
-        yield Staging(warehouse, load, findings.as_facts(), files, elapsed_s)
-    finally:
-        files.close()
-
-
-def copy_all(staged: Staging) -> Load:
-    """Copy every table and seal the load, for callers without an IO manager."""
-    copy(staged)
-    return staged.seal()
-
-
-def copy(staged: Staging) -> None:
-    """Copy every table that isn't there yet."""
-    for table in COPIED:
-        rows = staged.rows(table)
-        if rows.file is not None:
-            staged.warehouse.copy_into(rows.load, table, rows.file)

@@ -5,6 +5,7 @@ statement per step, so that no statement runs for ever on data that goes in circ
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -31,7 +32,9 @@ def derive(connection: Connection, load_schema: str, table: Table) -> None:
         connection.execute(statement(f"derive_{table.staged_name}", load=load_schema))
     else:
         make(connection, load_schema)
-    _log.info("derived %s.%s in %.2f s", load_schema, table.staged_name, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    sys.audit("efo_assets.step_ended", f"derive {table.staged_name}", seconds)
+    _log.info("derived %s.%s in %.2f s", load_schema, table.staged_name, seconds)
 
 
 def _replacements(connection: Connection, load_schema: str) -> None:

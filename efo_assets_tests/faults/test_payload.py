@@ -12,9 +12,9 @@ import pytest
 
 from efo_assets.errors import EfoError, PageRejected, RecordRejected
 from efo_assets.ols.page_store import PageStore
-from efo_assets.pipeline.staging import copy_all, staging
+from efo_assets.pipeline.load import stage
 from efo_assets.sample.ontology import release
-from efo_assets.settings import DatabaseTarget
+from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse.audit import Verdict
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.warehouse import Warehouse
@@ -42,8 +42,7 @@ def staged(warehouse: Warehouse, ols: FakeOls, folder: Path, **options: Any) -> 
     download(ols, folder, **options)
     pages = PageStore(folder).latest("efo")
     assert pages is not None
-    with staging(warehouse, pages, url=ols.url, work_dir=folder) as work:
-        load = copy_all(work)
+    load = stage(Settings(ols_url=ols.url, data_dir=folder), warehouse, pages)
     return load, {each.check.name: each for each in warehouse.audit(load) if each.offenders}
 
 

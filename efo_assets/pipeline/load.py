@@ -1,0 +1,118 @@
+"""The engine: the release that OLS serves now, loaded by named steps, without Dagster.
+
+`load` runs all of them, for the command line, tests and benchmarks; the assets run one each. What
+happens in a step is written in `ols.download`, `staging` and the modules of `warehouse`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import nullcontext
+
+from efo_assets.errors import PageStoreError
+from efo_assets.ols.client import OlsClient
+from efo_assets.ols.download import Download, OnProgress, download
+from efo_assets.ols.pace import Pause
+from efo_assets.ols.page_store import PageStore
+from efo_assets.ols.stored_pages import PageSet
+from efo_assets.pipeline.interruption import run_to_its_end
+from efo_assets.pipeline.progress import ProgressReport, timed
+from efo_assets.pipeline.staging import staging
+from efo_assets.settings import Settings
+from efo_assets.warehouse.ledger import Publication
+from efo_assets.warehouse.load import Load
+from efo_assets.warehouse.tables import COPIED
+from efo_assets.warehouse.warehouse import Warehouse
+
+
+def load(
+    settings: Settings, *, log: Callable[..., None] | None = None, pause: Pause = asyncio.sleep
+) -> Publication:
+    """Load the release that OLS serves now: fetch, stage, audit and publish it.
+
+    `log` is told of the download every few seconds, like `logging.Logger.info`; `pause` waits
+    before a request is tried again. An unchanged release writes no row.
+
+    Raises:
+        EfoError: an expected failure; its sentence says what is kept and what to do.
+        KeyboardInterrupt: SIGINT or SIGTERM; what was downloaded is kept, and so is the published
+            release.
+    """
+    with Warehouse.opened(settings) as warehouse:
+        pages = fetch(settings, warehouse, log=log, pause=pause).page_set
+        staged = stage(settings, warehouse, pages)
+        with timed("audit"):
+            warehouse.audit(staged)
+        with timed("publish"):
+            return warehouse.publish(staged)
+
+
+def fetch(
+    settings: Settings,
+    warehouse: Warehouse,
+    *,
+    log: Callable[..., None] | None = None,
+    pause: Pause = asyncio.sleep,
+) -> Download:
+    """Download the pages that aren't kept yet of the release that OLS serves now.
+
+    Raises:
+        WarehouseError: PostgreSQL would refuse the load in the end.
+        OlsError: see `ols.download.download`.
+        PageStoreError: the store can't be written, or another download holds it.
+        KeyboardInterrupt: a signal came; accepted pages are kept.
+    """
+    # What PostgreSQL would refuse in the end is better known before the download.
+    with timed("prepare"):
+        warehouse.prepare()
+    with timed("fetch"), ProgressReport(log) if log else nullcontext() as report:
+        return run_to_its_end(_download(settings, report, pause))
+
+
+async def _download(settings: Settings, report: OnProgress | None, pause: Pause) -> Download:
+    client = OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight, pause=pause)
+    async with client:
+        return await download(
+            client,
+            page_store(settings),
+            settings.ontology,
+            page_size=settings.page_size,
+            limit=settings.limit,
+            on_progress=report,
+        )
+
+
+def page_store(settings: Settings) -> PageStore:
+    """The page store of the data directory."""
+    return PageStore(settings.data_dir / "pages")
+
+
+def newest_pages(settings: Settings) -> PageSet:
+    """The newest complete download that is kept.
+
+    Raises:
+        PageStoreError: there is none.
+    """
+    store = page_store(settings)
+    pages = store.latest(settings.ontology)
+    if pages is None:
+        raise PageStoreError(
+            f"No complete download of {settings.ontology} is kept in {store.root}, so there is "
+            "nothing to stage: run `dagster asset materialize -m efo_assets.definitions "
+            "--select '*efo_terms'`, which downloads first."
+        )
+    return pages
+
+
+def stage(settings: Settings, warehouse: Warehouse, pages: PageSet) -> Load:
+    """Fill the tables of a new load from pages, or find an equal load.
+
+    Raises:
+        RecordRejected: a value can't be a key in PostgreSQL.
+        PageStoreError: pages can't be read, or COPY files can't be written.
+        WarehouseError: PostgreSQL is lost, full or refuses.
+    """
+    with staging(settings, warehouse, pages) as staged:
+        with timed("copy"):
+            for table in COPIED:
+                staged.rows(table).copy(warehouse)
+        return staged.seal()
