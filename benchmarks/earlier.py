@@ -19,6 +19,7 @@ import aiohttp
 import psycopg
 
 from efo_assets.warehouse.embedded import embedded_server
+from efo_assets_tests.databases import connected
 
 PAGE_SIZE = 20
 PARENTS_AT_ONCE = 50
@@ -32,7 +33,7 @@ def main() -> None:
     with TemporaryDirectory() as folder, embedded_server(Path(folder)) as target:
         began = time.monotonic()
         terms, parents, requests = asyncio.run(_fetch(url, classes))
-        with psycopg.connect(**target.parameters) as connection:  # type: ignore[arg-type]
+        with connected(target) as connection:
             _insert(connection, terms, parents)
         seconds = time.monotonic() - began
     json.dump({"seconds": seconds, "terms": len(terms), "requests": requests}, sys.stdout)

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, program, remove
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.one_load import Nursery
 from efo_assets_tests.faults.table import Covering, coverings, table
 
@@ -53,8 +54,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
-        found = [list(each) for each in session.config.stash.get(_COVERINGS, set())]
-        session.config.workeroutput["coverings"] = found
+        covered = session.config.stash.get(_COVERINGS, set[Covering]())
+        session.config.workeroutput["coverings"] = [list(each) for each in covered]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -71,7 +72,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for outcome in ("skipped", "failed", "error")
         for report in terminalreporter.stats.get(outcome, [])
     }
-    for line in table(sorted(config.stash.get(_COVERINGS, set())), unsound):
+    covered = config.stash.get(_COVERINGS, set[Covering]())
+    for line in table(sorted(covered), unsound):
         terminalreporter.write_line(line)
 
 
@@ -101,7 +103,7 @@ def server_16(clusters: Path) -> Iterator[DatabaseTarget]:
 
 def _server(clusters: Path, major: int) -> Iterator[DatabaseTarget]:
     with embedded_server(clusters, major=major, is_durable=False) as target:
-        with psycopg.connect(**target.parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+        with connected(target, autocommit=True) as connection:
             connection.execute(f"create role {OWNER} login")
         yield target
 
@@ -128,7 +130,7 @@ def any_major_database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarge
 def empty_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
     """An empty database of an owner who is no superuser; dropped in the end."""
     name = sql.Identifier(f"t{next(_numbers)}")
-    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, autocommit=True) as admin:
         admin.execute(sql.SQL("create database {} owner {}").format(name, sql.Identifier(OWNER)))
         try:
             yield DatabaseTarget(

@@ -69,8 +69,9 @@ def answers(warehouse: Warehouse) -> dict[int, tuple[list[str], list[tuple[Any, 
     with warehouse.connect() as connection, connection.transaction():
         connection.execute("set local search_path = public, efo_meta")
         for query in queries():
-            cursor = connection.execute(query.statement)  # type: ignore[call-overload]
-            found[query.number] = ([each.name for each in cursor.description], cursor.fetchall())
+            cursor = connection.execute(query.statement)
+            names = [column.name for column in cursor.description or ()]
+            found[query.number] = (names, cursor.fetchall())
     return found
 
 
@@ -80,7 +81,7 @@ def plans(warehouse: Warehouse) -> dict[int, str]:
     with warehouse.connect() as connection, connection.transaction():
         connection.execute("set local search_path = public, efo_meta")
         for query in queries():
-            lines = connection.execute(f"explain (costs off) {query.statement}").fetchall()  # type: ignore[arg-type]
+            lines = connection.execute(f"explain (costs off) {query.statement}").fetchall()
             found[query.number] = "\n".join(line for (line,) in lines)
     return found
 

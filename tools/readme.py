@@ -65,7 +65,7 @@ def rewritten(text: str, parts: Mapping[str, str]) -> str:
         pattern = re.compile(f"<!-- {name}:begin -->.*?<!-- {name}:end -->", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has no section {name}")
-        text = pattern.sub(lambda _, block=block: block, text)
+        text = pattern.sub(block.replace("\\", r"\\"), text)
     return text
 
 

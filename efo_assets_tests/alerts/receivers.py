@@ -137,7 +137,7 @@ class MailServer:
         if self.answer.startswith("250"):
             assert isinstance(envelope.content, bytes)
             self.raw.append(envelope.content)
-            self.mails.append(email.message_from_bytes(envelope.content, policy=default))  # type: ignore[arg-type]
+            self.mails.append(email.message_from_bytes(envelope.content, policy=default))
             self.recipients.append(list(envelope.rcpt_tos))
             self.encrypted.append(session.ssl is not None)
         return self.answer

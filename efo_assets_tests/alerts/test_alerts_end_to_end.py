@@ -105,11 +105,13 @@ def sensed(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> o
     name = "efo_alert_when_over" if result.success else "efo_alert_on_failure"
     (sensor,) = [each for each in build_defs().sensors or () if each.name == name]
     event = result.get_run_success_event() if result.success else result.get_run_failure_event()
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
     context = dg.build_run_status_sensor_context(
         sensor_name=name,
         dagster_event=event,
         dagster_instance=instance,
-        dagster_run=instance.get_run_by_id(result.run_id),
+        dagster_run=run,
     )
     return sensor(context)
 

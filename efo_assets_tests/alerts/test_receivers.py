@@ -174,7 +174,8 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     with mail_server(tls=tls, password=SECRET.encode()) as server:
         said = refusal(mailer(server.port, "offered", SECRET), message)
         assert "SSLCertVerificationError" in said
-        assert server.logins == server.mails == []
+        assert not server.logins
+        assert not server.mails
 
 
 def test_required_encryption_that_is_not_offered_is_refused(

@@ -19,12 +19,11 @@ from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
-import psycopg
-
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, remove
 from efo_assets_tests.chaos.run import Outcome
 from efo_assets_tests.chaos.workers import begin, one
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.worlds import OWNER
 
 TOLD_EVERY = 50
@@ -87,8 +86,8 @@ def _server() -> Iterator[DatabaseTarget]:
     folder.chmod(0o755)
     try:
         with embedded_server(folder, is_durable=False) as target:
-            with psycopg.connect(**target.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
-                admin.execute(f"create role {OWNER} login")  # type: ignore[arg-type]
+            with connected(target, autocommit=True) as admin:
+                admin.execute(f"create role {OWNER} login")
             yield target
     finally:
         remove(folder)

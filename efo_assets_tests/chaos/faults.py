@@ -6,23 +6,24 @@ A fault that can't be armed now (nothing is published yet) says so with an empty
 """
 
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, TypeAlias
 
 import msgspec
-import psycopg
 import pytest
 from aiohttp import web
 
 from efo_assets.errors import LoadInProgress
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.chaos.scene import STAGING_AND_LATER, Scene
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.invariants import DEAD
 
 Fault: TypeAlias = Callable[[Scene], str]
 Answer: TypeAlias = web.StreamResponse | None
+Answering: TypeAlias = Callable[[web.Request], web.StreamResponse | Awaitable[web.StreamResponse]]
 
 POINTS = ("C1", "C2", "C3", "C4", *STAGING_AND_LATER)
 FUTURE = datetime.now(UTC) + timedelta(seconds=90)
@@ -35,7 +36,7 @@ def _times(scene: Scene) -> int:
     return scene.chance.choice((1, 1, 2, 2, 3, 4, 12))
 
 
-def _instead(scene: Scene, times: int, make: Callable[[web.Request], Any]) -> None:
+def _instead(scene: Scene, times: int, make: Answering) -> None:
     """Answer pages in the server's stead, for the first times that some of them are asked for."""
     listing, share = scene.chance.choice(("current", "obsolete", "any")), scene.chance.randint(1, 4)
     tried: dict[str, int] = {}
@@ -50,7 +51,7 @@ def _instead(scene: Scene, times: int, make: Callable[[web.Request], Any]) -> No
         if tried[request.query_string] > times:
             return None
         made = make(request)
-        return await made if hasattr(made, "__await__") else made
+        return await made if isinstance(made, Awaitable) else made
 
     scene.answering.append(answer)
 
@@ -287,10 +288,10 @@ def stale_loads(scene: Scene) -> str:
             " format_version, is_partial, expected_terms, state)"
             f" values ('{name}', 'public', 'efo', 'f', 'u', 1, false, 5, 'staging') returning 1"
         )
-        owned = psycopg.connect(**scene.oracle.database.parameters, autocommit=True)  # type: ignore[arg-type]
+        owned = connected(scene.oracle.database, autocommit=True)
         with owned as owner:
-            owner.execute(f"create schema efo_load_{name}")  # type: ignore[arg-type]
-            owner.execute(f"create table efo_load_{name}.terms (iri text)")  # type: ignore[arg-type]
+            owner.execute(f"create schema efo_load_{name}")
+            owner.execute(f"create table efo_load_{name}.terms (iri text)")
     return f"{count} loads of dead processes are left"
 
 
@@ -301,10 +302,9 @@ def _point(scene: Scene) -> tuple[str, int]:
 
 def _elsewhere(scene: Scene, *statements: str) -> None:
     """Run statements in another database of the server: ours may let nobody in."""
-    parameters = {**scene.admin.parameters, "dbname": "postgres"}
-    with psycopg.connect(**parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(scene.admin, dbname="postgres", autocommit=True) as admin:
         for statement in statements:
-            admin.execute(statement)  # type: ignore[arg-type]
+            admin.execute(statement)
 
 
 def _ours(scene: Scene) -> str:
@@ -357,7 +357,7 @@ def held_lock(scene: Scene) -> str:
         return ""
 
     def lock() -> None:
-        other = psycopg.connect(**scene.oracle.database.parameters)  # type: ignore[arg-type]
+        other = connected(scene.oracle.database)
         scene.afterwards.callback(other.close)
         other.execute("lock table efo_terms in share mode")
 

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 from aiohttp import web
 
 from efo_assets.sample.server import Sample
 from efo_assets.settings import DatabaseTarget, Settings
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.invariants import Oracle
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
@@ -70,8 +70,8 @@ class Scene:
 
     def command(self, statement: str) -> None:
         """Run a statement as a superuser, in a transaction of its own."""
-        with psycopg.connect(**self.admin.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
-            admin.execute(statement)  # type: ignore[arg-type]
+        with connected(self.admin, autocommit=True) as admin:
+            admin.execute(statement)
 
     def asks_for_page(self, request: web.Request) -> bool:
         """Whether a page is asked for, rather than what is served or how much."""

@@ -131,7 +131,7 @@ def expected_tree(rows: ExpectedRows) -> set[tuple[Any, ...]]:
             children[parent].append(child)
     tree = set()
     for root in (row[0] for row in rows.terms if row[7]):
-        paths = {root: (current[root],)}
+        paths: dict[str, tuple[str, ...]] = {root: (current[root],)}
         level = [root]
         while level:
             tree |= {(root, each, len(paths[each]) - 1, paths[each]) for each in level}
@@ -330,7 +330,11 @@ def test_one_model_alone_says_where_it_is_and_how_many_rows_it_has(
 
 
 def dbt_checks() -> set[tuple[str, str]]:
-    (models,) = (each for each in build_defs().assets or () if each.node_def.name == "dbt_models")
+    (models,) = (
+        each
+        for each in build_defs().assets or ()
+        if isinstance(each, dg.AssetsDefinition) and each.op.name == "dbt_models"
+    )
     return {(key.asset_key.to_user_string(), key.name) for key in models.check_keys}
 
 

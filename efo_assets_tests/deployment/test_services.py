@@ -82,7 +82,7 @@ class Deployed:
     def ask(self, query: str, **parameters: str) -> list[Any]:
         place: dict[str, Any] = {**self.superuser.parameters, "dbname": "efo", **parameters}
         with psycopg.connect(**place, autocommit=True) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(query).fetchall()
 
     def published(self) -> int:
         """The number of the published release, or 0."""

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
 from efo_assets_tests.commands import free_port
 from efo_assets_tests.conftest import OWNER
+from efo_assets_tests.databases import connected
 
 SETTINGS = {
     "fsync": "off",
@@ -79,10 +78,9 @@ class Cluster:
 
     def run(self, *statements: str, dbname: str = "postgres") -> None:
         """Run statements as superuser."""
-        parameters = {**self.admin.parameters, "dbname": dbname}
-        with psycopg.connect(**parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+        with connected(self.admin, dbname=dbname, autocommit=True) as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)
 
     def allow(self, *rules: str) -> None:
         """Let these lines of pg_hba.conf come before those that trust everybody."""

@@ -11,14 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from efo_assets.errors import PageStoreError
 from efo_assets.ols.release import Totals
 from efo_assets.ols.stored_pages import PageEntry, PageSet, open_page_set
 from efo_assets.sample.ontology import FIRST_VERSION, GeneratedRelease, release
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import BLOCKING
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.engine import PAGE_SIZE
 from efo_assets_tests.graph.materializing import published_ancestors, published_rows
 from efo_assets_tests.oracle.derived import expected_ancestors
@@ -47,8 +46,8 @@ class Oracle:
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query."""
-        with psycopg.connect(**self.database.parameters) as connection:  # type: ignore[arg-type]
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        with connected(self.database) as connection:
+            return connection.execute(query).fetchall()
 
     def clients(self) -> int:
         """Connections of the engine that PostgreSQL still has."""
@@ -122,7 +121,7 @@ def kept_pages(data_dir: Path, served: GeneratedRelease) -> set[tuple[str, int]]
     obsolete = sum(bool(each.is_obsolete) for each in served.classes)
     totals = Totals(len(served.classes) - obsolete, obsolete, len(served.classes))
     return {
-        tuple(key)
+        (key.listing, key.number)
         for pages in _page_sets(data_dir)
         for key, entry in pages.entries.items()
         if (pages.release.version, pages.release.totals) == (served.version, totals)

@@ -7,7 +7,8 @@ import psycopg
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import Row, edge, stage, synonym, term, xref
+from efo_assets_tests.databases import connected
+from efo_assets_tests.warehouse.loads import Rows, edge, stage, synonym, term, xref
 
 TERMS = 12
 
@@ -37,7 +38,7 @@ select
 """
 
 
-def rows(version: int) -> dict[str, list[Row]]:
+def rows(version: int) -> Rows:
     """All rows of a release: each changes with every release, edges and all."""
     names = [f"t{number:02}" for number in range(TERMS)]
     return {
@@ -75,13 +76,13 @@ def release_seen(connection: psycopg.Connection[Any]) -> int:
 
 def release_published(target: DatabaseTarget) -> int:
     """The release that stands published, whole."""
-    with psycopg.connect(**target.parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+    with connected(target, autocommit=True) as connection:
         return release_seen(connection)
 
 
 def publications(target: DatabaseTarget) -> list[tuple[Any, ...]]:
     """Version of each publication in the ledger, oldest first."""
-    with psycopg.connect(**target.parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+    with connected(target, autocommit=True) as connection:
         return connection.execute(
             "select version from efo_meta.releases order by release_id"
         ).fetchall()

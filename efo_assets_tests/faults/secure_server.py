@@ -13,6 +13,7 @@ from psycopg import sql
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, remove
+from efo_assets_tests.databases import connected
 
 LOADER = "efo_loader"
 CANARY = "K4NARY-a@b/c:d%e#f'g\"h\\i é&?=[j]-K4NARY"
@@ -36,12 +37,11 @@ class SecureServer:
         """As the superuser, each in a transaction of its own."""
         with self.connect(dbname) as connection:
             for each in statements:
-                connection.execute(each)  # type: ignore[call-overload]  # written by the tests
+                connection.execute(each)
 
-    def connect(self, dbname: str = "efo") -> "psycopg.Connection[tuple[object, ...]]":
+    def connect(self, dbname: str = "efo") -> psycopg.Connection:
         """As the superuser, in autocommit."""
-        parameters = {**self.superuser.parameters, "dbname": dbname}
-        return psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
+        return connected(self.superuser, dbname=dbname, autocommit=True)
 
     def anew(self) -> None:
         """An empty database of the loader."""

@@ -68,7 +68,7 @@ class Case(NamedTuple):
         return self.served if self.point in PUBLISHED or not self.is_passed else self.before
 
 
-def _marked(case: Case) -> "pytest.ParameterSet":  # type: ignore[name-defined]
+def _marked(case: Case) -> "pytest.ParameterSet":
     if case.kind == "TERM":
         fault = "X06"
     else:

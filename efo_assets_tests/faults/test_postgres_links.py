@@ -18,6 +18,7 @@ from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.cluster import Cluster, running_cluster
 from efo_assets_tests.faults.marked import (
     audited,
@@ -82,7 +83,7 @@ def once(text: str, action: Action) -> Script:
 
 def leftovers(target: DatabaseTarget) -> tuple[int, int]:
     """Schemas of loads, and advisory locks."""
-    with psycopg.connect(**target.parameters) as connection:  # type: ignore[arg-type]
+    with connected(target) as connection:
         row = connection.execute(
             "select (select count(*) from pg_namespace where nspname like 'efo_load_%'),"
             " (select count(*) from pg_locks where locktype = 'advisory' and database ="
@@ -186,8 +187,7 @@ def test_a_backend_that_is_ended_at_any_statement_of_publication_harms_nothing(
     warehouse.publish(load)
     transaction = statements[: statements.index("COMMIT") + 1]
     assert len(transaction) > 20
-    admin_options = {**server.parameters, "dbname": database.parameters["dbname"]}
-    with psycopg.connect(**admin_options, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, dbname=database.parameters["dbname"], autocommit=True) as admin:
         for number in range(1, len(transaction) + 1):
             version = number + 2
             load = audited(warehouse, version)
@@ -327,7 +327,7 @@ def test_the_lock_of_a_host_that_vanishes_is_free_within_two_minutes(
         vanish(end)
         with pytest.raises(LoadInProgress):
             second.prepare()
-        with psycopg.connect(**fresh.owner.parameters, autocommit=True) as waiting:  # type: ignore[arg-type]
+        with connected(fresh.owner, autocommit=True) as waiting:
             waiting.execute("set statement_timeout = '60s'")
             waiting.execute(
                 "select pg_advisory_lock(hashtext('efo_assets writer'), hashtext('public'))"
@@ -341,14 +341,19 @@ def test_the_lock_of_a_host_that_vanishes_is_free_within_two_minutes(
 def test_with_too_many_connections_it_waits_for_one(
     fresh: Cluster, caplog: pytest.LogCaptureFixture, limit: str
 ) -> None:
-    taken = [psycopg.connect(**fresh.owner.parameters)]  # type: ignore[arg-type]
+    taken = [connected(fresh.owner)]
     if limit == "role":
         fresh.run("alter role efo_owner connection limit 1")
     else:
         with suppress(psycopg.OperationalError):
             while True:
-                taken.append(psycopg.connect(**fresh.owner.parameters))  # type: ignore[arg-type]
-    leaving = threading.Thread(target=lambda: [each.close() for each in taken])
+                taken.append(connected(fresh.owner))
+
+    def leave() -> None:
+        for each in taken:
+            each.close()
+
+    leaving = threading.Thread(target=leave)
 
     class LeaveAtTheFirstComplaint(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

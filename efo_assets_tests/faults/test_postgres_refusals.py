@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from efo_assets.errors import DatabaseRefused, SchemaDrift, WarehouseError
@@ -14,6 +13,7 @@ from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.cluster import Cluster, running_cluster
 from efo_assets_tests.faults.marked import audited, publish_marked, release_published
 from efo_assets_tests.faults.pg_proxy import running_proxy
@@ -136,7 +136,7 @@ def test_each_kind_of_drift_is_refused_and_nothing_is_dropped(
 ) -> None:
     with Warehouse(database) as warehouse:
         publish_marked(warehouse, 1)
-        with psycopg.connect(**database.parameters) as owner:  # type: ignore[arg-type]
+        with connected(database) as owner:
             for each in change.split("; "):
                 owner.execute(each)
             facts = (
@@ -155,7 +155,7 @@ def test_a_constraint_that_somebody_added_is_named_and_the_old_release_stays(
 ) -> None:
     with Warehouse(database) as warehouse:
         publish_marked(warehouse, 1)
-        with psycopg.connect(**database.parameters) as owner:  # type: ignore[arg-type]
+        with connected(database) as owner:
             owner.execute(
                 "alter table public.efo_terms add constraint mine check (label like '%release 1')"
             )

@@ -13,6 +13,7 @@ from efo_assets.warehouse import session
 from efo_assets.warehouse.blockers import scrubbed
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.marked import (
     audited,
     publications,
@@ -34,13 +35,13 @@ def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
 @pytest.fixture
 def other(database: DatabaseTarget) -> Iterator[psycopg.Connection]:
     """Another session of the same role, not in autocommit."""
-    with psycopg.connect(**database.parameters) as connection:  # type: ignore[arg-type]
+    with connected(database) as connection:
         yield connection
 
 
 def wait_for(target: DatabaseTarget, condition: str) -> None:
     """Until a query gives a row."""
-    with psycopg.connect(**target.parameters, autocommit=True) as asking:  # type: ignore[arg-type]
+    with connected(target, autocommit=True) as asking:
         for _ in range(2_000):
             if asking.execute(condition).fetchone():
                 return
@@ -58,7 +59,7 @@ def test_a_publication_takes_no_lock_above_row_exclusive(
     other.execute("set transaction isolation level repeatable read")
     found: set[str] = set()
     with (
-        psycopg.connect(**database.parameters, autocommit=True) as looking,  # type: ignore[arg-type]
+        connected(database, autocommit=True) as looking,
         running_proxy(database) as (proxy, target),
         Warehouse(target) as warehouse,
     ):
@@ -161,8 +162,7 @@ def test_what_users_built_is_as_before_after_ten_publications(
 ) -> None:
     with Warehouse(database) as warehouse:
         publish_marked(warehouse, 1)
-        admin_of_it = {**server.parameters, "dbname": database.parameters["dbname"]}
-        with psycopg.connect(**admin_of_it, autocommit=True) as admin:  # type: ignore[arg-type]
+        with connected(server, dbname=database.parameters["dbname"], autocommit=True) as admin:
             for made in (
                 "create table public.studies (trait bigint references public.efo_terms)",
                 "insert into public.studies select id from public.efo_terms",
@@ -255,7 +255,7 @@ def test_the_limits_of_a_role_do_not_reach_a_load(
 ) -> None:
     name = database.parameters["dbname"]
     publish_marked(warehouse, 1)
-    with psycopg.connect(**{**server.parameters, "dbname": name}, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, dbname=name, autocommit=True) as admin:
         for setting in (
             "statement_timeout = '200ms'",
             "lock_timeout = '1ms'",
@@ -284,7 +284,7 @@ def test_a_statement_that_is_cancelled_is_named_so_and_the_old_release_stays(
     name = database.parameters["dbname"]
     with running_proxy(database) as (proxy, target), Warehouse(target) as warehouse:
         publish_marked(warehouse, 1)
-        with psycopg.connect(**{**server.parameters, "dbname": name}, autocommit=True) as admin:  # type: ignore[arg-type]
+        with connected(server, dbname=name, autocommit=True) as admin:
             admin.execute(
                 "create function public.dawdle() returns trigger language plpgsql as"
                 " $$begin perform pg_catalog.pg_cancel_backend(pg_catalog.pg_backend_pid());"

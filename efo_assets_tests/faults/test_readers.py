@@ -12,6 +12,7 @@ import pytest
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.marked import (
     audited,
     publications,
@@ -64,7 +65,7 @@ class Readers:
 
     def _read(self) -> None:
         try:
-            with psycopg.connect(**self._target.parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+            with connected(self._target, autocommit=True) as connection:
                 newest = 0
                 while not self._is_over:
                     seen = release_seen(connection)
@@ -120,10 +121,9 @@ class Trouble:
 def test_no_reader_sees_a_mixture_while_releases_are_published_among_faults(
     database: DatabaseTarget, server: DatabaseTarget, number: int, statements_each: int
 ) -> None:
-    admin_of_it = {**server.parameters, "dbname": database.parameters["dbname"]}
     readers = Readers(database)
     with (
-        psycopg.connect(**admin_of_it, autocommit=True) as admin,  # type: ignore[arg-type]
+        connected(server, dbname=database.parameters["dbname"], autocommit=True) as admin,
         running_proxy(database) as (proxy, target),
         Warehouse(target) as warehouse,
     ):

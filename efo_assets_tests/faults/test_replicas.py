@@ -1,6 +1,7 @@
 """Releases that come up under way, and replicas with two of them (group H): never mixed."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,12 +80,16 @@ def test_a_record_that_says_nothing_of_its_release_is_one_all_the_same(tmp_path:
     assert done.page_set.release.loaded is None
 
 
+def _always(number: int, _: Asked) -> int:
+    return number
+
+
 def test_failed_downloads_of_many_releases_leave_little_behind(tmp_path: Path) -> None:
     numbers = itertools.count(1)
     for _ in range(5):
         number = next(numbers)
         with fake_ols(broken.on_page(broken.status(404), times=None)) as ols:
-            ols.release_of = lambda _, number=number: number
+            ols.release_of = partial(_always, number)
             refused(ols, tmp_path, OlsRefused, "404", max_in_flight=1)
     assert len([path for path in (tmp_path / "efo").iterdir() if path.is_dir()]) <= 2
 

@@ -12,6 +12,7 @@ from efo_assets.warehouse import tables
 from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.marked import publish_marked
 
 SCHEMA = "efo"
@@ -37,7 +38,7 @@ def roles(
     yield {
         role: DatabaseTarget({**database.parameters, "user": user}) for role, user in made.items()
     }
-    with psycopg.connect(**{**server.parameters, "dbname": name}, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, dbname=name, autocommit=True) as admin:
         for user in made.values():
             admin.execute(f'drop owned by "{user}" cascade')
             admin.execute(f'drop role "{user}"')
@@ -48,7 +49,7 @@ def test_the_loader_owns_its_own_schemas_and_nothing_else(roles: dict[str, Datab
     with Warehouse(roles["loader"], SCHEMA) as warehouse:
         assert publish_marked(warehouse, 1).is_new
         assert publish_marked(warehouse, 2).is_new
-    with psycopg.connect(**roles["loader"].parameters) as loader:  # type: ignore[arg-type]
+    with connected(roles["loader"]) as loader:
         assert (
             loader.execute(
                 "select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
@@ -77,7 +78,7 @@ def test_the_reader_reads_the_published_tables_and_can_do_nothing_else(
     with Warehouse(roles["loader"], SCHEMA) as warehouse:
         publish_marked(warehouse, 1)
         staged = warehouse.latest().schema
-    with psycopg.connect(**roles["reader"].parameters, autocommit=True) as reader:  # type: ignore[arg-type]
+    with connected(roles["reader"], autocommit=True) as reader:
         for table in TABLES:
             assert reader.execute(f"select count(*) from {SCHEMA}.{table}").fetchone()
         assert reader.execute(f"select count(*) from {SCHEMA}.efo_lookup('x')").fetchone()

@@ -26,7 +26,7 @@ def _configured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refused() -> None:
     try:
-        {}[SECRET]
+        dict[str, str]()[SECRET]
     except KeyError as missing:
         problem = PermissionError(13, "denied", f"/srv/{SECRET}")
         problem.add_note(f"while connecting to postgresql://me:{IN_URL}@db.example.org/efo")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psycopg
 import pytest
 from aiohttp import web
 from yarl import URL
@@ -21,6 +20,7 @@ from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.release import Release, Totals, first_text
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.load import Source
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.hostile_ols import (
     ELSEWHERE,
     TAG,
@@ -55,7 +55,7 @@ def graph(
 ) -> Graph:
     made = Graph(monkeypatch, database, tmp_path / "data", ols.sample.url)
     made.configure(EFO_PAGE_SIZE="20")
-    with psycopg.connect(**database.parameters) as connection:  # type: ignore[arg-type]
+    with connected(database) as connection:
         connection.execute("create table canary as select 7 as n")
     return made
 
@@ -76,7 +76,7 @@ def test_no_statement_is_made_of_what_ols_sends(
     graph: Graph, server: DatabaseTarget, database: DatabaseTarget
 ) -> None:
     begin = (Path(server.parameters["host"]) / "server.log").stat().st_size
-    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, autocommit=True) as admin:
         admin.execute(f"alter database {database.parameters['dbname']} set log_statement = 'all'")
         admin.execute(
             f"alter database {database.parameters['dbname']} set log_parameter_max_length = -1"

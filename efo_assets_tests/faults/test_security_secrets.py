@@ -125,7 +125,7 @@ def scene(
     graph = Graph(monkeypatch, database, tmp_path / "data", answers.sample.url)
     graph.configure(EFO_DATABASE_URL=secure.url(), EFO_PASSWORD=CANARY)
     graph.configure(DAGSTER_HOME=instance.root_directory)
-    monkeypatch.setitem(session.connect.__kwdefaults__, "patience_s", 0.1)
+    monkeypatch.setitem(session.connect.__kwdefaults__ or {}, "patience_s", 0.1)
     with ExitStack() as until_the_end:
         yield Scene(graph, secure, answers, monkeypatch, instance, until_the_end)
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from efo_assets.errors import LoadInProgress
@@ -20,6 +19,7 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import free_port
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.marked import publications, publish_marked, release_published
 
 POOL_SIZE = 6
@@ -87,7 +87,7 @@ def holder(target: DatabaseTarget) -> "subprocess.Popen[str]":
 
 
 def locks(database: DatabaseTarget) -> int:
-    with psycopg.connect(**database.parameters, autocommit=True) as asking:  # type: ignore[arg-type]
+    with connected(database, autocommit=True) as asking:
         row = asking.execute(
             "select count(*) from pg_locks where locktype = 'advisory' and database ="
             " (select oid from pg_database where datname = current_database())"
@@ -126,7 +126,7 @@ def test_a_loader_that_lost_its_lock_to_another_goes_no_further(
         publish_marked(first, 1)
         lost = first._writer._holder
         assert lost is not None
-        with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+        with connected(server, autocommit=True) as admin:
             admin.execute("select pg_terminate_backend(%s, 5000)", [lost.info.backend_pid])
         second.prepare()
         with pytest.raises(LoadInProgress):
@@ -143,7 +143,7 @@ def test_releases_are_published_behind_a_pooler_and_its_other_users_feel_nothing
     asked += " count(*) from pg_prepared_statements)"
     with (
         Warehouse(pooled) as warehouse,
-        psycopg.connect(**pooled.parameters, autocommit=True) as neighbour,  # type: ignore[arg-type]
+        connected(pooled, autocommit=True) as neighbour,
     ):
         for version in (1, 2, 3):
             assert publish_marked(warehouse, version).is_new

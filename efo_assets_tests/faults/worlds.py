@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 from aiohttp import web
 from psycopg import sql
 
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
+from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.engine import PAGE_SIZE, load_once, settings_for
 from efo_assets_tests.faults.invariants import Oracle, kept_pages
 
@@ -71,7 +71,7 @@ def database_made(server: DatabaseTarget, template: str = "template1") -> Iterat
     """A database of its own, empty or a copy of another, for an owner who is no superuser."""
     name = f"w{os.getpid()}_{next(_numbers)}"
     options = [sql.Identifier(each) for each in (name, OWNER, template)]
-    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, autocommit=True) as admin:
         admin.execute(sql.SQL("create database {} owner {} template {}").format(*options))
         try:
             yield DatabaseTarget({**server.parameters, "dbname": name, "user": OWNER})

@@ -11,6 +11,7 @@ import pytest
 from efo_assets.definitions import build_defs
 from efo_assets.graph.exported import exported_files
 from efo_assets.settings import DatabaseTarget
+from efo_assets_tests.databases import connected
 
 Rows = set[tuple[Any, ...]]
 
@@ -39,7 +40,7 @@ class Graph:
     ) -> dg.ExecuteInProcessResult:
         """Run everything but exports, or the named assets with nothing upstream of them."""
         job = build_defs().resolve_implicit_global_asset_job_def()
-        loaded = job.asset_layer.executable_asset_keys - exported_files.keys
+        loaded = set(job.asset_layer.executable_asset_keys) - set(exported_files.keys)
         job = job.get_subset(
             asset_selection={dg.AssetKey(key) for key in keys} or loaded,
             asset_check_selection=None if checks else set(),
@@ -51,8 +52,8 @@ class Graph:
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query with the published schema on the path."""
-        with psycopg.connect(**self.database.parameters) as connection:  # type: ignore[arg-type]
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        with connected(self.database) as connection:
+            return connection.execute(query).fetchall()
 
     def published(self) -> dict[str, Rows]:
         """Every table but ancestors and changes; see `published_rows`."""

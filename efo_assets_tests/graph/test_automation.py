@@ -12,6 +12,7 @@ import dagster as dg
 import msgspec
 import pytest
 from aiohttp import web
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -347,7 +348,7 @@ def test_a_partial_load_is_not_the_release(automation: Automation) -> None:
 def test_a_ledger_of_an_older_version_is_understood(automation: Automation) -> None:
     target = automation.graph.database
     with session.connect(target) as connection:
-        connection.execute(VERSION_1)  # type: ignore[arg-type]
+        connection.execute(VERSION_1)
         served = asyncio.run(served_now())
         connection.execute(
             "update efo_meta.releases set version = %s, version_iri = %s",
@@ -404,7 +405,7 @@ def test_ols_that_is_gone_is_named(automation: Automation) -> None:
 def test_a_database_that_is_down_is_named(
     automation: Automation, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(session.connect.__kwdefaults__, "patience_s", 0.1)
+    monkeypatch.setitem(session.connect.__kwdefaults__ or {}, "patience_s", 0.1)
     automation.graph.configure(EFO_DATABASE_URL="postgresql://me:CANARY@127.0.0.1:1/efo")
     said = automation.failed()
     assert "PostgreSQL at 127.0.0.1:1/efo cannot be reached" in said
@@ -521,6 +522,8 @@ def test_the_published_assets_are_to_be_fresh_monthly() -> None:
         policy = graph.get(key).freshness_policy
         assert (policy is not None) is (key in published)
         if policy is not None:
+            assert isinstance(policy, TimeWindowFreshnessPolicy)
+            assert policy.warn_window is not None
             assert (
                 31
                 <= policy.warn_window.to_timedelta().days

@@ -156,7 +156,7 @@ def _locked(graph: Graph, table: str) -> Iterator[Callable[[], bool]]:
     parameters: dict[str, Any] = dict(graph.database.parameters)
     with psycopg.connect(**parameters) as holder, psycopg.connect(**parameters) as watcher:
         watcher.autocommit = True
-        holder.execute(f"lock table {table} in share mode")  # type: ignore[call-overload]
+        holder.execute(f"lock table {table} in share mode")
 
         def is_waited_for() -> bool:
             return bool(

@@ -86,13 +86,15 @@ def test_three_releases_tell_what_each_changed(graph: Graph, sample: Sample) -> 
     assert event is not None
     assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
-    told = {record.data["kind"]: record.data["changes"] for record in metadata["digest"].records}  # type: ignore[union-attr]
+    digest = metadata["digest"]
+    assert isinstance(digest, dg.TableMetadataValue)
+    told = {record.data["kind"]: record.data["changes"] for record in digest.records}
     assert told == dict(
         graph.ask("select kind, changes from efo_change_digest where release_id = 3")
     )
     assert str(metadata["digest_chart"].value).count("█") >= len(told)
-    digest = graph.ask("select sum(changes) from efo_change_digest where release_id = 2")
-    assert digest == graph.ask("select count(*) from efo_changes where release_id = 2")
+    changes = graph.ask("select sum(changes) from efo_change_digest where release_id = 2")
+    assert changes == graph.ask("select count(*) from efo_changes where release_id = 2")
 
 
 def test_the_next_release_writes_only_what_differs(graph: Graph, sample: Sample) -> None:
@@ -279,7 +281,7 @@ def test_metadata_of_a_publication_tells_what_changed(graph: Graph) -> None:
 def test_metadata_holds_no_markdown_made_of_what_ols_sent(graph: Graph) -> None:
     result = graph.materialize()
     texts = [
-        value.md_str
+        value.md_str or ""
         for event in result.get_asset_materialization_events()
         for value in event.materialization.metadata.values()
         if isinstance(value, dg.MarkdownMetadataValue)

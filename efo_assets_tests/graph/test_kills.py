@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
+from efo_assets_tests.databases import connected
 from efo_assets_tests.graph.materializing import Graph
 from efo_assets_tests.oracle.rows import expected_rows
 
@@ -118,7 +118,7 @@ def test_killed_in_publication_one_release_stands_whole(
     assert run_dagster() == 0
     assert page_requests(sample) == []
     assert_published_is_release(graph, 2)
-    with psycopg.connect(**graph.database.parameters) as connection:  # type: ignore[arg-type]
+    with connected(graph.database) as connection:
         schemas = connection.execute(
             "select nspname from pg_namespace where nspname like 'efo_load_%'"
         ).fetchall()

@@ -8,7 +8,6 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import dagster as dg
-import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -17,6 +16,7 @@ from efo_assets.monitoring.__main__ import main
 from efo_assets.monitoring.catalogue import DAGSTER, DATABASE, GAUGES
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.databases import connected
 from efo_assets_tests.graph.materializing import published_ancestors
 from efo_assets_tests.monitoring.conftest import LATENCY_MS, House, endpoint_of
 from efo_assets_tests.monitoring.processes import (
@@ -284,7 +284,7 @@ def test_a_database_that_comes_back_is_read_again(
 
 
 def allow_connections(house: House, server: DatabaseTarget, *, allowed: bool) -> None:
-    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, autocommit=True) as admin:
         admin.execute(
             sql.SQL("alter database {} allow_connections {}").format(
                 sql.Identifier(house.graph.database.parameters["dbname"]), allowed
@@ -298,11 +298,11 @@ def test_a_role_that_may_only_read_the_ledger_is_enough(
 ) -> None:
     parameters = loaded.graph.database.parameters
     role = f"watcher_{parameters['dbname']}"
-    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
-        admin.execute(f"create role {role} login")  # type: ignore[arg-type]
-    with psycopg.connect(**parameters) as owner:  # type: ignore[arg-type]
-        owner.execute(f"grant usage on schema efo_meta to {role}")  # type: ignore[arg-type]
-        owner.execute(f"grant select on all tables in schema efo_meta to {role}")  # type: ignore[arg-type]
+    with connected(server, autocommit=True) as admin:
+        admin.execute(f"create role {role} login")
+    with connected(loaded.graph.database) as owner:
+        owner.execute(f"grant usage on schema efo_meta to {role}")
+        owner.execute(f"grant select on all tables in schema efo_meta to {role}")
     url = make_conninfo(**{**parameters, "user": role})
     with endpoint_of(loaded, EFO_DATABASE_URL=url) as endpoint:
         assert endpoint.scrape().value("efo_release_id") == 2

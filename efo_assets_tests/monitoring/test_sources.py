@@ -15,7 +15,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickData
 from dagster._core.scheduler.instigation import TickStatus as Outcome
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 from prometheus_client.metrics_core import Metric
 
 from efo_assets.errors import DatabaseUnavailable

@@ -19,7 +19,7 @@ SUBCLASS_OF = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
 
 
-NO_NOTES = ([], [], [], False, None, None)
+NO_NOTES: tuple[Any, ...] = ([], [], [], False, None, None)
 
 
 class Decoded:

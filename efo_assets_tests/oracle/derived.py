@@ -13,11 +13,16 @@ WALKED = ("is_a", "is_a_implied", "part_of", "develops_from")
 class HasRows(Protocol):
     """The rows of a release that changes are told from; see `expected.ExpectedRows`."""
 
-    terms: frozenset[Row]
-    synonyms: frozenset[Row]
-    parent_edges: frozenset[Row]
-    xrefs: frozenset[Row]
-    replacements: frozenset[Row]
+    @property
+    def terms(self) -> frozenset[Row]: ...
+    @property
+    def synonyms(self) -> frozenset[Row]: ...
+    @property
+    def parent_edges(self) -> frozenset[Row]: ...
+    @property
+    def xrefs(self) -> frozenset[Row]: ...
+    @property
+    def replacements(self) -> frozenset[Row]: ...
 
 
 class _End(NamedTuple):

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -19,10 +20,12 @@ from efo_assets.pipeline.exports import (
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import CHANGES, REPLACEMENTS, TABLES, TERMS
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import edge, iri, publish, synonym, term, xref
+from efo_assets_tests.warehouse.loads import Row, Rows, edge, iri, publish, synonym, term, xref
 
+# pyarrow has no types.
+read_table: Any = parquet.read_table
 NAMES = [*map(parquet_name, TABLES), SSSOM_NAME, REPLACEMENTS_NAME]
-RELEASE = {
+RELEASE: Rows = {
     "terms": [
         term("b", 'quoted "label"\twith a tab'),
         term("a"),
@@ -51,19 +54,23 @@ def test_every_table_is_a_parquet_file_with_the_release_in_its_metadata(
     made = exported(warehouse, tmp_path / "new")
     assert sorted(made) == sorted(NAMES)
     for table in TABLES:
-        read = parquet.read_table(made[parquet_name(table)].path)
+        read = read_table(made[parquet_name(table)].path)
         assert read.column_names == [column.name for column in table.exported_columns]
         assert read.num_rows == made[parquet_name(table)].rows
         assert read.schema.metadata[b"version"] == b"1"
         assert read.schema.metadata[b"ontology"] == b"efo"
-    terms = parquet.read_table(made[parquet_name(TERMS)].path)
+    terms = read_table(made[parquet_name(TERMS)].path)
     assert terms["iri"].to_pylist() == [iri("a"), iri("b"), iri("o")]
     assert terms["replaced_by"].to_pylist() == [[], [], ["EX:a"]]
     assert terms.schema.field("is_obsolete").type == pa.bool_()
-    replacements = parquet.read_table(made[parquet_name(REPLACEMENTS)].path).to_pylist()
+    replacements = read_table(made[parquet_name(REPLACEMENTS)].path).to_pylist()
     assert [(row["term_iri"], row["target_iri"], row["status"]) for row in replacements] == [
         (iri("o"), iri("a"), "resolved")
     ]
+
+
+def _reversed(rows: Rows) -> dict[str, Any]:
+    return {name: list(reversed(cast("list[Row]", each))) for name, each in rows.items()}
 
 
 def test_the_same_release_gives_the_same_bytes_from_another_database(
@@ -73,7 +80,7 @@ def test_the_same_release_gives_the_same_bytes_from_another_database(
     with Warehouse(other_database, allow_shrink=True) as other:
         # Other surrogate keys, other order of rows.
         publish(other, "0", terms=[term("z")])
-        publish(other, **{name: list(reversed(rows)) for name, rows in RELEASE.items()})
+        publish(other, **_reversed(RELEASE))
         theirs = exported(other, tmp_path / "theirs")
     ours = exported(warehouse, tmp_path / "ours")
     for name in set(NAMES) - {parquet_name(CHANGES)}:
@@ -84,7 +91,7 @@ def test_changes_name_their_release(warehouse: Warehouse, tmp_path: Path) -> Non
     publish(warehouse, **RELEASE)
     publish(warehouse, "2", **RELEASE | {"synonyms": []})
     (made,) = export(warehouse, tmp_path, [parquet_name(CHANGES)])
-    (row,) = parquet.read_table(made.path).to_pylist()
+    (row,) = read_table(made.path).to_pylist()
     assert (row["release"], row["term_iri"], row["kind"], row["before"]) == (
         "2",
         iri("a"),

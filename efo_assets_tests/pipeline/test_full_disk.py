@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.databases import connected
 from efo_assets_tests.graph.materializing import Graph, failure
 from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.small_disk import small_disk
@@ -103,7 +103,7 @@ def small_tablespace(disk: Disk, server: DatabaseTarget) -> Iterator[str]:
         account = pwd.getpwnam("nobody")
         os.chown(folder, account.pw_uid, account.pw_gid)
     name = "small_disk"
-    with psycopg.connect(**server.parameters, autocommit=True) as admin:  # type: ignore[arg-type]
+    with connected(server, autocommit=True) as admin:
         admin.execute(f"create tablespace {name} location '{folder}'")
         admin.execute(f"grant create on tablespace {name} to public")
         yield name

@@ -36,7 +36,7 @@ def a_term(
     iri: str, *, is_obsolete: bool = False, replaced_by: Any = (), consider: Any = ()
 ) -> Row:
     curie = iri.rsplit("/", 1)[-1].replace("_", ":", 1)
-    notes = (sorted(replaced_by), sorted(consider), [], False, None, None)
+    notes: Row = (sorted(replaced_by), sorted(consider), [], False, None, None)
     return (iri, curie, curie, [], None, [], is_obsolete, False, True, *notes)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, TypedDict
 
 from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.load import Load, Source
@@ -11,6 +11,15 @@ from efo_assets.warehouse.tables import COPIED
 from efo_assets.warehouse.warehouse import Warehouse
 
 Row = tuple[Any, ...]
+
+
+class Rows(TypedDict, total=False):
+    """All rows of a release, by the arguments of `stage`."""
+
+    terms: Sequence[Row]
+    synonyms: Sequence[Row]
+    edges: Sequence[Row]
+    xrefs: Sequence[Row]
 
 
 def iri(name: str) -> str:
@@ -100,4 +109,4 @@ def ask(warehouse: Warehouse, query: str) -> list[Any]:
     """All rows of a query over the published tables in schema public."""
     with warehouse.connect() as connection, connection.transaction():
         connection.execute("set local search_path = public, efo_meta")
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query).fetchall()

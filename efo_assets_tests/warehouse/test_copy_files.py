@@ -20,9 +20,10 @@ from efo_assets.warehouse import copy_files
 from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.statements import copy_staged, create_staged
 from efo_assets.warehouse.tables import SYNONYMS, TERMS
+from efo_assets_tests.databases import connected
 
 # PostgreSQL refuses NUL and lone surrogates in text; the decoder replaces them before.
-texts = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)))
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 synonyms = st.tuples(
     texts, texts, st.sampled_from(["exact", "broad"]), st.none() | texts, *[st.lists(texts)] * 2
 )
@@ -30,7 +31,7 @@ synonyms = st.tuples(
 
 @pytest.fixture(scope="module")
 def connection(server: DatabaseTarget) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(**server.parameters, autocommit=True) as made:  # type: ignore[arg-type]
+    with connected(server, autocommit=True) as made:
         made.execute("create schema copy_files_test")
         for table in (SYNONYMS, TERMS):
             made.execute(create_staged("copy_files_test", table))
@@ -62,8 +63,8 @@ def test_every_text_comes_back_byte_for_byte(
 
 
 def test_booleans_and_nulls_come_back(connection: psycopg.Connection[Any], tmp_path: Path) -> None:
-    flags = ([], ["x"], ["a", ""], True, None, "why")
-    row = ("iri", None, None, [], None, ["a", ""], True, False, True, *flags)
+    flags: tuple[Any, ...] = ([], ["x"], ["a", ""], True, None, "why")
+    row: tuple[Any, ...] = ("iri", None, None, [], None, ["a", ""], True, False, True, *flags)
     files = CopyFiles(tmp_path)
     with files.writing() as write:
         write["terms"](row)

@@ -16,6 +16,7 @@ from efo_assets.errors import DatabaseUnavailable
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
 from efo_assets.warehouse.embedded import embedded_server, remove
+from efo_assets_tests.databases import connected
 from efo_assets_tests.small_disk import small_disk
 
 USER = """
@@ -39,7 +40,7 @@ def data_dir() -> Iterator[Path]:
 
 def answers(target: DatabaseTarget) -> bool:
     try:
-        with psycopg.connect(**target.parameters) as connection:  # type: ignore[arg-type]
+        with connected(target) as connection:
             return connection.execute("select 1").fetchone() == (1,)
     except psycopg.OperationalError:
         return False
@@ -65,13 +66,13 @@ def leave(process: "subprocess.Popen[str]") -> None:
 def test_it_runs_as_long_as_the_block_and_keeps_its_rows(data_dir: Path) -> None:
     with (
         embedded_server(data_dir, is_durable=False) as target,
-        psycopg.connect(**target.parameters) as connection,  # type: ignore[arg-type]
+        connected(target) as connection,
     ):
         connection.execute("create table kept as select 7 as n")
     assert not answers(target)
     with (
         embedded_server(data_dir, is_durable=False) as target,
-        psycopg.connect(**target.parameters) as connection,  # type: ignore[arg-type]
+        connected(target) as connection,
     ):
         assert connection.execute("select n from kept").fetchone() == (7,)
 

@@ -50,7 +50,7 @@ def old(warehouse: Warehouse) -> Warehouse:
 def run(warehouse: Warehouse, *statements: str) -> None:
     with warehouse.connect() as connection:
         for each in statements:
-            connection.execute(each)  # type: ignore[arg-type]
+            connection.execute(each)
 
 
 def versions(warehouse: Warehouse) -> list[Any]:

@@ -10,10 +10,10 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import ask, edge, publish, stage, synonym, term, xref
+from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, stage, synonym, term, xref
 
 NAMES = ("a", "b", "c")
-FIRST = {
+FIRST: Rows = {
     "terms": [term(name) for name in NAMES],
     "synonyms": [synonym("a", "first", "exact", "X:1"), synonym("a", "second"), synonym("b", "b")],
     "edges": [edge("b", "a"), edge("c", "a"), edge("c", "b", "part_of")],
@@ -289,7 +289,7 @@ def test_a_trigger_that_alters_rows_is_found_out(warehouse: Warehouse) -> None:
             " for each row execute function public.spoil()"
         )
     before = published(warehouse)
-    load = stage(warehouse, "2", **{**FIRST, "synonyms": [synonym("c", "new")]})
+    load = stage(warehouse, "2", **FIRST | {"synonyms": [synonym("c", "new")]})
     warehouse.audit(load)
     with pytest.raises(WarehouseError, match="trigger or rule"):
         warehouse.publish(load)
@@ -335,7 +335,7 @@ def test_a_load_that_was_compared_with_another_release_is_refused(warehouse: War
 def test_a_table_that_was_dropped_is_made_again(warehouse: Warehouse, dropped: str) -> None:
     publish(warehouse, **FIRST)
     with warehouse.connect() as connection:
-        connection.execute(f"drop table public.{dropped} cascade")  # type: ignore[arg-type]
+        connection.execute(f"drop table public.{dropped} cascade")
     done = publish(warehouse, "2", **FIRST | {"xrefs": [xref("a", "mesh", "D1")]})
     assert done.changes["efo_changes"] == Changes(), "there was nothing whole to compare with"
     assert published(warehouse)["xrefs"] == {("EX:a", "mesh", "D1")}

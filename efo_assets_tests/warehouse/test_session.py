@@ -9,6 +9,7 @@ from efo_assets.errors import DatabaseRefused, DatabaseUnavailable, LoadInProgre
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.databases import connected
 from efo_assets_tests.warehouse.loads import publish, stage, term
 
 
@@ -23,9 +24,9 @@ def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
 
 
 def run(target: DatabaseTarget, *statements: str) -> None:
-    with psycopg.connect(**target.parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+    with connected(target, autocommit=True) as connection:
         for statement in statements:
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)
 
 
 @pytest.mark.fault("D01")

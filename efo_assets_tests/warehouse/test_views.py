@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
 from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.databases import connected
 from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, term, xref
 
 
@@ -35,7 +35,7 @@ def warehouse_with_trigrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehou
     folder.chmod(0o755)
     try:
         with embedded.embedded_server(folder, major=major, is_durable=False) as target:
-            with psycopg.connect(**target.parameters) as admin:  # type: ignore[arg-type]
+            with connected(target) as admin:
                 admin.execute("create schema trigrams")
                 admin.execute("create extension pg_trgm schema trigrams")
             with Warehouse(target, allow_shrink=True) as made:
