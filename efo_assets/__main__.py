@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from efo_assets.alerts.trial import try_alerts
+from efo_assets.alerts.delivery import try_alerts
 from efo_assets.dbt import project as dbt_project
 from efo_assets.errors import EfoError
 from efo_assets.privacy.disclosure import guard_log_lines, no_secret_shown, sentence
@@ -89,10 +89,10 @@ def _status(warehouse: Warehouse) -> int:
 
 
 def _alert_test() -> int:
-    outcomes = try_alerts()
-    for name, outcome in outcomes.items():
-        sys.stdout.write(f"{name}: {outcome.trouble or 'arrived'}\n")
-    return 1 if any(outcome.trouble for outcome in outcomes.values()) else 0
+    deliveries = try_alerts()
+    for name, delivery in deliveries.items():
+        sys.stdout.write(f"{name}: {delivery.trouble or 'arrived'}\n")
+    return 1 if any(delivery.trouble for delivery in deliveries.values()) else 0
 
 
 def _cell(value: object) -> object:

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from efo_assets.alerts.hook import watched
 from efo_assets.alerts.sensors import alert_sensors
+from efo_assets.alerts.sentry import with_sentry
 from efo_assets.dbt.project import is_available as dbt_is_available
 from efo_assets.graph.automation import REFRESH_JOB, release_sensor, weekly_schedule
 from efo_assets.graph.checks import audit
@@ -33,10 +33,10 @@ def build_defs(
     """Put the graph together; a test may bring a resource of its own."""
     automation = Automation.from_environment()
     return dg.Definitions(
-        assets=watched(
+        assets=with_sentry(
             [raw_ols_pages, staged_tables, published_tables, exported_files, *_dbt_models()]
         ),
-        asset_checks=watched([audit]),
+        asset_checks=with_sentry([audit]),
         jobs=[refresh_efo],
         sensors=[release_sensor(automation=automation), *alert_sensors()],
         schedules=[weekly_schedule(is_on=automation.is_on)],

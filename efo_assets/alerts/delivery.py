@@ -1,64 +1,91 @@
 """One message to every receiver, each on its own: one that fails keeps nothing from the others."""
 
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import uuid4
 
 from efo_assets.alerts.mail import MailReceiver
-from efo_assets.alerts.message import Message
+from efo_assets.alerts.message import Message, trial
+from efo_assets.alerts.sentry import Report, Sentry
 from efo_assets.alerts.webhook import WebhookReceiver
-from efo_assets.errors import NotDelivered
+from efo_assets.errors import NotDelivered, SettingsError
 from efo_assets.settings import AlertSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one message at one receiver."""
+class Delivery:
+    """How one message fared at one receiver."""
 
     arrived: bool
     trouble: str | None = None
     """One sentence about what did not go well, without a secret."""
 
+    @classmethod
+    def of(cls, send: Callable[[], str | None]) -> "Delivery":
+        """Send, and turn `NotDelivered` into a delivery that did not arrive."""
+        try:
+            return cls(arrived=True, trouble=send())
+        except NotDelivered as error:
+            return cls(arrived=False, trouble=str(error))
+
 
 class Receiver(Protocol):
-    """Somebody who is told."""
+    """A place that messages are sent to."""
 
     @property
     def name(self) -> str:
-        """One word, the same for ever: what was told is noted under it."""
+        """One word that never changes: runs are tagged with it."""
         ...
 
     def send(self, message: Message) -> str | None:
-        """Hand the message over, in a few seconds at most; give what some did not get of it.
+        """Hand the message over, in a few seconds at most; return what some did not get of it.
 
         Raises:
-            NotDelivered: it did not arrive, or nobody knows; one sentence without a secret.
+            NotDelivered: it did not arrive, or that is unknown; one sentence without a secret.
         """
         ...
 
 
 def receivers(settings: AlertSettings) -> list[Receiver]:
-    """Those that are configured."""
-    found: list[Receiver] = []
+    """The configured receivers, Sentry not among them: it gets events, not messages."""
+    configured: list[Receiver] = []
     if settings.webhook_url is not None:
-        found.append(WebhookReceiver(settings.webhook_url))
+        configured.append(WebhookReceiver(settings.webhook_url))
     if settings.smtp is not None:
-        found.append(MailReceiver(settings.smtp, settings.email_from, settings.email_to))
-    return found
+        configured.append(MailReceiver(settings.smtp, settings.email_from, settings.email_to))
+    return configured
 
 
-def deliver(message: Message, to: Sequence[Receiver]) -> Mapping[str, Outcome]:
-    """Send to all at once; give what became of it, by the receivers' names."""
+def deliver(message: Message, to: Sequence[Receiver]) -> Mapping[str, Delivery]:
+    """Send to all at once; return the deliveries by the receivers' names."""
     if not to:
         return {}
     with ThreadPoolExecutor(max_workers=len(to)) as pool:
-        outcomes = pool.map(lambda receiver: _sent(message, receiver), to)
-    return {receiver.name: outcome for receiver, outcome in zip(to, outcomes, strict=True)}
+        deliveries = pool.map(lambda each: Delivery.of(lambda: each.send(message)), to)
+    return {each.name: delivery for each, delivery in zip(to, deliveries, strict=True)}
 
 
-def _sent(message: Message, receiver: Receiver) -> Outcome:
-    try:
-        return Outcome(arrived=True, trouble=receiver.send(message))
-    except NotDelivered as error:
-        return Outcome(arrived=False, trouble=str(error))
+def try_alerts() -> Mapping[str, Delivery]:
+    """Send a test to every configured receiver; return the deliveries by the receivers' names.
+
+    Raises:
+        SettingsError: a variable can't be used, or no receiver is configured.
+    """
+    settings = AlertSettings.from_environment()
+    message = trial(socket.gethostname(), incident=f"test-{uuid4()}")
+    deliveries = dict(deliver(message, receivers(settings)))
+    if settings.sentry_dsn is not None:
+        sentry = Sentry(settings.sentry_dsn)
+        report = Report(step="alert-test", tags={})
+        deliveries[sentry.name] = Delivery.of(
+            lambda: sentry.note(message.title, report, is_failure=False)
+        )
+    if not deliveries:
+        raise SettingsError(
+            "No receiver of alerts is configured: set EFO_ALERT_WEBHOOK_URL, EFO_ALERT_SMTP_URL or "
+            "SENTRY_DSN, and run this again where the code location runs."
+        )
+    return deliveries

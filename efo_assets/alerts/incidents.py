@@ -1,8 +1,8 @@
 """Incidents, derived from the run records of Dagster's instance: nothing is kept in memory.
 
 An incident of a job begins with its first failed run after a success, or ever, and ends with its
-next success; whatever fails in between, and why, belongs to it. What a receiver was told is noted
-as a tag on the run that began the incident, so that it survives restarts. A run that was canceled
+next success; whatever fails in between, and why, belongs to it. How far each receiver knows of it
+is a tag on the run that began the incident, so that it survives restarts. A run that was canceled
 on purpose counts for nothing.
 """
 
@@ -17,7 +17,7 @@ import dagster as dg
 from efo_assets.alerts.runs import events
 
 State: TypeAlias = Literal["telling", "told", "missed", "over"]
-"""`telling`: begun; nobody knows yet whether it arrived. `missed`: it did not."""
+"""`telling`: being delivered, or interrupted at it. `missed`: it did not arrive."""
 
 TAG_PREFIX = "efo_assets/alert_"
 WILL_RETRY_TAG = "dagster/will_retry"
@@ -29,25 +29,30 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """The failed runs of one job between two successes, up to the run that was asked about."""
+    """The failed runs of one job between two successes, up to a given run."""
 
     first: dg.DagsterRun
     began: datetime
     failures: int
 
+    @property
+    def run_id(self) -> str:
+        """The id of the run that began it, which is the incident's own."""
+        return self.first.run_id
 
-def told(run: dg.DagsterRun, receiver: str) -> State | None:
-    """What is noted on a run for a receiver."""
-    state, _, run_id = run.tags.get(f"{TAG_PREFIX}{receiver}", "").partition(" ")
+
+def state(run: dg.DagsterRun, receiver: str) -> State | None:
+    """How far a receiver knows of the incident that a run began."""
+    noted, _, run_id = run.tags.get(f"{TAG_PREFIX}{receiver}", "").partition(" ")
     # A run that is started again inherits tags; these speak of another one.
     if run_id != run.run_id:
         return None
-    return state  # type: ignore[return-value]  # written by `note` alone
+    return noted  # type: ignore[return-value]  # written by `note` alone
 
 
 def note(instance: dg.DagsterInstance, run: dg.DagsterRun, states: Mapping[str, State]) -> None:
-    """Note on a run, for each receiver, how far it is told."""
-    tags = {f"{TAG_PREFIX}{name}": f"{state} {run.run_id}" for name, state in states.items()}
+    """Note on a run, by the receivers' names, how far each knows of the incident."""
+    tags = {f"{TAG_PREFIX}{name}": f"{known} {run.run_id}" for name, known in states.items()}
     if tags:
         instance.add_run_tags(run.run_id, tags)
 
@@ -94,17 +99,16 @@ def _around(
     instance: dg.DagsterInstance, run: dg.DagsterRun
 ) -> tuple[list[_Ended], list[_Ended], list[_Ended]]:
     """Runs of the job that ended after `run`, itself, and those before; the last one first."""
-    found: list[_Ended] = []
+    ended: list[_Ended] = []
+    own = 0
     for page in _pages(instance, run.job_name):
-        found += [each for each in page if _location(each.run) == _location(run)]
-        found.sort(key=lambda each: (each.at_s, each.storage_id), reverse=True)
-        ids = [each.run.run_id for each in found]
-        if run.run_id in ids:
-            own = ids.index(run.run_id)
-            if any(each.succeeded for each in found[own + 1 :]):
-                break
-    own = next((i for i, each in enumerate(found) if each.run.run_id == run.run_id), len(found))
-    return found[:own], found[own : own + 1], found[own + 1 :]
+        ended += [each for each in page if _location(each.run) == _location(run)]
+        ended.sort(key=lambda each: (each.at_s, each.storage_id), reverse=True)
+        own = next((i for i, each in enumerate(ended) if each.run.run_id == run.run_id), len(ended))
+        # The incident is whole as soon as a success before the run is known.
+        if any(each.succeeded for each in ended[own + 1 :]):
+            break
+    return ended[:own], ended[own : own + 1], ended[own + 1 :]
 
 
 def _pages(instance: dg.DagsterInstance, job: str) -> Iterator[list[_Ended]]:

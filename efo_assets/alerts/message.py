@@ -7,6 +7,7 @@ Dagster nor a receiver is known here; how a receiver writes it is the receiver's
 from dataclasses import dataclass
 from datetime import datetime
 
+from efo_assets.privacy.printable import escaped
 from efo_assets.privacy.scrub import scrubbed
 
 TITLE_CHARACTERS = 120
@@ -88,6 +89,5 @@ def _message(title: str, lines: list[str], incident: str, kind: str) -> Message:
 def one_line(text: str, most_characters: int) -> str:
     """Scrub, join lines, show control and direction characters as escapes, cut with an ellipsis."""
     # Cut last: of a secret that was cut first, the beginning would be left.
-    joined = " ".join(scrubbed(text).split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+    shown = escaped(" ".join(scrubbed(text).split()))
     return shown if len(shown) <= most_characters else shown[: most_characters - 1] + "…"

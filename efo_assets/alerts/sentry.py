@@ -1,21 +1,43 @@
-"""Sentry: what is told of a failure, and how failures are grouped.
+"""Sentry: one event per failure, made by a client of its own and delivered before anything goes on.
 
-How an event travels is `sentry_client`'s part, which alone imports `sentry_sdk`: at the first event
-and so never without a DSN. Dagster is not known here.
+This package runs beside other people's code, whose Sentry is theirs: nothing is initialized,
+patched or registered for the process, no scope is shared, and no thread is started that could be
+lost with a process that ends. `sentry_sdk` takes 0.2 s to import, so it is imported for an event,
+and never without a DSN.
+
+The hook reports a failed step from the run's own process, where the exception is at hand with its
+stack: that of an expected failure behind the one sentence that Dagster shows, and that of a failed
+blocking check. Dagster calls it once for a step that failed, and not for one that was interrupted.
 """
 
-from collections.abc import Iterator, Mapping
+import gzip
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
+from importlib.metadata import version
+from typing import Any, TypeVar
+from urllib.error import HTTPError
+
+import dagster as dg
 
 from efo_assets.alerts.message import LINE_CHARACTERS, one_line
-from efo_assets.errors import EfoError
+from efo_assets.alerts.runs import assets_of, release_of
+from efo_assets.errors import EfoError, NotDelivered, SettingsError
+from efo_assets.privacy.scrub import scrubbed_whole
+from efo_assets.settings import AlertSettings
 
+TIMEOUT_S = 5.0
+"""A run waits no longer for Sentry."""
 DEEPEST_CAUSE = 10
+AGENT = f"efo_assets/{version('efo_assets')}"
+
+Hooked = TypeVar("Hooked", dg.AssetsDefinition, dg.AssetChecksDefinition)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What Sentry is told beside the exception."""
+    """What an event holds beside the exception."""
 
     step: str
     tags: Mapping[str, str]
@@ -37,10 +59,7 @@ class Sentry:
         Raises:
             NotDelivered: Sentry did not take it; one sentence.
         """
-        from efo_assets.alerts.sentry_client import capturing  # noqa: PLC0415  # 0.2 s
-
-        with capturing(self._dsn, report.tags, fingerprint(error, report)) as scope:
-            scope.capture_exception(error)
+        _capture(self._dsn, error, report.tags, fingerprint(error, report))
 
     def note(self, text: str, report: Report, *, is_failure: bool = True) -> None:
         """Report something that left no exception.
@@ -48,11 +67,11 @@ class Sentry:
         Raises:
             NotDelivered: as above.
         """
-        from efo_assets.alerts.sentry_client import capturing  # noqa: PLC0415  # as above
-
-        with capturing(self._dsn, report.tags, [report.step, *report.cause]) as scope:
-            level = "error" if is_failure else "info"
-            scope.capture_message(one_line(text, LINE_CHARACTERS), level=level)  # type: ignore[arg-type]
+        event = {
+            "message": one_line(text, LINE_CHARACTERS),
+            "level": "error" if is_failure else "info",
+        }
+        _capture(self._dsn, event, report.tags, [report.step, *report.cause])
 
 
 def fingerprint(error: BaseException, report: Report) -> list[str]:
@@ -85,3 +104,135 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             return
         yield each
         each = each.__cause__ or each.__context__
+
+
+def _capture(
+    dsn: str,
+    failure: BaseException | Mapping[str, str],
+    tags: Mapping[str, str],
+    fingerprint: Sequence[str],
+) -> None:
+    """Make an event of an exception, or of a message and its level, and send it."""
+    from sentry_sdk import Client  # noqa: PLC0415  # 0.2 s
+    from sentry_sdk.transport import Transport  # noqa: PLC0415  # as above
+    from sentry_sdk.utils import event_from_exception  # noqa: PLC0415  # as above
+
+    class Outbox(Transport):
+        """Keeps the event for `_post`.
+
+        Sentry's own transport sends from a thread, follows redirects with the key, and does not
+        tell whether an event was taken.
+        """
+
+        body = b""
+
+        def capture_envelope(self, envelope: Any) -> None:
+            self.body = envelope.serialize()
+
+    outbox = Outbox({"dsn": dsn})
+    client = Client(
+        dsn=dsn,
+        transport=outbox,
+        release=AGENT.replace("/", "@"),
+        before_send=lambda event, _: scrubbed_whole(event),
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        include_local_variables=False,
+        auto_session_tracking=False,
+        send_client_reports=False,
+    )
+    event: dict[str, Any]
+    if isinstance(failure, BaseException):
+        event, hint = event_from_exception(failure, client_options=client.options)  # type: ignore[assignment]
+    else:
+        event, hint = dict(failure), {}
+    event |= {"tags": dict(tags), "fingerprint": list(fingerprint)}
+    # Captured without a scope, which would bring along what other code has put into the global one.
+    client.capture_event(event, hint)  # type: ignore[arg-type]
+    if not outbox.body or outbox.parsed_dsn is None:
+        raise NotDelivered("No event for Sentry could be made of the failure.")
+    auth = outbox.parsed_dsn.to_auth(AGENT)
+    _post(auth.get_api_url(), auth.to_header(), outbox.body)
+
+
+def _post(url: str, authorization: str, envelope: bytes) -> None:
+    request = urllib.request.Request(  # noqa: S310  # settings accept http(s) alone
+        url,
+        data=gzip.compress(envelope),
+        headers={
+            "Content-Type": "application/x-sentry-envelope",
+            "Content-Encoding": "gzip",
+            "User-Agent": AGENT,
+            "X-Sentry-Auth": authorization,
+        },
+    )
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S):
+            return
+    except HTTPError as error:
+        error.close()
+        reason = f"status {error.code}"
+    except (OSError, HTTPException) as error:
+        reason = type(getattr(error, "reason", error)).__name__
+    raise NotDelivered(f"Sentry did not take the event ({reason}); look at SENTRY_DSN.")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Follow nowhere: the key would go along."""
+
+
+def with_sentry(definitions: Sequence[Hooked]) -> list[Hooked]:
+    """The same assets or checks; with the hook, where SENTRY_DSN is set.
+
+    Elsewhere it would cost an event of Dagster's for every step.
+    """
+    try:
+        is_on = AlertSettings.from_environment().sentry_dsn is not None
+    except SettingsError:
+        # The sensors' ticks say what is wrong.
+        is_on = False
+    if not is_on:
+        return list(definitions)
+    return [each.with_hooks({report_to_sentry}) for each in definitions]  # type: ignore[misc]
+
+
+@dg.failure_hook(name="efo_report_to_sentry")
+def report_to_sentry(context: dg.HookContext) -> None:
+    """Report the exception of the step; where that fails, say so and let the run end as it does."""
+    error = context.op_exception
+    if error is None:
+        return
+    try:
+        settings = AlertSettings.from_environment()
+        if settings.sentry_dsn is not None:
+            Sentry(settings.sentry_dsn).exception(_original(error), _report(context, settings))
+    except EfoError as problem:
+        context.log.warning("%s", problem)
+
+
+def _original(error: BaseException) -> BaseException:
+    """The expected failure behind the sentence that was made of it for Dagster."""
+    first = error.__cause__ or error.__context__
+    return first if isinstance(error, dg.Failure) and isinstance(first, EfoError) else error
+
+
+def _report(context: dg.HookContext, settings: AlertSettings) -> Report:
+    run_id, step = context.run_id, context.step_key
+    tags = {
+        "run_id": run_id,
+        "job": context.job_name,
+        "step": step,
+        "asset": ", ".join(assets_of(context.instance, run_id, step)),
+        "ontology": settings.ontology,
+        "ols_release": release_of(context.instance, run_id) or "",
+        "run_url": f"{settings.ui_url}/runs/{run_id}" if settings.ui_url else "",
+    }
+    error = context.op_exception
+    # Dagster's error for failed blocking checks; after its first line, each is `asset: check`.
+    is_audit = type(error).__name__ == "DagsterAssetCheckFailedError"
+    return Report(
+        step=step,
+        tags={name: value for name, value in tags.items() if value},
+        cause=tuple(sorted(str(error).splitlines()[1:])) if is_audit else (),
+    )

@@ -1,21 +1,69 @@
-"""What the endpoint serves: Dagster's history and the ledger, put together as one collector."""
+"""The process that Prometheus scrapes: `/metrics`, and `/healthz` for a supervisor. Read-only.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+It reads Dagster's instance (DAGSTER_HOME) and the ledger in PostgreSQL (EFO_DATABASE_URL, or the
+embedded server) whenever `/metrics` is requested. A source that is down is a metric, too.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from socketserver import ThreadingMixIn
+from typing import Any, NoReturn, TypeAlias
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.registry import Collector
+
+from efo_assets.errors import SettingsError
 from efo_assets.monitoring.catalogue import DAGSTER, DATABASE
 from efo_assets.monitoring.dagster_metrics import read_instance
 from efo_assets.monitoring.history import opened_instance
 from efo_assets.monitoring.sources import Source, Sources
 from efo_assets.monitoring.warehouse_metrics import opened_warehouse, read_warehouse
-from efo_assets.settings import Settings
+from efo_assets.settings import Settings, dagster_home
+
+DEFAULT_PORT = 9464
+CLIENT_TIMEOUT_S = 10
+"""A client that sends no request, or doesn't read its answer, holds a thread no longer."""
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve the metrics until SIGTERM or Ctrl-C; port 0 takes any free one.
+
+    The body of a command: it sets up logging and SIGTERM for the whole process.
+
+    Raises:
+        SettingsError: host and port can't be listened at.
+    """
+    # What others log at INFO (migrations of an SQLite history, say) is of no use here.
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("efo_assets").setLevel(logging.INFO)
+    with (
+        suppress(KeyboardInterrupt),
+        opened_sources(settings, dagster_home()) as sources,
+        bound(sources, host, port) as server,
+    ):
+        signal.signal(signal.SIGTERM, _end)
+        sources.begin()
+        sys.stdout.write(f"Metrics at http://{host}:{server.server_port}/metrics\n")
+        sys.stdout.flush()
+        server.serve_forever()
+
+
+def _end(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 @contextmanager
 def opened_sources(settings: Settings, home: Path | None) -> Iterator[Sources]:
-    """Both sources, closed with the block; `home` is Dagster's."""
+    """Dagster's history and the database, closed with the block; `home` is Dagster's."""
     history: Source[Any] = Source(DAGSTER, lambda: opened_instance(home), read_instance)
     database: Source[Any] = Source(DATABASE, lambda: opened_warehouse(settings), read_warehouse)
     try:
@@ -23,3 +71,53 @@ def opened_sources(settings: Settings, home: Path | None) -> Iterator[Sources]:
     finally:
         for source in (history, database):
             source.close()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = CLIENT_TIMEOUT_S
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
+        """Log nothing: a line for each scrape says nothing."""
+
+
+def bound(collector: Collector, host: str, port: int) -> WSGIServer:
+    """A server that listens and isn't serving yet.
+
+    Raises:
+        SettingsError: the address can't be listened at.
+    """
+    try:
+        return make_server(host, port, _application(collector), _Server, _Handler)
+    except (OSError, OverflowError) as error:  # Python's word for a port beyond 65535
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"The metrics can't be served at {host}:{port} ({reason}): end what listens there, or "
+            "take another --host or --port."
+        ) from None
+
+
+def _application(collector: Collector) -> Application:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    metrics: Application = make_wsgi_app(registry)
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        headers = [("Content-Type", "text/plain; charset=utf-8")]
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            status = "405 Method Not Allowed"
+            headers.append(("Allow", "GET, HEAD"))
+        elif environ["PATH_INFO"] == "/metrics":
+            return metrics(environ, start_response)
+        elif environ["PATH_INFO"] == "/healthz":
+            # The process is well when it answers; whether its sources are is in the metrics.
+            status = "200 OK"
+        else:
+            status = "404 Not Found"
+        start_response(status, headers)
+        return [f"{status[4:]}\n".encode()]
+
+    return answer

@@ -143,7 +143,7 @@ def test_an_incident_is_told_once_whatever_fails_next(
 ) -> None:
     assert history.sensed_failure(history.fails("OLS is down.")) is None
     second = history.fails("PostgreSQL is full.")
-    assert "everybody knows" in reason(history.sensed_failure(second))
+    assert "every receiver knows" in reason(history.sensed_failure(second))
     assert titles(webhook) == [FAILED]
 
 
@@ -207,7 +207,7 @@ def test_a_run_canceled_on_purpose_neither_begins_nor_ends_an_incident(
     history.is_canceled(history.begins())
     history.sensed_failure(history.fails())
     assert titles(webhook) == [FAILED]
-    assert incidents.told(history.run(first), "webhook") == "told"
+    assert incidents.state(history.run(first), "webhook") == "told"
 
 
 def test_a_run_that_ran_too_long_is_an_incident_even_if_its_process_calls_it_canceled(
@@ -250,7 +250,7 @@ def test_a_failure_that_a_success_has_followed_already_is_not_told(
     history: History, webhook: WebReceiver
 ) -> None:
     failed, healed = history.fails(), history.succeeds()
-    assert "nobody was told" in reason(history.sensed_success(healed))
+    assert "no receiver was told" in reason(history.sensed_success(healed))
     assert "over already" in reason(history.sensed_failure(failed))
     assert titles(webhook) == []
 

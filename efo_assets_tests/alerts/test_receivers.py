@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from efo_assets.alerts.delivery import Outcome, deliver, receivers
+from efo_assets.alerts.delivery import Delivery, deliver, receivers
 from efo_assets.alerts.mail import MailReceiver
 from efo_assets.alerts.message import Message, trial
 from efo_assets.alerts.webhook import WebhookReceiver
@@ -231,7 +231,7 @@ def test_one_receiver_that_fails_keeps_nothing_from_the_others(
 ) -> None:
     webhook.statuses = [404]
     outcomes = deliver(message, [hook(webhook), mailer(plain.port)])
-    assert outcomes["email"] == Outcome(arrived=True)
+    assert outcomes["email"] == Delivery(arrived=True)
     assert not outcomes["webhook"].arrived
     assert "status 404" in (outcomes["webhook"].trouble or "")
     assert len(plain.mails) == 1

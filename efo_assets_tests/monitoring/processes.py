@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from efo_assets.monitoring.server import bound
+from efo_assets.monitoring.exporter import bound
 
 PATIENCE_S = 60.0
 POLL_S = 0.1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from efo_assets.monitoring.__main__ import DEFAULT_PORT
 from efo_assets.monitoring.catalogue import GAUGES
+from efo_assets.monitoring.exporter import DEFAULT_PORT
 from efo_assets.monitoring.sources import SCRAPE_TIMEOUT_S
 from efo_assets_tests.commands import ROOT
 from efo_assets_tests.monitoring.processes import program
