@@ -16,7 +16,7 @@ from tabulate import tabulate
 from efo_assets.alerts.delivery import try_alerts
 from efo_assets.dbt import project as dbt_project
 from efo_assets.errors import EfoError
-from efo_assets.privacy.disclosure import guard_log_lines, no_secret_shown, sentence
+from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.privacy.printable import escaped
 from efo_assets.settings import DatabaseTarget, Settings, child_environment
 from efo_assets.warehouse.embedded import program
@@ -46,7 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     own = 1 if words[:1] in (["psql"], ["dbt"]) else len(words)
     given = parser.parse_args(words[:own])
-    guard_log_lines()
     try:
         with no_secret_shown():
             if given.command == "alert-test":
@@ -59,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     return dbt_project.run(warehouse, settings, words[own:])
                 return _status(warehouse)
     except EfoError as error:
-        sys.stderr.write(f"{sentence(error)}\n")
+        sys.stderr.write(f"{shown(error)}\n")
         return 1
 
 

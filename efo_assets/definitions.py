@@ -13,11 +13,7 @@ from efo_assets.graph.published import published_tables
 from efo_assets.graph.raw import raw_ols_pages
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.graph.staged import staged_tables
-from efo_assets.privacy.disclosure import guard_log_lines
 from efo_assets.settings import Automation
-
-# Before Dagster runs anything of ours.
-guard_log_lines()
 
 refresh_efo = dg.define_asset_job(
     REFRESH_JOB,

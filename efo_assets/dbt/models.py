@@ -28,7 +28,7 @@ from packaging.version import Version
 from efo_assets.dbt.project import COMMAND, PROJECT_DIR, environment, manifest, writing
 from efo_assets.errors import DbtError
 from efo_assets.graph.descriptions import OWNERS
-from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
 from efo_assets.settings import Settings, child_environment
 from efo_assets.warehouse.tables import TERMS, XREFS
@@ -91,7 +91,7 @@ def dbt_models() -> dg.AssetsDefinition:
         dagster_dbt_translator=Translator(settings),
     )
     def models(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
-        with in_one_sentence(KEPT):
+        with guarded(context.log, KEPT):
             yield from _built(context, warehouse)
 
     made: dg.AssetsDefinition = models

@@ -18,9 +18,12 @@ import dagster as dg
 
 from efo_assets.errors import EfoError, OlsUnreachable
 from efo_assets.graph.due import Outcome, Published, Sighting, Tries, decide, key_of, sighted
+from efo_assets.graph.failures import OneSentence
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.release import Release
+from efo_assets.privacy.disclosure import no_secret_shown, shown
+from efo_assets.privacy.logs import scrubbing
 from efo_assets.settings import Automation, Settings
 from efo_assets.warehouse.tables import TABLES
 
@@ -56,8 +59,8 @@ _OURS = {dg.AssetKey("raw_ols_pages")} | {
 T = TypeVar("T")
 
 
-class TickFailed(dg.DagsterError):
-    """An expected failure of an evaluation: Dagster shows this text as it is."""
+class TickFailed(OneSentence):
+    """An expected failure of a sensor's evaluation."""
 
 
 def release_sensor(
@@ -85,6 +88,7 @@ def release_sensor(
         context: dg.SensorEvaluationContext, ols: OlsResource, warehouse: WarehouseResource
     ) -> dg.SensorResult:
         now_s = clock()
+        log = scrubbing(context.log)
         # Before the ledger: a run that ends between the two questions isn't taken for a failed one.
         under_way = _under_way(context.instance)
         with _in_one_sentence(every_s):
@@ -107,8 +111,8 @@ def release_sensor(
             now_s=now_s,
         )
         if decision.outcome is not Outcome.DUE:
-            return dg.SensorResult(skip_reason=decision.sentence, cursor=sighting.written())
-        context.log.info(decision.sentence)
+            return dg.SensorResult(skip_reason=shown(decision.sentence), cursor=sighting.written())
+        log.info("%s", decision.sentence)
         request = dg.RunRequest(run_key=tries.run_key(key), tags={RELEASE_TAG: key})
         return dg.SensorResult(run_requests=[request], cursor=sighting.written())
 
@@ -122,11 +126,12 @@ def _sensor_status(*, is_on: bool) -> dg.DefaultSensorStatus:
 @contextmanager
 def _in_one_sentence(every_s: float) -> Iterator[None]:
     try:
-        yield
+        with no_secret_shown():
+            yield
     except EfoError as error:
         raise TickFailed(
-            f"{error} No run was requested, and what the sensor has seen before stays; it asks "
-            f"again within {math.ceil(every_s / 60)} minutes."
+            f"{shown(error)} No run was requested, and what the sensor has seen before stays; it "
+            f"asks again within {math.ceil(every_s / 60)} minutes."
         ) from None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
 from efo_assets.warehouse.audit import CHECKS, Verdict
 
@@ -31,7 +31,7 @@ def audit(
 
     All of them run whichever are selected, since the publisher wants all verdicts.
     """
-    with in_one_sentence():
+    with guarded(context.log):
         house = warehouse.get()
         load = house.latest()
         verdicts = house.audit(load)

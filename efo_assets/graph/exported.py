@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from efo_assets.graph.descriptions import OWNERS
-from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
 from efo_assets.pipeline.exports import (
     REPLACEMENTS_NAME,
@@ -21,6 +21,7 @@ from efo_assets.warehouse.tables import MESH_TERMS, REPLACEMENTS, TABLES
 GROUP = "exports"
 FOLDER = "exports"
 """In the data directory."""
+KEPT = "Files that stood there are kept, and so is the published release"
 _FILES = {
     **{f"{table.name}_parquet": (parquet_name(table), table) for table in TABLES},
     "efo_mesh_terms_sssom": (SSSOM_NAME, MESH_TERMS),
@@ -46,7 +47,7 @@ def exported_files(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Write the selected files of the release that stands, all from one snapshot."""
-    with in_one_sentence("Files that stood there are kept, and so is the published release"):
+    with guarded(context.log, KEPT):
         folder = Settings.from_environment().data_dir / FOLDER
         selected = {_FILES[key.to_user_string()][0] for key in context.selected_asset_keys}
         written = {each.path.name: each for each in export(warehouse.get(), folder, selected)}

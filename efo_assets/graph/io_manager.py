@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import dagster as dg
 from psycopg import sql
 
-from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
 from efo_assets.pipeline.staging import StagedRows
 from efo_assets.warehouse.load import Load
@@ -46,7 +46,7 @@ class PostgresCopyIOManager(dg.IOManager):
         Raises:
             dg.Failure: PostgreSQL is lost, full or refuses; one sentence.
         """
-        with in_one_sentence():
+        with guarded(context.log):
             rows = obj.copy(self._warehouse.get())
         counted = {} if rows is None else {"dagster/row_count": rows}
         context.add_output_metadata({**counted, "reused": rows is None})
@@ -58,7 +58,7 @@ class PostgresCopyIOManager(dg.IOManager):
             dg.Failure: nothing is staged; the sentence names the command.
         """
         name = context.asset_key.path[-1]
-        with in_one_sentence():
+        with guarded(context.log):
             load = self._warehouse.get().latest()
         return StagedTable(load, BY_STAGED_NAME[name].staged_name)
 

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema, published_description
-from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.failures import guarded
 from efo_assets.graph.io_manager import StagedTable
 from efo_assets.graph.resources import WarehouseResource
 from efo_assets.warehouse.ledger import Publication
@@ -57,7 +57,7 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Publish the staged release as a whole, if its audit has passed."""
     del synonyms, parent_edges, xrefs  # references to tables of the same load
-    with in_one_sentence():
+    with guarded(context.log):
         done = warehouse.get().publish(terms.load, run_id=context.run.run_id)
         _log_outcome(context, done)
         schema = warehouse.get().schema

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS
-from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.ols.download import Download
 from efo_assets.pipeline.load import fetch
@@ -29,7 +29,7 @@ def raw_ols_pages(
     validated, IRIs are counted against independent totals, and the release must be the same
     before and after.
     """
-    with in_one_sentence():
+    with guarded(context.log):
         download = fetch(ols.settings, warehouse.get(), log=context.log.info)
         _log_outcome(context, download)
         return dg.MaterializeResult(metadata=_metadata(download))

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from efo_assets.graph.failures import frames_shown_again
 from efo_assets.ols.client import OlsClient
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
@@ -80,4 +79,3 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # a
         del context
         self._warehouse = None
         self._open.close()
-        frames_shown_again()

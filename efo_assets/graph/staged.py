@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema, staged_description
-from efo_assets.graph.failures import in_one_sentence
+from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.pipeline.load import newest_pages
 from efo_assets.pipeline.staging import StagedRows, Staging, staging
@@ -46,7 +46,7 @@ def staged_tables(
     context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
 ) -> Iterator[dg.Output[object]]:
     """Decode the newest complete download into the tables of a load of its own."""
-    with in_one_sentence():
+    with guarded(context.log):
         pages = newest_pages(ols.settings)
         with staging(ols.settings, warehouse.get(), pages, run_id=context.run.run_id) as staged:
             yield from _outputs(context, warehouse, staged)

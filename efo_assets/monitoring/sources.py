@@ -4,7 +4,6 @@ A source that is down is a metric and one line in the log, never a failed scrape
 hangs keeps its one thread, however many scrapes come meanwhile. What is read is not known here.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +18,12 @@ from prometheus_client.registry import Collector
 
 from efo_assets.errors import EfoError
 from efo_assets.monitoring.catalogue import SOURCE_READ_SECONDS, SOURCE_UP
+from efo_assets.privacy.logs import logger
 
 SCRAPE_TIMEOUT_S = 8.0
 """Below the 10 s after which Prometheus gives a scrape up."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 T = TypeVar("T")
 

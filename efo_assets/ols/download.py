@@ -6,7 +6,6 @@ the totals that were asked for apart, and OLS serves the same release before and
 
 import asyncio
 import hashlib
-import logging
 import sys
 import time
 from array import array
@@ -41,8 +40,9 @@ from efo_assets.ols.payload import Body, BodyTooLarge, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageEntry, PageSet
+from efo_assets.privacy.logs import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 MAX_RESTARTS = 2
 EXAMPLES = 3

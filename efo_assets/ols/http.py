@@ -7,7 +7,6 @@ with the answer, lives in `client` and `download`.
 
 import asyncio
 import contextlib
-import logging
 import random
 import socket
 import threading
@@ -31,9 +30,10 @@ from efo_assets.ols.payload import (
     inflate,
     is_gzip,
 )
+from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import escaped
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 EXCERPT_CHARACTERS = 200
 MAX_ATTEMPTS_OF_NO_USE = 2

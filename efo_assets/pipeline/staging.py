@@ -1,6 +1,5 @@
 """From stored pages to a staged load: the one place where `ols` and `warehouse` meet."""
 
-import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -13,13 +12,14 @@ import msgspec
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.decoding import decode
 from efo_assets.pipeline.progress import timed
+from efo_assets.privacy.logs import logger
 from efo_assets.settings import Settings
 from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
 from efo_assets.warehouse.load import Load, Source
 from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.warehouse import Warehouse
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _NO_TERM = "owl_thing"
 """OLS lists owl:Thing as a class of a few ontologies; it is no term."""

@@ -5,7 +5,6 @@ passes with none. A verdict is stored in `efo_meta.verdicts` with the hash of al
 publisher accepts no other proof. New checks are entries in `CHECKS`.
 """
 
-import logging
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from efo_assets.errors import AuditNotPassed
+from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
@@ -30,7 +30,7 @@ FEW_VALUES = 10
 
 SAMPLES = 10
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ Most are one statement, `sql/derive_<table>.sql`. Chains of replacements and anc
 statement per step, so that no statement runs for ever on data that goes in circles.
 """
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
 
 from efo_assets.errors import WarehouseError
+from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
@@ -21,7 +21,7 @@ MOST_LEVELS = 500
 """EFO has some thirty. Rows grow with the square of a chain's length: one of all terms would be
 billions."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 def derive(connection: Connection, load_schema: str, table: Table) -> None:

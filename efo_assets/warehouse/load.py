@@ -5,7 +5,6 @@ ends `dropped`. Its rows in `efo_meta` outlive its tables. This module knows nei
 Dagster; what a load is made from reaches it as a `Source` and as files in COPY's binary format.
 """
 
-import logging
 import secrets
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from efo_assets.errors import NothingStaged
+from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.derivation import derive
@@ -30,7 +30,7 @@ KEPT_FOR_DIAGNOSIS = 2
 """Loads that never became a release and keep their tables."""
 COPY_CHUNK_BYTES = 1 << 17
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,18 @@ in the same transaction. A file that was released is never edited: what is to ch
 migration, an entry at the end of `MIGRATIONS`. Published tables live in `tables`, not here.
 """
 
-import logging
-
 import psycopg
 from psycopg.rows import TupleRow
 
 from efo_assets.errors import DatabaseRefused
+from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.statements import statement
 
 MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release")
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 def version(connection: psycopg.Connection[TupleRow]) -> int:

@@ -6,7 +6,6 @@ content, by count and hash, before it commits. Staged rows that changed after th
 past that, and are read for their hash only to say so.
 """
 
-import logging
 import re
 import sys
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from efo_assets.errors import (
     PublicationRefused,
     WarehouseError,
 )
+from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import ledger, session
 from efo_assets.warehouse.audit import proven
 from efo_assets.warehouse.blockers import BlockerWatch
@@ -43,7 +43,7 @@ from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.views import create_views
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 TRIES = 3
 LOOKS = 4

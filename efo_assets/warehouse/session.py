@@ -5,7 +5,6 @@ server version and the columns of our tables, and makes or migrates `efo_meta`, 
 downloaded.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from efo_assets.errors import (
     SchemaDrift,
     WarehouseError,
 )
+from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import migrations
 from efo_assets.warehouse.connection import Session, unique_name
@@ -53,7 +53,7 @@ _HAS_TRANSACTION_TIMEOUT = 170_000
 _FIRST_REPETITION = 2
 NOTHING_LOST = "nothing was lost: downloaded pages and the published release stay as they are"
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 # The default hook prints what libpq said on every attempt; the last attempt's text is enough.
 stamina.instrumentation.set_on_retry_hooks([])

@@ -3,12 +3,12 @@
 Holds the target, the schema and the writer's lock; the work is in `load`, `audit` and `publish`.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
+from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
 from efo_assets.warehouse import ledger, migrations, session
@@ -21,7 +21,7 @@ from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.writer import WriterLock
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 T = TypeVar("T")
 
