@@ -17,7 +17,7 @@ from typing import TypeVar
 import dagster as dg
 
 from efo_assets.errors import EfoError, OlsUnreachable
-from efo_assets.graph.due import Outcome, Published, Sighting, Tries, decide, key_of, sighted
+from efo_assets.graph.due import Outcome, Sighting, Tries, decide, key_of, sighted
 from efo_assets.graph.failures import OneSentence
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.ols.client import OlsClient
@@ -94,7 +94,10 @@ def release_sensor(
         with _in_one_sentence(every_s):
             settings = ols.settings
             published, release = _in_time(
-                lambda: (_published(warehouse), asyncio.run(_served(settings, ols_limit_s))),
+                lambda: (
+                    warehouse.get().current_release(),
+                    asyncio.run(_served(settings, ols_limit_s)),
+                ),
                 tick_limit_s,
             )
         key = key_of(release)
@@ -156,13 +159,6 @@ def _in_time(work: Callable[[], T], limit_s: float) -> T:
             f"PostgreSQL and OLS together did not answer within {limit_s:g} s: look at "
             "EFO_DATABASE_URL, EFO_OLS_URL and the network."
         ) from None
-
-
-def _published(warehouse: WarehouseResource) -> Published | None:
-    row = warehouse.get().current_release()
-    if row is None:
-        return None
-    return Published(row.ontology, row.version, row.version_iri, row.totals, row.is_partial)
 
 
 async def _served(settings: Settings, limit_s: float) -> Release:

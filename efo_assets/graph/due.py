@@ -5,7 +5,6 @@ Pure: no Dagster, no PostgreSQL, no OLS and no clock. Moments are seconds since 
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -14,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from efo_assets.ols.release import Release
+from efo_assets.warehouse.ledger import PublishedRelease
 
 BACKOFF_BASE_S = 300.0
 BACKOFF_CAP_S = 6 * 3600.0
@@ -58,25 +58,18 @@ def sighted(before: Sighting | None, release: str, now_s: float) -> Sighting:
     return Sighting(release, now_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What the newest row of the ledger says of a release."""
+def is_published(release: Release, published: PublishedRelease | None) -> bool:
+    """Whether the ledger has the whole of `release`; when OLS loaded it doesn't count.
 
-    ontology: str
-    version: str | None
-    version_iri: str | None
-    totals: Mapping[str, int] | None
-    """None in rows that are older than the column: then the versions alone decide."""
-    is_partial: bool
-
-    def is_release(self, release: Release) -> bool:
-        """Whether this is the whole of `release`; when OLS loaded it doesn't count."""
-        return (
-            not self.is_partial
-            and (self.ontology, self.version, self.version_iri)
-            == (release.ontology, release.version, release.version_iri)
-            and self.totals in (None, msgspec.to_builtins(release.totals))
-        )
+    A row of the ledger that is older than its totals is compared by versions alone.
+    """
+    return (
+        published is not None
+        and not published.is_partial
+        and (published.ontology, published.version, published.version_iri)
+        == (release.ontology, release.version, release.version_iri)
+        and published.totals in (None, msgspec.to_builtins(release.totals))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +117,7 @@ class Decision:
 def decide(
     release: Release,
     *,
-    published: Published | None,
+    published: PublishedRelease | None,
     sighting: Sighting,
     under_way: str | None,
     tries: Tries,
@@ -138,7 +131,7 @@ def decide(
     served the release for `confirm_s` seconds.
     """
     name = f"{release.name} ({release.totals.all:,} classes)"
-    if published is not None and published.is_release(release):
+    if is_published(release, published):
         return Decision(Outcome.NOTHING_NEW, f"Nothing new: {name} is published already.")
     if limit is not None:
         return Decision(

@@ -9,7 +9,7 @@ from efo_assets.errors import DatabaseUnavailable
 from efo_assets.monitoring import catalogue
 from efo_assets.settings import Settings
 from efo_assets.warehouse.embedded import is_made
-from efo_assets.warehouse.standing import Finding, StandingRelease
+from efo_assets.warehouse.ledger import Finding, PublishedRelease
 from efo_assets.warehouse.warehouse import Warehouse
 
 
@@ -37,11 +37,11 @@ def read_warehouse(warehouse: Warehouse) -> list[Metric]:
     return [*_of_release(standing.release), *_of_audit(standing.findings)]
 
 
-def _of_release(release: StandingRelease | None) -> Iterator[Metric]:
+def _of_release(release: PublishedRelease | None) -> Iterator[Metric]:
     if release is None:
         return
     partial = str(release.is_partial).lower()
-    labels = (release.ontology, release.version, release.version_iri, partial)
+    labels = (release.ontology, release.version or "", release.version_iri or "", partial)
     yield catalogue.RELEASE_INFO.of({labels: 1})
     yield catalogue.RELEASE_ID.of({(): release.release_id})
     yield catalogue.RELEASE_PUBLISHED.of({(): release.published_at_s})

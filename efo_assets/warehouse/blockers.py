@@ -10,7 +10,7 @@ from typing import Self
 import psycopg
 
 from efo_assets.errors import WarehouseError
-from efo_assets.warehouse.connection import Session
+from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
 QUERY_LIMIT_CHARS = 200
@@ -32,7 +32,9 @@ class BlockerWatch:
     Once the wait has timed out PostgreSQL no longer knows.
     """
 
-    def __init__(self, connect: Callable[[], Session], waiting: Session, pause_s: float) -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], waiting: Connection, pause_s: float
+    ) -> None:
         self._connect = connect
         self._name = waiting.name
         self._pause_s = pause_s
@@ -62,7 +64,7 @@ class BlockerWatch:
         # Without an answer the message names nobody; what failed is told all the same.
         with suppress(psycopg.Error, WarehouseError), self._connect() as connection:
             while not self._ended.wait(self._pause_s):
-                rows = connection.execute(statement("blockers"), [self._name]).fetchall()
+                rows = connection.execute(statement("blockers"), {"name": self._name}).fetchall()
                 self._blockers = [
                     f"PostgreSQL's process {pid} of {role} from {client} (`{scrubbed(query)}`)"
                     for pid, role, client, query in rows

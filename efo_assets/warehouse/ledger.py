@@ -1,20 +1,25 @@
-"""The ledger: which release stands in a schema, and what each publication changed.
+"""The ledger: the release that stands in a schema, what each publication changed, the last audit.
 
 Rows of `efo_meta.releases` are written by the publisher alone, in the transaction that publishes.
+Readers of the ledger count no rows of the tables: it has the figures of that transaction.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from efo_assets.errors import WarehouseError
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.load import Content, Load
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES
+
+WATCHER_PATIENCE_S = 1.0
+"""How long a watcher waits for a connection; a load waits longer."""
+WATCHER_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRelease:
-    """The newest row of the ledger for a schema."""
+    """A release as the ledger has it; the newest of a schema is the one that stands."""
 
     release_id: int
     ontology: str
@@ -63,6 +68,12 @@ class PublishedRelease:
     content_hash: str
     totals: Mapping[str, int] | None
     """Classes by list (current, obsolete, all) as OLS announced them; None in old rows."""
+    published_at_s: float
+    """Seconds since 1970, by the database's clock."""
+    rows: Mapping[str, int]
+    """By published table; a release of an earlier version of this project may lack some."""
+    changes: Mapping[str, Changes]
+    """By published table."""
 
     @property
     def name(self) -> str:
@@ -70,45 +81,88 @@ class PublishedRelease:
         return release_name(self.ontology, self.version)
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found in the load that was audited last."""
+
+    check_name: str
+    is_blocking: bool
+    passed: bool
+    offenders: int
+    checked_at_s: float
+    """Seconds since 1970, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The published release, and the verdicts of the newest audit, passed or not."""
+
+    release: PublishedRelease | None = None
+    findings: tuple[Finding, ...] = ()
+
+
 def current_release(connection: Connection, schema: str) -> PublishedRelease | None:
-    """The newest publication into `schema`, or None before the first."""
-    if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
+    """The release that stands in `schema`, or None before the first."""
+    return _release(connection, schema)
+
+
+def release_of(connection: Connection, load: Load) -> PublishedRelease | None:
+    """The release that a load was published as; None if it never was."""
+    return _release(connection, load.target_schema, load.load_id)
+
+
+def _release(
+    connection: Connection, schema: str, load_id: str | None = None
+) -> PublishedRelease | None:
+    if not connection.has_table("efo_meta.releases"):
         return None
-    row = connection.execute(statement("release_current"), [schema]).fetchone()
-    return PublishedRelease(*row) if row else None
+    which = {"schema": schema, "load_id": load_id}
+    row = connection.execute(statement("published_release"), which).fetchone()
+    if row is None:
+        return None
+    *facts, counts, changes = row
+    # The ledger counts by staged table, people read published ones.
+    rows = {t.name: counts[t.staged_name] for t in TABLES if t.staged_name in counts}
+    written = {name: Changes(**change) for name, change in changes.items()}
+    return PublishedRelease(*(*facts, rows, written))
 
 
 def releases(connection: Connection, schema: str) -> list[tuple[Any, ...]]:
-    """The ledger of `schema`, newest first; empty before the first publication."""
-    if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
+    """The ledger of `schema` for people, newest first; empty before the first publication."""
+    if not connection.has_table("efo_meta.releases"):
         return []
-    return connection.execute(statement("releases"), [schema]).fetchall()
+    return connection.execute(statement("releases"), {"schema": schema}).fetchall()
+
+
+def standing(connection: Connection, schema: str) -> Standing:
+    """The published release and the last audit in one snapshot; empty before the first load.
+
+    For watchers: it waits for nothing long, and a role that may read `efo_meta` is enough.
+    """
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read read only")
+        connection.execute(
+            sql.SQL("set local statement_timeout = {}").format(sql.Literal(WATCHER_TIMEOUT_MS))
+        )
+        if not connection.has_table("efo_meta.releases"):
+            return Standing()
+        findings = connection.execute(statement("last_findings"), {"schema": schema}).fetchall()
+        release = current_release(connection, schema)
+    return Standing(release, tuple(Finding(*finding) for finding in findings))
 
 
 def open_row(
-    connection: Connection, load: Load, seen: Content, *, allow_shrink: bool, run_id: str | None
+    connection: Connection, load: Load, content: Content, *, allow_shrink: bool, run_id: str | None
 ) -> int:
     """Add a release to the ledger; return its number. What it changed is not known yet."""
-    source = load.source
     values = {
-        "target_schema": load.target_schema,
-        "ontology": source.ontology,
-        "version": source.version,
-        "version_iri": source.version_iri,
-        "loaded": source.loaded,
-        "fingerprint": source.fingerprint,
-        "load_id": load.load_id,
-        "is_partial": load.is_partial,
-        "counts": Jsonb(dict(seen.rows)),
-        "content_hash": seen.digest,
+        **load.facts,
+        "counts": Jsonb(dict(content.rows)),
+        "content_hash": content.digest,
         "allowed_shrink": allow_shrink,
         "run_id": run_id,
-        "totals": source.totals and Jsonb(dict(source.totals)),
     }
-    row = connection.execute(statement("release_insert"), values).fetchone()
-    if row is None:  # INSERT … RETURNING of one row gives one
-        raise WarehouseError("The ledger took no row.")
-    return int(row[0])
+    return int(connection.row(statement("release_insert"), values)[0])
 
 
 def complete_row(
@@ -121,36 +175,14 @@ def complete_row(
 ) -> None:
     """Write down what the publication changed, and that its load is published."""
     if is_new:
+        written = Jsonb({name: asdict(change) for name, change in changes.items()})
         connection.execute(
-            "update efo_meta.releases set changes = %s where release_id = %s",
-            [Jsonb({name: asdict(change) for name, change in changes.items()}), release_id],
+            statement("release_changes"), {"release_id": release_id, "changes": written}
         )
     elif load.source.totals:
         # The same rows, counted otherwise or for the first time: else they stay news for ever.
+        totals = load.facts["totals"]
         connection.execute(
-            statement("release_totals"),
-            {"release_id": release_id, "totals": Jsonb(dict(load.source.totals))},
+            statement("release_totals"), {"release_id": release_id, "totals": totals}
         )
-    connection.execute(
-        "update efo_meta.loads set state = 'published' where load_id = %s and state <> 'published'",
-        [load.load_id],
-    )
-
-
-def find(connection: Connection, load: Load) -> Publication | None:
-    """What the ledger says of a load; None if it was never published."""
-    row = connection.execute(
-        "select release_id, counts, changes from efo_meta.releases where load_id = %s",
-        [load.load_id],
-    ).fetchone()
-    if row is None:
-        return None
-    release_id, counts, changes = row
-    return Publication(
-        release_id,
-        load.source.name,
-        load.load_id,
-        True,  # noqa: FBT003  # the field's name is is_new
-        {table.name: counts[table.staged_name] for table in TABLES},
-        {name: Changes(**change) for name, change in changes.items()},
-    )
+    connection.execute(statement("load_published"), {"load_id": load.load_id})

@@ -79,6 +79,22 @@ class Load:
         """Whether it holds the first classes only."""
         return self.source.limit is not None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What both `efo_meta.loads` and the ledger say of it, by column."""
+        source = self.source
+        return {
+            "load_id": self.load_id,
+            "target_schema": self.target_schema,
+            "ontology": source.ontology,
+            "version": source.version,
+            "version_iri": source.version_iri,
+            "loaded": source.loaded,
+            "fingerprint": source.fingerprint,
+            "is_partial": self.is_partial,
+            "totals": source.totals and Jsonb(dict(source.totals)),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -128,34 +144,22 @@ def begin(
     clear_leftovers(connection, target_schema)
     stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%S")
     load = Load(f"{stamp}_{secrets.token_hex(4)}", target_schema, source, "staging", expected_terms)
+    values = {
+        **load.facts,
+        "source_url": source.url,
+        "format_version": FORMAT_VERSION,
+        "class_limit": source.limit,
+        "expected_terms": expected_terms,
+        "state": load.state,
+        "run_id": run_id,
+    }
     with connection.transaction():
-        connection.execute(statement("load_insert"), _load_row(load, run_id))
+        connection.execute(statement("load_insert"), values)
         connection.execute(sql.SQL("create schema {}").format(sql.Identifier(load.schema)))
         for table in TABLES:
             connection.execute(create_staged(load.schema, table))
         connection.execute(statement("dangling_edges", load=load.schema))
     return load
-
-
-def _load_row(load: Load, run_id: str | None) -> dict[str, Any]:
-    source = load.source
-    return {
-        "load_id": load.load_id,
-        "target_schema": load.target_schema,
-        "ontology": source.ontology,
-        "version": source.version,
-        "version_iri": source.version_iri,
-        "loaded": source.loaded,
-        "fingerprint": source.fingerprint,
-        "source_url": source.url,
-        "format_version": FORMAT_VERSION,
-        "is_partial": load.is_partial,
-        "class_limit": source.limit,
-        "expected_terms": load.expected_terms,
-        "state": load.state,
-        "run_id": run_id,
-        "totals": source.totals and Jsonb(dict(source.totals)),
-    }
 
 
 def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) -> int:
@@ -196,7 +200,12 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
         counts["dangling_edges"] = _count(connection, load, "dangling_edges")
         connection.execute(
             statement("load_seal"),
-            [Jsonb(counts), Jsonb(dict(findings)), load.base_release, load.load_id],
+            {
+                "load_id": load.load_id,
+                "counts": Jsonb(counts),
+                "findings": Jsonb(dict(findings)),
+                "base_release": load.base_release,
+            },
         )
     return replace(load, state="staged", counts=counts, findings=dict(findings))
 
@@ -245,7 +254,7 @@ def latest(connection: Connection, target_schema: str) -> Load:
     Raises:
         NothingStaged: there is none; the message names the command that makes one.
     """
-    found = _find(connection, "load_latest", [target_schema])
+    found = _find(connection, target_schema)
     if found is None:
         raise NothingStaged(
             f"Nothing is staged for schema {target_schema}, so there is nothing to audit or "
@@ -260,7 +269,7 @@ def reusable(connection: Connection, target_schema: str, source: Source) -> Load
 
     One that is not published must have been compared with the release that stands.
     """
-    found = _find(connection, "load_latest", [target_schema])
+    found = _find(connection, target_schema)
     if found is None or found.source != source:
         return None
     is_due = found.state != "published"
@@ -269,10 +278,11 @@ def reusable(connection: Connection, target_schema: str, source: Source) -> Load
     return found
 
 
-def _find(connection: Connection, name: str, values: list[Any]) -> Load | None:
-    if connection.execute("select to_regclass('efo_meta.loads')").fetchone() == (None,):
+def _find(connection: Connection, target_schema: str) -> Load | None:
+    if not connection.has_table("efo_meta.loads"):
         return None
-    row = connection.execute(statement(name), [*values, FORMAT_VERSION]).fetchone()
+    values = {"schema": target_schema, "format_version": FORMAT_VERSION}
+    row = connection.execute(statement("load_latest"), values).fetchone()
     if row is None:
         return None
     load_id, target_schema, state, expected_terms, counts, findings, base, *source = row
@@ -314,5 +324,5 @@ def drop(connection: Connection, load_id: str) -> None:
     name = sql.Identifier(f"efo_load_{load_id}")
     # Apart from the update, which may find no room: without its tables a load is never used.
     connection.execute(sql.SQL("drop schema if exists {} cascade").format(name))
-    connection.execute("update efo_meta.loads set state = 'dropped' where load_id = %s", [load_id])
+    connection.execute(statement("load_dropped"), {"load_id": load_id})
     _log.info("dropped the tables of load %s", load_id)

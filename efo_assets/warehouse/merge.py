@@ -36,7 +36,9 @@ def create_missing(connection: Connection, schema: str) -> list[Table]:
     """
     made = []
     for table in TABLES:
-        rows = connection.execute(statement("columns"), [schema, table.name]).fetchall()
+        rows = connection.execute(
+            statement("columns"), {"schema": schema, "table": table.name}
+        ).fetchall()
         found = {name for name, *_ in rows}
         if not found:
             connection.execute(create_published(schema, table))

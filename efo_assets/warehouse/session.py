@@ -1,20 +1,23 @@
-"""Connections: opening one, saying clearly why not, and what must hold before any work.
+"""Connections to PostgreSQL: opening one, and saying in one sentence what went wrong over it.
 
-Every connection of the project is made by `connect`. `prepared` checks privileges, encoding,
-server version and the columns of our tables, and makes or migrates `efo_meta`, before anything is
-downloaded.
+Every connection of the project is made by `connect`. A pooler in transaction mode gives each
+transaction a server session of its own, and hands ours to others afterwards. So nothing here
+outlives a transaction: no setting, no prepared statement, no lock, no temporary table.
 """
 
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import psycopg
-import stamina
 from psycopg import errors as pg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from efo_assets.errors import (
@@ -23,21 +26,15 @@ from efo_assets.errors import (
     DatabaseRefused,
     DatabaseUnavailable,
     LoadInProgress,
-    SchemaDrift,
     WarehouseError,
 )
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse import migrations
-from efo_assets.warehouse.connection import Session, unique_name
-from efo_assets.warehouse.statements import key_constraints, statement
-from efo_assets.warehouse.tables import TABLES, TERM_ID, Column, Table
-
-Connection: TypeAlias = Session
+from efo_assets.warehouse.statements import statement
 
 CONNECT_TIMEOUT_S = 10
 CONNECT_PATIENCE_S = 60.0
-"""A server that is down, starting up or out of connections is waited for this long."""
+"""How long to wait for a server that is down, starting up or out of connections."""
 LOCK_TIMEOUT_MS = 5_000
 IDLE_TIMEOUT_MS = 600_000
 SERVER_KEEPALIVE = {
@@ -47,16 +44,15 @@ SERVER_KEEPALIVE = {
     "user_timeout_ms": 60_000,
 }
 """When the server gives a client up whose machine vanished: within two minutes."""
-OLDEST_SERVER = 140_000
-"""hash_record_extended came with PostgreSQL 14."""
-_HAS_TRANSACTION_TIMEOUT = 170_000
-_FIRST_REPETITION = 2
+NAME_LIMIT_BYTES = 63
+"""PostgreSQL cuts a longer application_name."""
 NOTHING_LOST = "nothing was lost: downloaded pages and the published release stay as they are"
 
-_log = logger(__name__)
+_HAS_TRANSACTION_TIMEOUT = 170_000
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
 
-# The default hook prints what libpq said on every attempt; the last attempt's text is enough.
-stamina.instrumentation.set_on_retry_hooks([])
+_log = logger(__name__)
 
 _SESSION_OPTIONS = {
     "application_name": "efo_assets",
@@ -87,33 +83,150 @@ _REFUSALS = (
 )
 
 
+class _Failure(NamedTuple):
+    kinds: tuple[type[psycopg.Error], ...]
+    raised: type[WarehouseError]
+    sentence: str
+
+
+_FAILURES = (
+    _Failure(
+        (pg.DiskFull, pg.OutOfMemory),
+        DatabaseFull,
+        "PostgreSQL at {place} has no space left while {doing} ({reason}): {nothing_lost}; free "
+        "some and run again.",
+    ),
+    _Failure(
+        (pg.LockNotAvailable,),
+        LoadInProgress,
+        "Another session holds a lock in {place} that {doing} needs, for longer than "
+        "{lock_timeout_s} s: {nothing_lost}; end that session or run again later.",
+    ),
+    _Failure(
+        (pg.QueryCanceled,),
+        WarehouseError,
+        "PostgreSQL at {place} was told to stop while {doing} (57014: {reason}): {nothing_lost}; "
+        "run again.",
+    ),
+    _Failure(
+        (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction),
+        DatabaseRefused,
+        "PostgreSQL at {place} does not allow {doing} ({reason}): {nothing_lost}; grant what is "
+        "missing and run again.",
+    ),
+    _Failure(
+        (pg.UndefinedTable, pg.InvalidSchemaName),
+        WarehouseError,
+        "A table was dropped in {place} while {doing} ({reason}): {nothing_lost}; run again.",
+    ),
+    _Failure(
+        (psycopg.IntegrityError,),
+        WarehouseError,
+        "A constraint in {place}, {constraint} on {table}, refuses a row while {doing} ({reason}): "
+        "{nothing_lost}; remove it, if it isn't of efo_assets, and run again.",
+    ),
+)
+_LOST = (
+    "The connection to PostgreSQL at {place} was lost while {doing} ({first_line}): "
+    "{nothing_lost}; run again."
+)
+_FAILED = "PostgreSQL failed while {doing}: {reason}."
+
+
+class Connection(psycopg.Connection[TupleRow]):
+    """A connection that sets its options per transaction, so that it works behind a pooler.
+
+    It is in autocommit: a statement outside a transaction gets one of its own.
+    """
+
+    name: str = ""
+    """The application_name of its transactions; no other connection has it."""
+    settings: sql.Composed = sql.Composed([])
+    """The statements that every transaction begins with."""
+
+    @contextmanager
+    def transaction(
+        self,
+        savepoint_name: str | None = None,
+        force_rollback: bool = False,  # noqa: FBT001, FBT002  # psycopg's signature
+    ) -> Iterator[psycopg.Transaction]:
+        """Begin a transaction with our settings, or a savepoint within one."""
+        is_outermost = self.info.transaction_status == TransactionStatus.IDLE
+        with super().transaction(savepoint_name, force_rollback) as transaction:
+            if is_outermost:
+                super().execute(self.settings)
+            yield transaction
+
+    def execute(
+        self,
+        query: Any,
+        params: Any = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool = False,
+    ) -> psycopg.Cursor[TupleRow]:
+        """Run one statement, in a transaction of its own where there is none."""
+        if self.info.transaction_status != TransactionStatus.IDLE:
+            return super().execute(query, params, prepare=prepare, binary=binary)
+        with self.transaction():
+            return super().execute(query, params, prepare=prepare, binary=binary)
+
+    def execute_alone(self, query: sql.Composed) -> None:
+        """Run a statement that PostgreSQL refuses within a transaction, without our settings."""
+        super().execute(query)
+
+    def row(self, query: Any, params: Any = None) -> TupleRow:
+        """The one row of a query that always gives one, such as an aggregate.
+
+        Raises:
+            WarehouseError: it gave none.
+        """
+        row = self.execute(query, params).fetchone()
+        if row is None:
+            raise WarehouseError("PostgreSQL gave no answer.")
+        return row
+
+    def has_table(self, name: str) -> bool:
+        """Whether the table of this qualified name exists."""
+        return self.row("select to_regclass(%(name)s) is not null", {"name": name}) == (True,)
+
+
 def connect(target: DatabaseTarget, *, patience_s: float | None = None) -> Connection:
     """Open a connection in autocommit, with time limits and a search path of our own.
 
-    `patience_s` is in seconds, `CONNECT_PATIENCE_S` where none is given.
+    `patience_s` is in seconds; the default is `CONNECT_PATIENCE_S`.
 
     Raises:
         DatabaseRefused: PostgreSQL answered no; asking again would not help.
         DatabaseUnavailable: no answer within the patience.
     """
-    options = {**_SESSION_OPTIONS, **target.parameters}
-    with _connection_failures(target):
-        for attempt in stamina.retry_context(
-            on=_is_passing,
-            attempts=None,
-            timeout=CONNECT_PATIENCE_S if patience_s is None else patience_s,
-            wait_initial=0.1,
-            wait_max=2.0,
-        ):
-            with attempt:
-                if attempt.num == _FIRST_REPETITION:
-                    _log.warning("waiting for PostgreSQL at %s", target.place)
-                connection = Session.connect(**options, autocommit=True)  # type: ignore[arg-type]
+    give_up_at_s = time.monotonic() + (CONNECT_PATIENCE_S if patience_s is None else patience_s)
+    connection, pause_s = None, _FIRST_PAUSE_S
+    while connection is None:
+        try:
+            connection = Connection.connect(
+                **{**_SESSION_OPTIONS, **target.parameters},  # type: ignore[arg-type]
+                autocommit=True,
+            )
+        except psycopg.Error as error:
+            if not _PASSING.search(str(error)) or time.monotonic() + pause_s > give_up_at_s:
+                raise _not_connected(target, error) from None
+            if pause_s == _FIRST_PAUSE_S:
+                _log.warning("waiting for PostgreSQL at %s", target.place)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
     # Behind a pooler in transaction mode the next execution may meet another server session.
     connection.prepare_threshold = None
-    connection.name = unique_name()
+    connection.name = _unique_name()
     connection.settings = _transaction_settings(connection)
     return connection
+
+
+def _unique_name() -> str:
+    """`efo_assets 4711@host 1f2e3d4c`: whose transaction it is, for people and for ourselves."""
+    token = secrets.token_hex(4)
+    host = socket.gethostname().encode("ascii", "replace").decode()
+    return f"{f'efo_assets {os.getpid()}@{host}'[: NAME_LIMIT_BYTES - 1 - len(token)]} {token}"
 
 
 def _transaction_settings(connection: Connection) -> sql.Composed:
@@ -145,237 +258,57 @@ def end_left_behind(connect_again: Callable[[], Connection], lost: Connection) -
     what it commits then is not in the ledger yet.
     """
     with connect_again() as connection:
-        connection.execute(statement("left_behind_end"), [lost.name])
+        connection.execute(statement("left_behind_end"), {"name": lost.name})
 
 
-def _is_passing(error: Exception) -> bool:
-    return isinstance(error, psycopg.OperationalError) and bool(_PASSING.search(str(error)))
+def _not_connected(target: DatabaseTarget, error: psycopg.Error) -> WarehouseError:
+    reason = _first_line(target, error)
+    for pattern, what in _REFUSALS:
+        if pattern.search(str(error)):
+            return DatabaseRefused(
+                f"PostgreSQL at {target.place} does not accept {what} ({reason}): "
+                f"{NOTHING_LOST}; correct EFO_DATABASE_URL and run again."
+            )
+    return DatabaseUnavailable(
+        f"PostgreSQL at {target.place} cannot be reached ({reason}): {NOTHING_LOST}; "
+        f"start it or correct EFO_DATABASE_URL, then run again."
+    )
 
 
-@contextmanager
-def _connection_failures(target: DatabaseTarget) -> Iterator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        reason = _first_line(error, target.parameters)
-        for pattern, what in _REFUSALS:
-            if pattern.search(str(error)):
-                raise DatabaseRefused(
-                    f"PostgreSQL at {target.place} does not accept {what} ({reason}): "
-                    f"{NOTHING_LOST}; correct EFO_DATABASE_URL and run again."
-                ) from None
-        raise DatabaseUnavailable(
-            f"PostgreSQL at {target.place} cannot be reached ({reason}): {NOTHING_LOST}; "
-            f"start it or correct EFO_DATABASE_URL, then run again."
-        ) from None
-
-
-def _first_line(error: psycopg.Error, parameters: Mapping[str, str]) -> str:
+def _first_line(target: DatabaseTarget, error: psycopg.Error) -> str:
     """The gist of libpq's message, without the password should it ever hold one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     gist = re.split(r"FATAL:|failed:", lines[0])[-1].strip() if lines else type(error).__name__
-    return gist.replace(parameters.get("password") or "\0", "***")[:300]
+    return gist.replace(target.parameters.get("password") or "\0", "***")[:300]
 
 
 @contextmanager
 def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
-    """Turn what PostgreSQL raises while `doing` something into one sentence of ours."""
+    """Raise what PostgreSQL raises while `doing` something as one sentence.
+
+    Errors that only a defect can cause stay as they are.
+    """
     try:
         yield
-    except (pg.DiskFull, pg.OutOfMemory) as error:
-        raise DatabaseFull(
-            f"PostgreSQL at {target.place} has no space left while {doing} ({_gist(error)}): "
-            f"{NOTHING_LOST}; free some and run again."
-        ) from error
-    except pg.LockNotAvailable as error:
-        raise LoadInProgress(
-            f"Another session holds a lock in {target.place} that {doing} needs, for longer than "
-            f"{LOCK_TIMEOUT_MS / 1000:.0f} s: {NOTHING_LOST}; end that session or run again later."
-        ) from error
-    except pg.QueryCanceled as error:
-        raise WarehouseError(
-            f"PostgreSQL at {target.place} was told to stop while {doing} (57014: "
-            f"{_gist(error)}): {NOTHING_LOST}; run again."
-        ) from error
-    except (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction) as error:
-        raise DatabaseRefused(
-            f"PostgreSQL at {target.place} does not allow {doing} ({_gist(error)}): "
-            f"{NOTHING_LOST}; grant what is missing and run again."
-        ) from error
-    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
-        raise WarehouseError(
-            f"A table was dropped in {target.place} while {doing} ({_gist(error)}): "
-            f"{NOTHING_LOST}; run again."
-        ) from error
-    except psycopg.IntegrityError as error:
-        raise WarehouseError(
-            f"A constraint in {target.place}, {error.diag.constraint_name or 'without a name'} on "
-            f"{error.diag.table_name}, refuses a row while {doing} ({_gist(error)}): "
-            f"{NOTHING_LOST}; remove it, if it isn't of efo_assets, and run again."
-        ) from error
     except psycopg.Error as error:
+        for failure in _FAILURES:
+            if isinstance(error, failure.kinds):
+                raise failure.raised(_filled(failure.sentence, target, doing, error)) from error
         if is_lost(error):
-            raise _lost(target, doing, error) from error
+            raise ConnectionLost(_filled(_LOST, target, doing, error)) from error
         if isinstance(error, psycopg.OperationalError):
-            raise WarehouseError(f"PostgreSQL failed while {doing}: {_gist(error)}.") from error
+            raise WarehouseError(_filled(_FAILED, target, doing, error)) from error
         raise
 
 
-def _lost(target: DatabaseTarget, doing: str, error: psycopg.Error) -> ConnectionLost:
-    return ConnectionLost(
-        f"The connection to PostgreSQL at {target.place} was lost while {doing} "
-        f"({_first_line(error, target.parameters)}): {NOTHING_LOST}; run again."
+def _filled(sentence: str, target: DatabaseTarget, doing: str, error: psycopg.Error) -> str:
+    return sentence.format(
+        place=target.place,
+        doing=doing,
+        reason=(error.diag.message_primary or str(error)).strip()[:300],
+        first_line=_first_line(target, error),
+        constraint=error.diag.constraint_name or "without a name",
+        table=error.diag.table_name,
+        lock_timeout_s=f"{LOCK_TIMEOUT_MS / 1000:.0f}",
+        nothing_lost=NOTHING_LOST,
     )
-
-
-def _gist(error: psycopg.Error) -> str:
-    return (error.diag.message_primary or str(error)).strip()[:300]
-
-
-def prepared(connection: Connection, schema: str) -> None:
-    """Check all that a load needs of this server, and make `efo_meta` and the target schema.
-
-    Raises:
-        DatabaseRefused: version, encoding, read-only server, a missing privilege (the message
-            names the GRANT), or tables of a later version of this project.
-        SchemaDrift: a published table isn't as its specification says; the message lists how.
-    """
-    checks = (_check_link, _check_server, _check_privileges, _check_version, _check_columns)
-    for check in checks:
-        check(connection, schema)
-    with connection.transaction():
-        migrations.apply(connection)
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
-
-
-def _check_link(connection: Connection, schema: str) -> None:
-    del schema
-    if not connection.pgconn.ssl_in_use and not _is_local(connection.info.host):
-        _log.warning(
-            "the link to PostgreSQL at %s is not encrypted: add sslmode=verify-full to "
-            "EFO_DATABASE_URL (and sslrootcert where its certificate is your own)",
-            connection.info.host,
-        )
-
-
-def _is_local(host: str) -> bool:
-    """Whether a host is this machine: a socket's folder, or a loopback address."""
-    if not host or host.startswith(("/", "@")) or host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_server(connection: Connection, schema: str) -> None:
-    del schema
-    found = _one(
-        connection,
-        "select current_setting('server_version_num')::int, current_setting('server_encoding'),"
-        " pg_is_in_recovery() or current_setting('transaction_read_only')::bool",
-    )
-    version, encoding, read_only = found
-    if version < OLDEST_SERVER:
-        raise DatabaseRefused(f"PostgreSQL 14 or newer is needed; this server is {version}.")
-    if encoding != "UTF8":
-        raise DatabaseRefused(
-            f"The database's encoding is {encoding}, and EFO's text needs UTF8: create one with "
-            "`create database … encoding 'UTF8' template template0`."
-        )
-    if read_only:
-        raise DatabaseRefused(
-            "The server is read-only (a standby, or default_transaction_read_only): "
-            "point EFO_DATABASE_URL at the primary."
-        )
-
-
-def _check_version(connection: Connection, schema: str) -> None:
-    del schema
-    migrations.refuse_newer(connection)
-
-
-def _check_privileges(connection: Connection, schema: str) -> None:
-    values = [schema, [table.name for table in TABLES]]
-    missing = [
-        f"{needed} (ask its owner: {remedy})"
-        for needed, remedy, held in _one_set(connection, statement("privileges"), values)
-        if not held
-    ]
-    if missing:
-        raise DatabaseRefused(
-            f"The role lacks {'; '.join(missing)}. Nothing was downloaded or changed."
-        )
-
-
-def _check_columns(connection: Connection, schema: str) -> None:
-    published = published_format(connection, schema)
-    differences = [
-        difference
-        for table in TABLES
-        for difference in _drift(connection, schema, table, published)
-    ]
-    if differences:
-        raise SchemaDrift(
-            f"The published tables are not as this version expects: {'; '.join(differences)}. "
-            "Nothing was downloaded or changed; undo the change, or move the table away."
-        )
-
-
-def published_format(connection: Connection, schema: str) -> int:
-    """The format of the staged rows that the standing release was made from; 1 without one."""
-    if connection.execute("select to_regclass('efo_meta.releases')").fetchone() == (None,):
-        return 1
-    row = connection.execute(statement("published_format"), [schema]).fetchone()
-    return int(row[0]) if row else 1
-
-
-def _drift(connection: Connection, schema: str, table: Table, published: int) -> Iterator[str]:
-    """How a published table differs from its specification; extra nullable columns are fine.
-
-    So are columns that came after the release that stands: the next publication adds them.
-    """
-    rows = _one_set(connection, statement("columns"), [schema, table.name])
-    found = {name: (kind, required, filled) for name, kind, required, filled in rows}
-    if not found:
-        return
-    for column in table.published_columns:
-        if column.since > published and column.name not in found:
-            continue
-        difference = _difference(column, *found.pop(column.name, (None, False, False)))
-        if difference:
-            yield f"{table.name}.{column.name} {difference}"
-    for name, (_, required, filled) in found.items():
-        if required and not filled:
-            yield f"{table.name}.{name} is not ours and NOT NULL without a default"
-    held = {
-        tuple(columns)
-        for (columns,) in _one_set(connection, statement("keys"), [schema, table.name])
-    }
-    for name, kind, columns in key_constraints(table):
-        if tuple(sorted(columns)) not in held:
-            yield f"{table.name} lacks its {kind} {name} ({', '.join(columns)})"
-
-
-def _difference(column: Column, kind: str | None, required: object, filled: object) -> str:
-    """How a column found in PostgreSQL differs from its specification; empty if it doesn't."""
-    if kind is None:
-        return "is missing"
-    if kind != column.type:
-        return f"is {kind} and should be {column.type}"
-    if required and column.nullable:
-        return "is NOT NULL and should not be"
-    if column is TERM_ID and not filled:
-        return "is no identity any more"
-    return ""
-
-
-def _one(connection: Connection, query: str) -> TupleRow:
-    row = connection.execute(query).fetchone()
-    if row is None:  # an aggregate or a SELECT without FROM always gives one
-        raise WarehouseError("PostgreSQL gave no answer.")
-    return row
-
-
-def _one_set(connection: Connection, query: sql.Composed, values: list[Any]) -> list[TupleRow]:
-    return connection.execute(query, values).fetchall()

@@ -11,10 +11,9 @@ from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import audit as auditing
-from efo_assets.warehouse import ledger, migrations, session
+from efo_assets.warehouse import ledger, migrations, preflight, session
 from efo_assets.warehouse import load as loading
 from efo_assets.warehouse import publish as publishing
-from efo_assets.warehouse import standing as standings
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.statements import statement
@@ -96,10 +95,10 @@ class Warehouse:
         """Check what a load needs and take the writer's lock, before anything is downloaded.
 
         Raises:
-            WarehouseError: see `session.prepared` and `WriterLock`.
+            WarehouseError: see `preflight.prepare` and `WriterLock`.
         """
         doing = "preparing the database"
-        self._step(doing, lambda connection: session.prepared(connection, self.schema))
+        self._step(doing, lambda connection: preflight.prepare(connection, self.schema))
         with session.translated(self.target, doing):
             self._writer.acquire()
 
@@ -207,13 +206,13 @@ class Warehouse:
             "reading the ledger", lambda connection: ledger.releases(connection, self.schema)
         )
 
-    def standing(self) -> standings.Standing:
+    def standing(self) -> ledger.Standing:
         """The published release and the last audit, without waiting long for either."""
         with (
             session.translated(self.target, "reading how things stand"),
-            session.connect(self.target, patience_s=standings.CONNECT_PATIENCE_S) as connection,
+            session.connect(self.target, patience_s=ledger.WATCHER_PATIENCE_S) as connection,
         ):
-            return standings.standing(connection, self.schema)
+            return ledger.standing(connection, self.schema)
 
     def reading(self, doing: str, work: Callable[[session.Connection], T]) -> T:
         """What `work` reads over a connection; once more where that is lost."""

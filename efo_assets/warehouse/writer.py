@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 import psycopg
 
 from efo_assets.errors import LoadInProgress
-from efo_assets.warehouse.connection import Session
+from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
 
@@ -18,11 +18,11 @@ class WriterLock:
     its server session there, too. It reads nothing, so that it holds back no VACUUM.
     """
 
-    def __init__(self, connect: Callable[[], Session], schema: str) -> None:
+    def __init__(self, connect: Callable[[], Connection], schema: str) -> None:
         self._connect = connect
         self._schema = schema
         self._held = ExitStack()
-        self._holder: Session | None = None
+        self._holder: Connection | None = None
 
     def acquire(self) -> None:
         """Take the lock; holding it already is fine.
@@ -37,7 +37,7 @@ class WriterLock:
             holder = taken.enter_context(self._connect())
             taken.enter_context(holder.transaction())
             holder.execute("set local idle_in_transaction_session_timeout = 0")
-            held = holder.execute(statement("writer_lock"), [self._schema]).fetchone()
+            held = holder.execute(statement("writer_lock"), {"schema": self._schema}).fetchone()
             if held is None or not held[0]:
                 raise LoadInProgress(self._refusal(holder))
             self._held = taken.pop_all()
@@ -53,15 +53,15 @@ class WriterLock:
             self.acquire()
 
     @staticmethod
-    def _is_alive(holder: Session) -> bool:
+    def _is_alive(holder: Connection) -> bool:
         try:
             holder.execute("select 1")
         except psycopg.Error:
             return False
         return True
 
-    def _refusal(self, holder: Session) -> str:
-        row = holder.execute(statement("writer_lock_holder"), [self._schema]).fetchone()
+    def _refusal(self, holder: Connection) -> str:
+        row = holder.execute(statement("writer_lock_holder"), {"schema": self._schema}).fetchone()
         who = f"{row[0]}, PostgreSQL's process {row[1]}, since {row[2]}" if row else "ended"
         return (
             f"Another load into schema {self._schema} is under way ({who}): this run ends and "

@@ -11,7 +11,7 @@ import pytest
 from efo_assets.errors import DatabaseRefused, SchemaDrift, WarehouseError
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse import session
+from efo_assets.warehouse import preflight, session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.cluster import Cluster, running_cluster
@@ -211,5 +211,5 @@ def test_a_link_to_another_machine_without_encryption_is_warned_of(
     with running_proxy(database) as (_, target):
         named = with_(target, host=host, hostaddr="127.0.0.1")
         with session.connect(named) as connection:
-            session.prepared(connection, "public")
+            preflight.prepare(connection, "public")
     assert ("db.example.org is not encrypted: add sslmode=verify-full" in caplog.text) is is_told

@@ -13,7 +13,6 @@ from efo_assets.graph.due import (
     BACKOFF_CAP_S,
     Decision,
     Outcome,
-    Published,
     Sighting,
     Tries,
     decide,
@@ -22,6 +21,7 @@ from efo_assets.graph.due import (
 )
 from efo_assets.ols.release import Release, Totals
 from efo_assets.settings import RELEASE_CONFIRM_S
+from efo_assets.warehouse.ledger import PublishedRelease
 
 NOW_S = 1_800_000_000.0
 MINUTE_S = 60.0
@@ -33,12 +33,18 @@ SERVED = Release(
     source_file_timestamp=None,
     totals=Totals(current=90, obsolete=10, all=100),
 )
-LEDGER = Published(
+LEDGER = PublishedRelease(
+    release_id=1,
     ontology="efo",
     version=SERVED.version,
     version_iri=SERVED.version_iri,
-    totals={"current": 90, "obsolete": 10, "all": 100},
+    load_id="20261120t100000_1f2e3d4c",
     is_partial=False,
+    content_hash="",
+    totals={"current": 90, "obsolete": 10, "all": 100},
+    published_at_s=NOW_S,
+    rows={},
+    changes={},
 )
 OTHERS = [
     msgspec.structs.replace(SERVED, ontology="mondo"),
@@ -57,7 +63,7 @@ RETRIABLE = Tries(1, "1f2e3d4c-run", NOW_S - 300)
 def decided(
     *,
     release: Release = SERVED,
-    published: Published | None = None,
+    published: PublishedRelease | None = None,
     sighting: Sighting = CONFIRMED,
     under_way: str | None = None,
     tries: Tries | None = None,

@@ -6,4 +6,4 @@ select
 from pg_stat_activity as ours
 cross join lateral unnest(pg_blocking_pids(ours.pid)) as blocking (pid)
 join pg_stat_activity as b on b.pid = blocking.pid
-where ours.application_name = %s
+where ours.application_name = %(name)s

@@ -2,4 +2,4 @@ select a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasde
 from pg_attribute as a
 join pg_class as c on c.oid = a.attrelid
 join pg_namespace as n on n.oid = c.relnamespace
-where n.nspname = %s and c.relname = %s and a.attnum > 0 and not a.attisdropped
+where n.nspname = %(schema)s and c.relname = %(table)s and a.attnum > 0 and not a.attisdropped

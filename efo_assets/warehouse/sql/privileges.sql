@@ -1,5 +1,5 @@
 with target as (
-    select %s::text as schema
+    select %(schema)s::text as schema
 ),
 
 known as (
@@ -13,7 +13,7 @@ ours as (
     from known
     join pg_class as c on c.relnamespace = known.oid
     where c.relkind in ('r', 'p')
-        and c.relname = any(%s)
+        and c.relname = any(%(tables)s)
 )
 
 select

@@ -1,1 +1,1 @@
-select pg_advisory_xact_lock(hashtext('efo_assets publisher'), hashtext(%s))
+select pg_advisory_xact_lock(hashtext('efo_assets publisher'), hashtext(%(schema)s))

@@ -10,5 +10,5 @@ select
     )::bigint,
     r.load_id
 from efo_meta.releases as r
-where r.target_schema = %s
+where r.target_schema = %(schema)s
 order by r.release_id desc

@@ -9,5 +9,5 @@ where
     and l.database = (select d.oid from pg_database as d where d.datname = current_database())
     -- pg_locks shows the two halves of the key as oid, without a sign.
     and l.classid::bigint = (hashtext('efo_assets writer')::bigint & 4294967295)
-    and l.objid::bigint = (hashtext(%s)::bigint & 4294967295)
+    and l.objid::bigint = (hashtext(%(schema)s)::bigint & 4294967295)
 limit 1

@@ -1,0 +1,148 @@
+"""Every check of the server and its tables before a load, so that no download is in vain.
+
+What a load itself holds is the business of `audit`.
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from psycopg import sql
+
+from efo_assets.errors import DatabaseRefused, SchemaDrift
+from efo_assets.privacy.logs import logger
+from efo_assets.warehouse import migrations
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import key_constraints, statement
+from efo_assets.warehouse.tables import TABLES, TERM_ID, Column, Table
+
+OLDEST_SERVER = 140_000
+"""hash_record_extended came with PostgreSQL 14."""
+
+_log = logger(__name__)
+
+
+def prepare(connection: Connection, schema: str) -> None:
+    """Check all that a load needs of this server, and make `efo_meta` and the target schema.
+
+    Raises:
+        DatabaseRefused: version, encoding, read-only server, a missing privilege (the message
+            names the GRANT), or tables of a later version of this project.
+        SchemaDrift: a published table isn't as its specification says; the message lists how.
+    """
+    _check_link(connection)
+    _check_server(connection)
+    _check_privileges(connection, schema)
+    migrations.refuse_newer(connection)
+    _check_columns(connection, schema)
+    with connection.transaction():
+        migrations.apply(connection)
+        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+
+
+def _check_link(connection: Connection) -> None:
+    if not connection.pgconn.ssl_in_use and not _is_local(connection.info.host):
+        _log.warning(
+            "the link to PostgreSQL at %s is not encrypted: add sslmode=verify-full to "
+            "EFO_DATABASE_URL (and sslrootcert where its certificate is your own)",
+            connection.info.host,
+        )
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host is this machine: a socket's folder, or a loopback address."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_server(connection: Connection) -> None:
+    version, encoding, is_read_only = connection.row(statement("server_facts"))
+    if version < OLDEST_SERVER:
+        raise DatabaseRefused(f"PostgreSQL 14 or newer is needed; this server is {version}.")
+    if encoding != "UTF8":
+        raise DatabaseRefused(
+            f"The database's encoding is {encoding}, and EFO's text needs UTF8: create one with "
+            "`create database … encoding 'UTF8' template template0`."
+        )
+    if is_read_only:
+        raise DatabaseRefused(
+            "The server is read-only (a standby, or default_transaction_read_only): "
+            "point EFO_DATABASE_URL at the primary."
+        )
+
+
+def _check_privileges(connection: Connection, schema: str) -> None:
+    values = {"schema": schema, "tables": [table.name for table in TABLES]}
+    missing = [
+        f"{privilege} (ask its owner: {remedy})"
+        for privilege, remedy, is_held in connection.execute(statement("privileges"), values)
+        if not is_held
+    ]
+    if missing:
+        raise DatabaseRefused(
+            f"The role lacks {'; '.join(missing)}. Nothing was downloaded or changed."
+        )
+
+
+def _check_columns(connection: Connection, schema: str) -> None:
+    published = _published_format(connection, schema)
+    differences = [
+        difference
+        for table in TABLES
+        for difference in _drift(connection, schema, table, published)
+    ]
+    if differences:
+        raise SchemaDrift(
+            f"The published tables are not as this version expects: {'; '.join(differences)}. "
+            "Nothing was downloaded or changed; undo the change, or move the table away."
+        )
+
+
+def _published_format(connection: Connection, schema: str) -> int:
+    """The format of the staged rows that the published release was made from; 1 without one."""
+    if not connection.has_table("efo_meta.releases"):
+        return 1
+    row = connection.execute(statement("published_format"), {"schema": schema}).fetchone()
+    return int(row[0]) if row else 1
+
+
+def _drift(connection: Connection, schema: str, table: Table, published: int) -> Iterator[str]:
+    """How a published table differs from its specification; extra nullable columns are fine.
+
+    So are columns that came after the published release: the next publication adds them.
+    """
+    place = {"schema": schema, "table": table.name}
+    columns = {name: facts for name, *facts in connection.execute(statement("columns"), place)}
+    if not columns:
+        return
+    for column in table.published_columns:
+        if column.name in columns or column.since <= published:
+            difference = _difference(column, *columns.pop(column.name, (None, False, False)))
+            if difference:
+                yield f"{table.name}.{column.name} {difference}"
+    for name, (_, is_required, is_filled) in columns.items():
+        if is_required and not is_filled:
+            yield f"{table.name}.{name} is not ours and NOT NULL without a default"
+    keys = {tuple(key) for (key,) in connection.execute(statement("keys"), place)}
+    for name, kind, key in key_constraints(table):
+        if tuple(sorted(key)) not in keys:
+            yield f"{table.name} lacks its {kind} {name} ({', '.join(key)})"
+
+
+def _difference(column: Column, kind: str | None, is_required: object, is_filled: object) -> str:
+    """How a column in PostgreSQL differs from its specification; empty if it doesn't.
+
+    `is_filled` is whether PostgreSQL fills the column where an INSERT doesn't name it.
+    """
+    if kind is None:
+        return "is missing"
+    if kind != column.type:
+        return f"is {kind} and should be {column.type}"
+    if is_required and column.nullable:
+        return "is NOT NULL and should not be"
+    if column is TERM_ID and not is_filled:
+        return "is no identity any more"
+    return ""
