@@ -87,7 +87,7 @@ def fingerprint(error: BaseException, report: Report) -> list[str]:
 def status_class(error: BaseException) -> list[str]:
     """`HTTP 5xx` or `SQLSTATE 53`, where the error came from such an answer; else nothing."""
     for each in _causes(error):
-        status = getattr(getattr(each, "setback", each), "status", None)
+        status = getattr(each, "status", None)
         if isinstance(status, int):
             return [f"HTTP {status // 100}xx"]
         sqlstate = getattr(each, "sqlstate", None)

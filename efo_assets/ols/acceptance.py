@@ -2,14 +2,26 @@
 
 A page is accepted when its number, rows and totals are those of the plan and its classes are in
 the list that they were asked from. No input or output lives here.
+
+    PayloadError                  the page is wrong: ask again
+    └── PlanMismatch              the plan doesn't fit what OLS serves: make another
+        ├── SmallerPages          OLS serves fewer rows in a page
+        ├── FilterIgnored         OLS doesn't honour the conditions on obsolescence
+        └── AnotherRelease        what OLS serves has changed
 """
 
 from array import array
+from collections import Counter
 
 import msgspec
 
-from efo_assets.ols.http import PageNotAsAsked
-from efo_assets.ols.payload import Body, PayloadError, parse, refuse_repeated_keys
+from efo_assets.ols.payload import (
+    Body,
+    PayloadError,
+    UnexpectedContent,
+    parse,
+    refuse_repeated_keys,
+)
 from efo_assets.ols.plan import PageSpec
 
 
@@ -28,47 +40,32 @@ class ClassPage(msgspec.Struct, gc=False):
     elements: list[Element]
 
 
-class Restart(Exception):
+class PlanMismatch(UnexpectedContent):
     """The plan doesn't fit what OLS serves: make another."""
 
 
-class SmallerPages(Restart):
-    """OLS serves smaller pages than were asked for."""
+class SmallerPages(PlanMismatch):
+    """OLS serves pages of at most `size` rows, fewer than were asked for."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"OLS serves {size} rows in a page at most")
+    def __init__(self, size: int, asked: int) -> None:
+        super().__init__(f"{size} rows where {asked} were asked for")
         self.size = size
 
 
-class PageTooLarge(SmallerPages):
-    """A page as large as was asked for is beyond the cap."""
-
-    def __init__(self, size: int, cause: Exception) -> None:
-        super().__init__(size)
-        self.args = (f"With pages of more than {size} rows {cause}",)
+class FilterIgnored(PlanMismatch):
+    """A class is in the wrong list: OLS doesn't honour the conditions on obsolescence."""
 
 
-class OneList(Restart):
-    """The server doesn't honour the conditions on obsolescence."""
-
-
-class AnotherRelease(Restart):
-    """What OLS serves changed under way."""
-
-
-class PageMismatch(PageNotAsAsked):
-    """A sound page of another plan."""
-
-    def __init__(self, reason: str, restart: Restart) -> None:
-        super().__init__(reason)
-        self.restart = restart
+class AnotherRelease(PlanMismatch):
+    """What OLS serves changed during the download."""
 
 
 def accepted(spec: PageSpec, body: Body) -> ClassPage:
     """The page, if it is what was asked for.
 
     Raises:
-        PayloadError: it isn't; `PageMismatch` where the plan rather than the page is wrong.
+        PlanMismatch: it is sound, and doesn't fit the plan.
+        PayloadError: it is wrong.
     """
     page, _ = parse(body, ClassPage)
     refuse_repeated_keys(body, ClassPage.__struct_fields__, rows="elements", of_row="iri")
@@ -77,38 +74,25 @@ def accepted(spec: PageSpec, body: Body) -> ClassPage:
         raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")
     if not all(element.iri for element in page.elements):
         raise PayloadError("a class has no IRI")
-    _check_list(spec, page)
+    wants_obsolete = spec.key.listing == "obsolete"
+    strays = [each.iri for each in page.elements if (each.isObsolete is True) != wants_obsolete]
+    if strays and spec.key.listing != "all":
+        raise FilterIgnored(f"{strays[0]} is in the {spec.key.listing} list")
     # Generations before 2026 rewrite the total of the last page to what they served up to it.
     if page.totalElements != spec.total and not (spec.is_last and rows != spec.rows):
-        reason = f"the {spec.key.listing} list has {page.totalElements:,} rows, not {spec.total:,}"
-        raise PageMismatch(reason, AnotherRelease(reason))
+        raise AnotherRelease(
+            f"the {spec.key.listing} list has {page.totalElements:,} rows, not {spec.total:,}"
+        )
     if 0 < rows < spec.rows and not spec.is_last:
-        raise PageMismatch(f"{rows} rows where {spec.rows} were asked for", SmallerPages(rows))
+        raise SmallerPages(rows, spec.rows)
     if rows != spec.rows:
         raise PayloadError(f"{rows} rows where {spec.rows} must be")
-    _refuse_repeated_classes(page)
+    # Kept, a row in the place of another would spoil the count of all pages each time. A class on
+    # two pages is another matter, since either page may be the one that is right.
+    ((iri, times),) = Counter(element.iri for element in page.elements).most_common(1)
+    if times > 1:
+        raise PayloadError(f"{iri} stands in it twice")
     return page
-
-
-def _refuse_repeated_classes(page: ClassPage) -> None:
-    """A row in the place of another: kept, the page would spoil the count of all pages each time.
-
-    A class on two pages is another matter, since either page may be the one that is right.
-    """
-    seen: set[str] = set()
-    for element in page.elements:
-        if element.iri in seen:
-            raise PayloadError(f"{element.iri} stands in it twice")
-        seen.add(element.iri)
-
-
-def _check_list(spec: PageSpec, page: ClassPage) -> None:
-    if spec.key.listing == "all":
-        return
-    wanted = spec.key.listing == "obsolete"
-    stray = next((e.iri for e in page.elements if (e.isObsolete is True) != wanted), None)
-    if stray is not None:
-        raise PageMismatch(f"{stray} is in the {spec.key.listing} list", OneList())
 
 
 def iri_hashes(page: ClassPage) -> "array[int]":

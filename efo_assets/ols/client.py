@@ -1,30 +1,19 @@
 """The OLS client: where things are in OLS4, and which release of an ontology it serves now.
 
-Everything goes through one `Exchange`; URLs are built here from the base and the ontology id, never
-from what OLS sends. A whole download is a function over a client, in `download`.
+Every request goes through one `Transport`. URLs are built here from the base and the ontology id,
+never from what OLS sends. A whole download is a function over a client, in `download`.
 """
 
 import asyncio
-import contextlib
 import random
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
 from yarl import URL
 
 from efo_assets.errors import IncompleteDownload, PageRejected, UnknownOntology
-from efo_assets.ols.http import (
-    Answer,
-    Exchange,
-    GaveUp,
-    Limits,
-    NotFound,
-    Sessions,
-    asked_once,
-    connection_trace,
-)
+from efo_assets.ols.http import AttemptFailed, Limits, NotFound, Response, Transport
 from efo_assets.ols.pace import Gate, Pause
 from efo_assets.ols.payload import Body, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING, ListingName
@@ -50,49 +39,23 @@ class OlsClient:
         sock_read_timeout_s: float = 60.0,
         total_timeout_s: float = 170.0,
         attempts: int = 5,
-        user_agent: str = USER_AGENT,
         pause: Pause = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
+        self.max_in_flight = max_in_flight
         self._base = URL(base_url)
+        self._start_in_flight = start_in_flight
         self._limits = Limits(
             connect_timeout_s, sock_read_timeout_s, total_timeout_s, body_cap_bytes, attempts
         )
-        self._flight = (start_in_flight, max_in_flight)
-        self._user_agent = user_agent
         self._pause = pause
         self._rng = rng or random.SystemRandom()
-        self._sessions = contextlib.AsyncExitStack()
-        self._exchange: Exchange | None = None
+        self._transport: Transport | None = None
 
     async def __aenter__(self) -> Self:
-        # The gate is the limit: waiting for a connection would count as time of a request.
-        pooled = await self._session(aiohttp.TCPConnector(limit=0))
-        alone = await self._session(aiohttp.TCPConnector(limit=0, force_close=True))
-        gate = Gate(*self._flight, self._pause)
-        sessions = Sessions(pooled, alone)
-        self._exchange = Exchange(sessions, gate, self._limits, self._pause, self._rng)
+        gate = Gate(self._start_in_flight, self.max_in_flight, self._pause)
+        self._transport = Transport(self._limits, gate, USER_AGENT, self._pause, self._rng)
         return self
-
-    async def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-        limits = self._limits
-        session = aiohttp.ClientSession(
-            auto_decompress=False,
-            middlewares=(asked_once,),
-            trace_configs=[connection_trace()],
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(
-                total=limits.total_timeout_s,
-                sock_connect=limits.connect_timeout_s,
-                sock_read=limits.sock_read_timeout_s,
-            ),
-            headers={
-                "User-Agent": self._user_agent,
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-            },
-        )
-        return await self._sessions.enter_async_context(session)
 
     async def __aexit__(
         self,
@@ -100,21 +63,14 @@ class OlsClient:
         error: BaseException | None,
         frames: TracebackType | None,
     ) -> None:
-        await self._sessions.aclose()
-        if self._exchange is not None:
-            self._exchange.close()
+        await self.transport.close()
 
     @property
-    def max_in_flight(self) -> int:
-        """Requests under way at once, at most."""
-        return self._flight[1]
-
-    @property
-    def exchange(self) -> Exchange:
-        """The requests of this client, while it is entered."""
-        if self._exchange is None:
+    def transport(self) -> Transport:
+        """The way to OLS, while the client is entered."""
+        if self._transport is None:
             raise RuntimeError("use the client with `async with`")
-        return self._exchange
+        return self._transport
 
     def classes_url(self, ontology: str, query: dict[str, str]) -> URL:
         """Where a page of classes is."""
@@ -124,32 +80,32 @@ class OlsClient:
         return self._base / "api" / "v2" / "ontologies" / ontology
 
     async def release(self, ontology: str, totals: Totals | None = None) -> Release:
-        """What OLS serves now: one document and three totals asked for apart; 4 requests.
+        """The release that OLS serves now: one document and three totals; 4 requests.
 
         With `totals` given, these are believed, and the document alone is asked for. Each request
         has a connection of its own, so that one replica doesn't speak for the others.
 
         Raises:
-            ReleaseChanged: OLS answered with two releases in a row.
             UnknownOntology: OLS does not hold the ontology, or holds it empty.
             IncompleteDownload: the totals contradict each other.
-            OlsRefused: OLS answered no, or never with what was asked.
+            PageRejected: OLS never answered with what was asked.
+            OlsRefused: OLS answered no.
             OlsUnreachable: OLS does not answer.
         """
         url = self._ontology_url(ontology)
         try:
-            document = await self.exchange.get(url, _document, alone=True)
+            document = await self.transport.get(url, _document, is_probe=True)
             totals = totals or await self._totals(ontology)
         except NotFound as error:
-            raise UnknownOntology(self._unknown(ontology)) from error
-        except GaveUp as error:
-            if UNKNOWN_MARK in error.setback.excerpt:
-                raise UnknownOntology(self._unknown(ontology)) from error
+            raise self._unknown(ontology) from error
+        except AttemptFailed as failure:
+            if UNKNOWN_MARK in failure.sentence:
+                raise self._unknown(ontology) from failure
             raise PageRejected(
-                f"OLS at {self._base} does not say what it serves of {ontology}: {error.setback}. "
+                f"OLS at {self._base} does not say what it serves of {ontology}: {failure}. "
                 "Nothing was published and downloaded pages are kept; run again later, or look at "
                 "EFO_OLS_URL."
-            ) from error
+            ) from failure
         return Release.from_document(ontology, document, totals)
 
     async def _totals(self, ontology: str) -> Totals:
@@ -159,7 +115,7 @@ class OlsClient:
             all=await self._total(ontology, "all"),
         )
         if not totals.all and not totals.current:
-            raise UnknownOntology(self._unknown(ontology))
+            raise self._unknown(ontology)
         if totals.all < max(totals.current, totals.obsolete, 1):
             raise IncompleteDownload(
                 f"OLS at {self._base} counts {totals.current:,} current and {totals.obsolete:,} "
@@ -168,8 +124,8 @@ class OlsClient:
             )
         return totals
 
-    def _unknown(self, ontology: str) -> str:
-        return (
+    def _unknown(self, ontology: str) -> UnknownOntology:
+        return UnknownOntology(
             f"OLS at {self._base} does not hold the ontology {ontology!r}, or holds it empty: "
             "nothing was published; look at EFO_ONTOLOGY and EFO_OLS_URL, or run again later, "
             "since ontologies vanish from OLS for days."
@@ -177,14 +133,14 @@ class OlsClient:
 
     async def _total(self, ontology: str, name: ListingName) -> int:
         query = {"page": "0", "size": "1", **QUERY_OF_LISTING[name]}
-        return await self.exchange.get(self.classes_url(ontology, query), _total_of, alone=True)
+        return await self.transport.get(self.classes_url(ontology, query), _total_of, is_probe=True)
 
 
-def _document(_: Answer, body: Body) -> dict[str, Any]:
+def _document(_: Response, body: Body) -> dict[str, Any]:
     return parse(body, dict[str, Any])[0]
 
 
-def _total_of(_: Answer, body: Body) -> int:
+def _total_of(_: Response, body: Body) -> int:
     total = parse(body, dict[str, Any])[0].get("totalElements")
     if not isinstance(total, int):
         raise PayloadError("the page has no totalElements")

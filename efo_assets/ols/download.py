@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from efo_assets.errors import (
     IncompleteDownload,
@@ -24,17 +25,15 @@ from efo_assets.errors import (
 from efo_assets.ols.acceptance import (
     AnotherRelease,
     ClassPage,
-    OneList,
-    PageMismatch,
-    PageTooLarge,
-    Restart,
+    FilterIgnored,
+    PlanMismatch,
     SmallerPages,
     accepted,
     iri_hashes,
 )
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.fields import unknown_fields
-from efo_assets.ols.http import Answer, GaveUp, printable
+from efo_assets.ols.http import AttemptFailed, Response, printable
 from efo_assets.ols.page_store import PageFolder, PageStore
 from efo_assets.ols.payload import Body, BodyTooLarge, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
@@ -123,9 +122,18 @@ async def download(
     """
     downloader = _Downloader(client, store, page_size, limit, on_progress)
     try:
-        return await downloader.run(ontology)
+        with store.lock(ontology):
+            return await downloader.run(ontology)
     except (OlsUnreachable, OlsRefused) as error:
         raise type(error)(f"{error} {downloader.kept}") from error
+
+
+class _PageTooLarge(PlanMismatch):
+    """A page of the planned size is beyond the cap of a body; one of `size` rows may fit."""
+
+    def __init__(self, size: int, cause: BodyTooLarge) -> None:
+        super().__init__(f"With pages of more than {size} rows {cause}")
+        self.size = size
 
 
 @dataclass(slots=True)
@@ -142,48 +150,54 @@ class _Downloader:
     may_shrink: bool = True
     """Whether a page beyond the cap may still lead to smaller pages: once."""
     restarts: int = 0
-    kept: str = "No page was fetched; run again later."
+    folder: PageFolder | None = None
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def kept(self) -> str:
+        """What the next run can use, as a sentence."""
+        if self.folder is None:
+            return "No page was fetched; run again later."
+        return f"{self.folder.kept}; run again to go on from there."
 
     async def run(self, ontology: str) -> Download:
         """Download, with at most `MAX_RESTARTS` restarts for a release that changes."""
-        began = time.monotonic()
-        with self.store.lock(ontology):
-            while True:
-                sys.audit("efo_assets.download_began")
-                release = await self.client.release(ontology)
-                self.one_list = self.one_list or self._totals_disagree(release)
-                plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
-                with self.store.folder(plan) as folder:
-                    self.store.prune(ontology, in_use=folder.path)
-                    try:
-                        return await self._whole(plan, folder, began)
-                    except SmallerPages as restart:
-                        self._note(f"{restart}: asked for pages of that size.")
-                        self.page_size = restart.size
-                        self.may_shrink = not isinstance(restart, PageTooLarge)
-                    except OneList:
-                        self._note(
-                            "OLS does not honour isObsolete: read from the one list of everything."
-                        )
-                        self.one_list = True
-                    except AnotherRelease as change:
-                        self._count_restart(release, folder, str(change))
-
-    def _totals_disagree(self, release: Release) -> bool:
-        if release.totals.add_up or self.one_list:
-            return False
-        self._note(
-            f"OLS's totals do not add up ({release.totals.current:,} current, "
-            f"{release.totals.obsolete:,} obsolete, {release.totals.all:,} in all): read from the "
-            "one list of everything."
-        )
-        return True
+        while True:
+            sys.audit("efo_assets.download_began")
+            release = await self.client.release(ontology)
+            totals = release.totals
+            if not totals.add_up and not self.one_list:
+                self.one_list = True
+                self._note(
+                    f"OLS's totals do not add up ({totals.current:,} current, "
+                    f"{totals.obsolete:,} obsolete, {totals.all:,} in all): read from the one "
+                    "list of everything."
+                )
+            plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
+            with self.store.folder(plan) as folder:
+                self.folder = folder
+                self.store.prune(ontology, in_use=folder.path)
+                try:
+                    return await self._whole(plan, folder)
+                except (SmallerPages, _PageTooLarge) as mismatch:
+                    cap = f"OLS serves {mismatch.size} rows in a page at most"
+                    was_cap = isinstance(mismatch, SmallerPages)
+                    self._note(f"{cap if was_cap else mismatch}: asked for pages of that size.")
+                    self.page_size = mismatch.size
+                    self.may_shrink = was_cap
+                except FilterIgnored:
+                    self._note(
+                        "OLS does not honour isObsolete: read from the one list of everything."
+                    )
+                    self.one_list = True
+                except AnotherRelease as change:
+                    self._count_restart(release, folder, change)
 
     def _note(self, text: str) -> None:
         log.warning(text)
         self.notes.append(text)
 
-    def _count_restart(self, release: Release, folder: PageFolder, change: str) -> None:
+    def _count_restart(self, release: Release, folder: PageFolder, change: AnotherRelease) -> None:
         self.restarts += 1
         self.store.discard(folder)
         if self.restarts > MAX_RESTARTS:
@@ -191,67 +205,59 @@ class _Downloader:
                 f"OLS served more than one release of {release.ontology} during the download "
                 f"({change}), {self.restarts} times: its pages were dropped and nothing was "
                 "published; run again later, a data release or two back ends take some hours."
-            )
+            ) from change
         self._note(f"The release changed during the download ({change}): began again.")
 
-    async def _whole(self, plan: Plan, folder: PageFolder, began: float) -> Download:
-        self.kept = f"{folder.kept}; run again to go on from there."
+    async def _whole(self, plan: Plan, folder: PageFolder) -> Download:
         reused = set(folder.entries)
-        fetch = _Fetch(self.client, plan, folder, self.on_progress, began, self.may_shrink)
+        fetch = _Fetch(self.client, plan, folder, self.on_progress, self.began_s, self.may_shrink)
         missing = [spec for spec in plan.pages() if spec.key not in reused]
         try:
             if missing:
-                await _look(self.client, plan.release)
+                await _see_the_same(self.client, plan.release)
                 await fetch.run(missing)
         finally:
             folder.close()
-            self.kept = f"{folder.kept}; run again to go on from there."
-        if fetch.fetched:
-            await self._look_again(plan.release)
-            await asyncio.to_thread(self._prove_distinct, plan, folder, fetch)
-        self._note_unknown(fetch.unknown_fields)
-        page_set = self.store.complete(folder)
-        tally = self.client.exchange.tally
-        entries = folder.entries.values()
+        if missing:
+            # Twice in a row, since replicas may take turns; the second time with its totals.
+            await _see_the_same(self.client, plan.release)
+            await _see_the_same(self.client, plan.release, with_totals=True)
+            await asyncio.to_thread(self._prove_distinct, plan, folder, fetch.hashes)
+        if fetch.unknown_fields:
+            names = ", ".join(printable(name) for name in sorted(fetch.unknown_fields)[:EXAMPLES])
+            self._note(
+                f"OLS sends {len(fetch.unknown_fields)} fields that it didn't before ({names}): "
+                "kept in the pages as received, and in no table."
+            )
+        traffic = self.client.transport.traffic
         return Download(
-            page_set=page_set,
+            page_set=self.store.complete(folder),
             pages=len(folder.entries),
-            fetched=fetch.fetched,
+            fetched=len(missing),
             reused=len(reused),
             rows=plan.rows,
-            bytes_received=tally.bytes_received,
-            bytes_decoded=sum(entry.decoded_bytes for entry in entries),
-            requests=tally.requests,
-            retries=tally.retries,
-            seconds=time.monotonic() - began,
+            bytes_received=traffic.bytes_received,
+            bytes_decoded=sum(entry.decoded_bytes for entry in folder.entries.values()),
+            requests=traffic.requests,
+            retries=traffic.retries,
+            seconds=time.monotonic() - self.began_s,
             latencies_s=fetch.latencies_s,
-            request_latencies_s=tally.latencies_s,
-            max_in_flight_seen=self.client.exchange.gate.max_in_flight_seen,
+            request_latencies_s=traffic.latencies_s,
+            max_in_flight_seen=self.client.transport.gate.max_in_flight_seen,
             notes=self.notes,
         )
 
-    def _note_unknown(self, fields: set[str]) -> None:
-        if fields:
-            named = ", ".join(printable(name) for name in sorted(fields)[:EXAMPLES])
-            self._note(
-                f"OLS sends {len(fields)} fields that it didn't before ({named}): kept in the "
-                "pages as received, and in no table."
-            )
-
-    async def _look_again(self, release: Release) -> None:
-        """See the same release twice in a row, the second time with its totals."""
-        await _look(self.client, release)
-        _refuse_another(release, await self.client.release(release.ontology))
-
-    def _prove_distinct(self, plan: Plan, folder: PageFolder, fetch: "_Fetch") -> None:
+    def _prove_distinct(
+        self, plan: Plan, folder: PageFolder, hashes: dict[PageKey, "array[int]"]
+    ) -> None:
         """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
         page_set = folder.page_set()
         for spec in plan.pages():
-            if spec.key not in fetch.hashes:
+            if spec.key not in hashes:
                 page, _ = parse(page_set.read(spec).body, ClassPage)
-                fetch.hashes[spec.key] = iri_hashes(page)
-        rows = sum(map(len, fetch.hashes.values()))
-        repeated = rows - len({each for page in fetch.hashes.values() for each in page})
+                hashes[spec.key] = iri_hashes(page)
+        rows = sum(map(len, hashes.values()))
+        repeated = rows - len({each for page in hashes.values() for each in page})
         if repeated:
             examples = _repeated(plan, page_set)
             self.store.discard(folder)
@@ -262,17 +268,16 @@ class _Downloader:
             )
 
 
-async def _look(client: OlsClient, release: Release) -> None:
-    """Ask for the ontology document alone, on a connection of its own.
+async def _see_the_same(client: OlsClient, release: Release, *, with_totals: bool = False) -> None:
+    """Ask for the ontology document, on a connection of its own.
 
     No page says of which release it is. Replicas that serve two, of equal totals, show in the
-    document alone; so it is asked for before, in the middle of and after the pages, and twice in a
-    row where replicas may take turns.
+    document alone; so it is asked for before, in the middle of and after the pages.
+
+    Raises:
+        AnotherRelease: it is not the document of `release` any more.
     """
-    _refuse_another(release, await client.release(release.ontology, release.totals))
-
-
-def _refuse_another(release: Release, seen: Release) -> None:
+    seen = await client.release(release.ontology, None if with_totals else release.totals)
     if seen != release:
         raise AnotherRelease(f"{release.name}, then {seen.name}")
 
@@ -284,8 +289,18 @@ def _repeated(plan: Plan, page_set: PageSet) -> list[str]:
         page, _ = parse(page_set.read(spec).body, ClassPage)
         for element in page.elements:
             places.setdefault(element.iri, []).append(f"{spec.key.listing} {spec.key.number}")
-    several = ((iri, found) for iri, found in places.items() if len(found) > 1)
-    return [f"{iri} on pages {', '.join(found)}" for iri, found in islice(several, EXAMPLES)]
+    repeated = ((iri, pages) for iri, pages in places.items() if len(pages) > 1)
+    return [f"{iri} on pages {', '.join(pages)}" for iri, pages in islice(repeated, EXAMPLES)]
+
+
+class _Page(NamedTuple):
+    """An accepted page."""
+
+    entry: PageEntry
+    body: bytes
+    """As received."""
+    hashes: "array[int]"
+    latency_s: float
 
 
 @dataclass(slots=True)
@@ -298,11 +313,8 @@ class _Fetch:
     on_progress: OnProgress | None
     began_s: float
     may_shrink: bool
-    looks_after: int = 0
-    """So many pages are fetched when it is time to look which release OLS serves."""
     pages_done: int = 0
     rows_done: int = 0
-    fetched: int = 0
     latencies_s: list[float] = field(default_factory=list)
     hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
     rejected: list[PageRejected] = field(default_factory=list)
@@ -313,136 +325,125 @@ class _Fetch:
         self.pages_done = len(self.folder.entries)
         self.rows_done = sum(entry.rows for entry in self.folder.entries.values())
         self._report()
-        self.looks_after = (len(missing) + 1) // 2
         waiting = iter(missing)
+        halfway = (len(missing) + 1) // 2
         # More workers than may be under way would only wait at the gate.
         workers = min(self.client.max_in_flight, len(missing))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
-                    group.create_task(self._work(waiting))
+                    group.create_task(self._work(waiting, halfway))
         except BaseExceptionGroup as failures:
-            raise _gravest(failures) from None
+            # An unexpected one before an expected one, and that before a plan that doesn't fit.
+            gravest = min(failures.exceptions, key=_expectedness)
+            raise gravest from gravest.__cause__
         if self.rejected:
-            raise PageRejected(f"{self.rejected[0]} {self._advice()}")
+            others = len(self.rejected) - 1
+            raise PageRejected(
+                f"{self.rejected[0]} {f'So it is with {others} more. ' if others else ''}"
+                "Nothing was published, since a release with a hole is none; "
+                f"{self.folder.kept}: run again later, and tell the OLS team if it stays."
+            )
 
-    async def _work(self, waiting: Iterator[PageSpec]) -> None:
+    async def _work(self, waiting: Iterator[PageSpec], halfway: int) -> None:
         for spec in waiting:
             try:
-                await self._fetch(spec)
+                await self._keep(spec.key, await self._fetch(spec))
+                if len(self.latencies_s) == halfway:
+                    await _see_the_same(self.client, self.plan.release)
             except PageRejected as error:
                 # The others are still worth having: the next run won't ask for them again.
                 self.rejected.append(error)
 
-    async def _fetch(self, spec: PageSpec) -> None:
-        try:
-            entry, body, hashes, latency_s = await self._get(spec)
-        except GaveUp as given_up:
-            entry, body, hashes, latency_s = await self._get_after_all(spec, given_up)
+    async def _keep(self, key: PageKey, page: _Page) -> None:
         sys.audit("efo_assets.page_fetched")
-        await asyncio.to_thread(self.folder.put, entry, body)
+        await asyncio.to_thread(self.folder.put, page.entry, page.body)
         sys.audit("efo_assets.page_kept")
-        self.hashes[spec.key] = hashes
-        self.latencies_s.append(latency_s)
-        self.fetched += 1
-        # The folder's entries may grow in a thread just now.
+        self.hashes[key] = page.hashes
+        self.latencies_s.append(page.latency_s)
+        # Not counted in the folder, whose entries may grow in a thread just now.
         self.pages_done += 1
-        self.rows_done += entry.rows
+        self.rows_done += page.entry.rows
         self._report()
-        if self.fetched == self.looks_after:
-            await _look(self.client, self.plan.release)
 
-    async def _get(
-        self, spec: PageSpec, attempts: int | None = None
-    ) -> tuple[PageEntry, bytes, "array[int]", float]:
-        def accept(answer: Answer, body: Body) -> tuple[PageEntry, bytes, "array[int]", float]:
+    async def _fetch(self, spec: PageSpec) -> _Page:
+        """The page, or after many failures the place of the rows that OLS can't serve.
+
+        Where all parts of the page are served, it was bad luck: it is asked for once more.
+
+        Raises:
+            PlanMismatch: OLS serves smaller pages, other lists or another release than planned.
+            PageRejected: with the rows that were found by asking for parts.
+        """
+        try:
+            return await self._get(spec)
+        except AttemptFailed as error:
+            failure = error
+        cause, parts = failure.__cause__, spec.parts()
+        if isinstance(cause, BodyTooLarge) and self.may_shrink and parts:
+            raise _PageTooLarge(parts[0].size, cause) from failure
+        rows = await self._unservable(spec)
+        if not rows:
+            try:
+                return await self._get(spec)
+            except AttemptFailed as error:
+                rows, failure = [spec], error
+        raise PageRejected(
+            f"OLS never served {_place(rows)} of {self.plan.release.name} acceptably: {failure}."
+        ) from failure
+
+    async def _get(self, spec: PageSpec, attempts: int | None = None) -> _Page:
+        def accept(response: Response, body: Body) -> _Page:
             page = accepted(spec, body)
             self.unknown_fields.update(unknown_fields(body))
             entry = PageEntry(
                 listing=spec.key.listing,
                 number=spec.key.number,
                 rows=len(page.elements),
-                bytes=len(answer.body),
+                bytes=len(response.body),
                 decoded_bytes=len(body),
-                sha256=hashlib.sha256(answer.body).hexdigest(),
-                encoding="gzip" if answer.encoding == "gzip" else "identity",
+                sha256=hashlib.sha256(response.body).hexdigest(),
+                encoding=response.encoding,
                 first_iri=page.elements[0].iri,
                 last_iri=page.elements[-1].iri,
             )
-            return entry, answer.body, iri_hashes(page), answer.latency_s
+            return _Page(entry, response.body, iri_hashes(page), response.latency_s)
 
         url = self.client.classes_url(self.plan.release.ontology, spec.query())
-        return await self.client.exchange.get(url, accept, attempts)
-
-    async def _get_after_all(
-        self, spec: PageSpec, given_up: GaveUp
-    ) -> tuple[PageEntry, bytes, "array[int]", float]:
-        """Where all parts of a page are served, it was bad luck: ask for the whole page again.
-
-        Raises:
-            Restart: OLS serves smaller pages, other lists or another release than planned.
-            PageRejected: with the rows that OLS can't serve, found by asking for parts.
-        """
-        cause = given_up.setback.cause
-        if isinstance(cause, PageMismatch):
-            raise cause.restart from given_up
-        parts = spec.parts()
-        if isinstance(cause, BodyTooLarge) and self.may_shrink and parts:
-            raise PageTooLarge(parts[0].size, cause) from given_up
-        rows = await self._unservable(spec)
-        if not rows:
-            try:
-                return await self._get(spec)
-            except GaveUp as again:
-                rows, given_up = [spec], again
-        raise PageRejected(
-            f"OLS never served {_place(rows)} of {self.plan.release.name} acceptably: "
-            f"{given_up.setback}."
-        ) from given_up
-
-    def _advice(self) -> str:
-        others = len(self.rejected) - 1
-        return (
-            (f"So it is with {others} more. " if others else "")
-            + "Nothing was published, since a release with a hole is none; "
-            f"{self.folder.kept}: run again later, and tell the OLS team if it stays."
-        )
+        return await self.client.transport.get(url, accept, attempts)
 
     async def _unservable(self, spec: PageSpec) -> list[PageSpec]:
         """The smallest pages within `spec` that fail, each asked for twice; none if all come."""
         failing = [spec]
         while parts := [part for each in failing for part in each.parts()]:
-            found = []
+            failed: list[PageSpec] = []
             for part in parts:
-                found += [] if await self._is_served(part) else [part]
-                if len(found) > MAX_UNSERVABLE:
+                try:
+                    await self._get(part, attempts=2)
+                except (AttemptFailed, PlanMismatch):
+                    failed.append(part)
+                if len(failed) > MAX_UNSERVABLE:
                     return failing
-            if not found:
+            if not failed:
                 return [] if failing == [spec] else failing
-            if found == parts:
+            if failed == parts:
                 return failing  # smaller pieces of it would fail as well
-            failing = found
+            failing = failed
         return failing
-
-    async def _is_served(self, part: PageSpec) -> bool:
-        try:
-            await self._get(part, attempts=2)
-        except GaveUp:
-            return False
-        return True
 
     def _report(self) -> None:
         if self.on_progress is None:
             return
+        transport = self.client.transport
         self.on_progress(
             Progress(
                 pages_done=self.pages_done,
                 pages_total=sum(1 for _ in self.plan.pages()),
                 rows_done=self.rows_done,
                 rows_total=self.plan.rows_in_pages,
-                bytes_received=self.client.exchange.tally.bytes_received,
+                bytes_received=transport.traffic.bytes_received,
                 elapsed_s=time.monotonic() - self.began_s,
-                in_flight=self.client.exchange.gate.in_flight,
+                in_flight=transport.gate.in_flight,
             )
         )
 
@@ -454,13 +455,5 @@ def _place(specs: list[PageSpec]) -> str:
     return f"{rows} of the {first.key.listing} list (counted from 0)"
 
 
-def _gravest(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One failure to show: an unexpected one first, then one of ours, then a restart."""
-    flat = [
-        _gravest(each) if isinstance(each, BaseExceptionGroup) else each
-        for each in failures.exceptions
-    ]
-    expected = (OlsError, Restart)
-    return next((e for e in flat if not isinstance(e, expected)), None) or next(
-        (e for e in flat if isinstance(e, OlsError)), flat[0]
-    )
+def _expectedness(failure: BaseException) -> int:
+    return 2 if isinstance(failure, PlanMismatch) else int(isinstance(failure, OlsError))

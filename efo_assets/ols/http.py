@@ -1,8 +1,8 @@
-"""One request to OLS, tried until its answer is acceptable, or until it is clear that it won't be.
+"""One request to OLS, repeated until its answer is acceptable, or clear that it never will be.
 
-Retries go round the whole of it: request, body, inflate, and whatever `accept` checks, because
-aiohttp takes a body that was cut for a success in four cases. What is asked, and what is done
-with the answer, lives in `client` and `download`.
+An attempt is all of it: request, body, inflating and what `accept` checks, because aiohttp takes a
+body that was cut for a success in four cases. What is asked, and what becomes of the answer, lives
+in `client` and `download`; how fast, in `pace`.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from http import HTTPStatus
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -24,11 +25,13 @@ from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, probe_pause_s, r
 from efo_assets.ols.payload import (
     Body,
     BodyTooLarge,
+    Encoding,
     Inflater,
     NotText,
     PayloadError,
+    UnexpectedContent,
+    encoding_named,
     inflate,
-    is_gzip,
 )
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import escaped
@@ -47,51 +50,43 @@ class NotFound(OlsRefused):
     """404: what that means depends on what was asked for."""
 
 
-class GaveUp(Exception):
-    """An answer that never became acceptable while OLS went on answering others."""
+@dataclass(eq=False)
+class AttemptFailed(Exception):
+    """One attempt failed, and another may succeed; its `__cause__` is what went wrong, if known."""
 
-    def __init__(self, setback: "Setback") -> None:
-        super().__init__(str(setback))
-        self.setback = setback
-
-
-class Setback(Exception):
-    """One attempt that failed, and may be repeated."""
-
-    overloaded = False
-    """The server has too much to do: ask it less."""
-    counts = True
-    """Against the attempts of this request."""
-    was_idle = False
-    """The connection may have been closed while nobody used it: that is no failure."""
-    hold_s: float | None = None
-    """Nobody may ask for so long."""
-    max_attempts: int | None = None
-    """Where repeating as often as usual would be of no use."""
-    cause: Exception | None = None
+    sentence: str
     status: int | None = None
-    excerpt = ""
+    """Of the answer; None without one."""
+    is_overload: bool = False
+    """The server has too much to do: ask it less."""
+    retry_after_s: float | None = None
+    """No request may be sent for so long."""
+    was_idle: bool = False
+    """The connection may have been closed before the request: that is no failure."""
+    counts: bool = True
+    """Against the attempts of this request."""
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back with status 200, as received."""
+class Response:
+    """An answer with status 200, as received."""
 
     body: bytes
     content_encoding: str | None
     content_type: str
-    status: int
     latency_s: float
-    headers: Mapping[str, str]
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> Encoding:
         """How the body is stored."""
-        return "gzip" if is_gzip(self.content_encoding) else "identity"
+        return encoding_named(self.content_encoding)
 
 
 @dataclass(slots=True)
-class Tally:
+class Traffic:
     """What the requests so far cost."""
 
     requests: int = 0
@@ -111,144 +106,143 @@ class Limits:
     attempts: int
 
 
-class Sessions(NamedTuple):
-    """Connections that are used again, and connections of one request each."""
-
-    pooled: aiohttp.ClientSession
-    alone: aiohttp.ClientSession
-
-
-class Exchange:
-    """Sends the requests of one client: through one gate, with one count of failures."""
+class Transport:
+    """Sends the requests of one client, through one gate and with one count of failures."""
 
     def __init__(
-        self,
-        sessions: "Sessions",
-        gate: Gate,
-        limits: Limits,
-        pause: Pause,
-        rng: random.Random,
+        self, limits: Limits, gate: Gate, user_agent: str, pause: Pause, rng: random.Random
     ) -> None:
         self.gate = gate
-        self.limits = limits
-        self.tally = Tally()
-        self._sessions = sessions
+        self.traffic = Traffic()
+        self._limits = limits
         self._pause = pause
         self._rng = rng
         self._outage = Outage()
         self._threads = ThreadPoolExecutor(DECODING_THREADS, "efo-decode")
         self._of_thread = threading.local()
+        self._pooled = _session(limits, user_agent, force_close=False)
+        self._unpooled = _session(limits, user_agent, force_close=True)
 
-    def close(self) -> None:
-        """End the threads."""
+    async def close(self) -> None:
+        """Close the connections and end the threads."""
+        await self._pooled.close()
+        await self._unpooled.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def get(
         self,
         url: URL,
-        accept: Callable[[Answer, Body], T],
+        accept: Callable[[Response, Body], T],
         attempts: int | None = None,
         *,
-        alone: bool = False,
+        is_probe: bool = False,
     ) -> T:
-        """GET `url` until `accept(answer, inflated body)`, run in a thread, raises no PayloadError.
+        """GET `url` until `accept(response, inflated body)` raises no PayloadError; its result.
 
-        The inflated body is there only while `accept` runs. With `attempts` given, an outage is
-        not waited for; `alone` gives each request a connection of its own.
+        `accept` runs in a thread, and the inflated body is there only as long as it runs. With
+        `attempts` given, an outage is not waited for. A probe has a connection of its own, and its
+        success doesn't tell that pages are served.
 
         Raises:
             OlsRefused: an answer that asking again would not change.
             OlsUnreachable: nothing at all succeeds any more.
-            GaveUp: this one never became acceptable.
+            UnexpectedContent: the last attempt brought something else than was asked for.
+            AttemptFailed: the last attempt failed, while OLS goes on answering others.
         """
         failed = tried = 0
-        is_probe = alone
+        session = self._unpooled if is_probe else self._pooled
         while True:
             try:
-                session = self._sessions.alone if alone else self._sessions.pooled
                 return await self._attempt(url, accept, session, is_probe=is_probe)
-            except Setback as setback:
-                log.info("%s: %s", url.with_user(None), setback)
+            except AttemptFailed as failure:
+                log.info("%s: %s", url.with_user(None), failure)
                 tried += 1
-                failed += setback.counts and not setback.was_idle
-                alone = alone or setback.was_idle
-                self._check_hope(url, setback, failed, attempts)
-                await self._wait(setback, tried)
-            self.tally.retries += 1
+                failed += failure.counts
+                if failure.was_idle:
+                    session = self._unpooled
+                if not self._is_worth_another(url, failure, failed, attempts):
+                    if isinstance(failure.__cause__, UnexpectedContent):
+                        raise failure.__cause__ from None
+                    raise
+                await self._wait(failure, tried)
+            self.traffic.retries += 1
 
     async def _attempt(
         self,
         url: URL,
-        accept: Callable[[Answer, Body], T],
+        accept: Callable[[Response, Body], T],
         session: aiohttp.ClientSession,
         *,
         is_probe: bool,
     ) -> T:
         async with self.gate.slot() as halvings:
-            try:
+            with self._counting_failures(halvings):
                 if self._outage.is_total:
                     raise OlsUnreachable(f"OLS at {place_of(url)} answers nothing but failures.")
-                answer = await self._send(url, session)
-            except Setback as setback:
-                self._failed(setback, halvings)
-                raise
-        try:
-            value = await self._take(answer, accept)
-        except Setback as setback:
-            self._failed(setback, halvings)
-            raise
+                response = await self._send(url, session)
+        with self._counting_failures(halvings):
+            value = await self._accept(response, accept)
         if is_probe:
-            self._outage.answered()
+            self._outage.ever_succeeded = True
         else:
             self._outage.succeeded()
         self.gate.succeeded()
-        self.tally.latencies_s.append(answer.latency_s)
+        self.traffic.latencies_s.append(response.latency_s)
         return value
 
-    def _failed(self, setback: Setback, halvings: int) -> None:
-        if isinstance(setback.cause, PageNotAsAsked):
-            return  # a sound answer: the plan is wrong, and OLS is well
-        self._outage.failed()
-        if self._outage.is_suspected:
-            self.gate.narrow()
-        elif setback.overloaded:
-            self.gate.overloaded(halvings)
+    @contextlib.contextmanager
+    def _counting_failures(self, halvings: int) -> Iterator[None]:
+        try:
+            yield
+        except AttemptFailed as failure:
+            # Where a sound answer is of another plan, OLS is well.
+            if not isinstance(failure.__cause__, UnexpectedContent):
+                self._outage.failed()
+                if self._outage.is_suspected:
+                    self.gate.narrow()
+                elif failure.is_overload:
+                    self.gate.overloaded(halvings)
+            raise
 
-    def _check_hope(self, url: URL, setback: Setback, failed: int, attempts: int | None) -> None:
+    def _is_worth_another(
+        self, url: URL, failure: AttemptFailed, failed: int, attempts: int | None
+    ) -> bool:
         """Go on asking in an outage, until it is total; otherwise to the end of the attempts."""
         outage = self._outage
         if outage.is_total:
             raise OlsUnreachable(
                 f"OLS unreachable at {place_of(url)}: {outage.failures_in_a_row} requests in a row "
-                f"failed, the last with: {setback}."
-            ) from setback
-        usual = attempts or self.limits.attempts
-        if failed < min(usual, setback.max_attempts or usual):
-            return
-        if not outage.ever_succeeded and setback.status is None and setback.cause:
+                f"failed, the last with: {failure}."
+            ) from failure
+        most = attempts or self._limits.attempts
+        is_settled = isinstance(failure.__cause__, BodyTooLarge | NotText | UnexpectedContent)
+        if failed < (min(most, MAX_ATTEMPTS_OF_NO_USE) if is_settled else most):
+            return True
+        if not outage.ever_succeeded and failure.status is None:
             raise OlsUnreachable(
-                f"OLS unreachable at {place_of(url)}: {setback} ({failed} attempts)."
-            ) from setback
-        is_patient = attempts is None and not setback.max_attempts
-        if not (is_patient and outage.is_suspected and outage.ever_succeeded):
-            raise GaveUp(setback)
+                f"OLS unreachable at {place_of(url)}: {failure} ({failed} attempts)."
+            ) from failure
+        is_patient = attempts is None and not is_settled
+        return is_patient and outage.is_suspected and outage.ever_succeeded
 
-    async def _wait(self, setback: Setback, tried: int) -> None:
-        if setback.hold_s is not None:
-            await self.gate.hold(setback.hold_s)
+    async def _wait(self, failure: AttemptFailed, tried: int) -> None:
+        if failure.retry_after_s is not None:
+            await self.gate.hold(failure.retry_after_s)
         elif self._outage.is_suspected:
             await self.gate.hold(probe_pause_s(self._outage.failures_in_a_row, self._rng))
         else:
             await self._pause(backoff_s(tried, self._rng))
 
-    async def _send(self, url: URL, session: aiohttp.ClientSession) -> Answer:
-        self.tally.requests += 1
+    async def _send(self, url: URL, session: aiohttp.ClientSession) -> Response:
+        self.traffic.requests += 1
         started_s = time.monotonic()
-        used = Connection()
+        trace: dict[str, bool] = {}
         try:
-            async with session.get(url, allow_redirects=False, trace_request_ctx=used) as response:
-                _check_status(url, response, await self._excerpt_if_not_ok(response))
-                body = await self._read(response)
+            async with session.get(url, allow_redirects=False, trace_request_ctx=trace) as answer:
+                if answer.status != HTTPStatus.OK:
+                    start = await answer.content.read(16 * EXCERPT_CHARACTERS)
+                    raise _failure_of_status(url, answer, start)
+                body = await self._read(answer)
         except aiohttp.ClientConnectorCertificateError as error:
             raise OlsRefused(
                 f"The TLS certificate of {place_of(url)} is not accepted: "
@@ -256,50 +250,56 @@ class Exchange:
                 "certificate, or set EFO_OLS_URL to the right host."
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            setback = _setback_of(url, error, self.limits)
-            setback.was_idle = used.was_idle and isinstance(error, Disconnected)
-            raise setback from error
-        encodings = response.headers.getall("Content-Encoding", [])
-        return Answer(
+            sentence = _sentence_of(url, error, self._limits)
+            if isinstance(error, aiohttp.ClientConnectorDNSError) and _is_permanent(error.os_error):
+                raise OlsUnreachable(
+                    f"OLS unreachable: {sentence}; look at EFO_OLS_URL."
+                ) from error
+            was_idle = "is_reused" in trace and isinstance(error, Disconnected)
+            raise AttemptFailed(
+                sentence,
+                is_overload=isinstance(error, TimeoutError),
+                was_idle=was_idle,
+                counts=not was_idle,
+            ) from error
+        encodings = answer.headers.getall("Content-Encoding", [])
+        return Response(
             body=body,
             content_encoding=", ".join(encodings) or None,
-            content_type=response.headers.get("Content-Type", "no content type"),
-            status=response.status,
+            content_type=answer.headers.get("Content-Type", "no content type"),
             latency_s=time.monotonic() - started_s,
-            headers=response.headers,
         )
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
-        room_bytes = self.limits.body_cap_bytes
-        async for chunk in response.content.iter_any():
-            self.tally.bytes_received += len(chunk)
+        room_bytes = self._limits.body_cap_bytes
+        async for chunk in answer.content.iter_any():
+            self.traffic.bytes_received += len(chunk)
             room_bytes -= len(chunk)
             if room_bytes < 0:
-                raise BodyTooLarge(self.limits.body_cap_bytes)
+                raise BodyTooLarge(self._limits.body_cap_bytes)
             chunks.append(chunk)
         return b"".join(chunks)
 
-    async def _excerpt_if_not_ok(self, response: aiohttp.ClientResponse) -> str:
-        if response.status == 200:  # noqa: PLR2004
-            return ""
-        start = await response.content.read(16 * EXCERPT_CHARACTERS)
-        encodings = response.headers.get("Content-Encoding")
-        return _excerpt(start, encodings)
+    async def _accept(self, response: Response, accept: Callable[[Response, Body], T]) -> T:
+        def inflate_and_accept() -> T:
+            if not hasattr(self._of_thread, "inflater"):
+                self._of_thread.inflater = Inflater()
+            inflater: Inflater = self._of_thread.inflater
+            cap_bytes = self._limits.body_cap_bytes
+            body = inflater.inflate(response.body, response.content_encoding, cap_bytes)
+            return accept(response, body)
 
-    async def _take(self, answer: Answer, accept: Callable[[Answer, Body], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, self._inflate_and, accept, answer)
+            return await loop.run_in_executor(self._threads, inflate_and_accept)
         except PayloadError as error:
-            raise _setback_of_payload(answer, error) from error
-
-    def _inflate_and(self, accept: Callable[[Answer, Body], T], answer: Answer) -> T:
-        if not hasattr(self._of_thread, "inflater"):
-            self._of_thread.inflater = Inflater()
-        inflater: Inflater = self._of_thread.inflater
-        cap_bytes = self.limits.body_cap_bytes
-        return accept(answer, inflater.inflate(answer.body, answer.content_encoding, cap_bytes))
+            sentence = f"status 200, but {error}"
+            if not isinstance(error, UnexpectedContent):
+                start = response.body[: 16 * EXCERPT_CHARACTERS]
+                excerpt = _excerpt(start, response.content_encoding)
+                sentence += f" ({response.content_type}: {excerpt!r})"
+            raise AttemptFailed(sentence, HTTPStatus.OK) from error
 
 
 def place_of(url: URL) -> str:
@@ -308,7 +308,7 @@ def place_of(url: URL) -> str:
 
 
 def printable(text: str) -> str:
-    """Give the first characters of what a server wrote, harmless to a terminal."""
+    """The first characters of what a server wrote, harmless to a terminal."""
     return escaped(text[:EXCERPT_CHARACTERS])
 
 
@@ -318,39 +318,34 @@ def _excerpt(start: bytes, content_encoding: str | None) -> str:
     return printable(start.decode(errors="replace").strip())
 
 
-def _check_status(url: URL, response: aiohttp.ClientResponse, excerpt: str) -> None:
-    """Let 200 pass; tell what must not be asked again from what may.
-
-    The outcome of each status is the table "HTTP meaning" of the project's list of faults.
-    """
-    status = response.status
-    if status == 200:  # noqa: PLR2004
-        return
-    if 300 <= status < 400 and status != 304:  # noqa: PLR2004
-        raise OlsRefused(_redirect_sentence(url, response))
+def _failure_of_status(
+    url: URL, answer: aiohttp.ClientResponse, start: bytes
+) -> OlsRefused | AttemptFailed:
+    """What a status other than 200 means; the table "HTTP meaning" of the list of faults."""
+    status = answer.status
+    if status in range(300, 400) and status != HTTPStatus.NOT_MODIFIED:
+        return OlsRefused(_redirect_sentence(url, answer))
+    excerpt = _excerpt(start, answer.headers.get("Content-Encoding"))
     sentence = f"status {status}" + (f" ({excerpt!r})" if excerpt else "")
-    if status == 404:  # noqa: PLR2004
-        raise NotFound(f"OLS does not hold {url.with_user(None)}: {sentence}.")
-    if 400 <= status < 500 and status not in (408, 425, 429):  # noqa: PLR2004
-        raise OlsRefused(f"OLS refused {url.with_user(None)} with {sentence}.")
-    raise _setback_of_status(response, sentence, excerpt)
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFound(f"OLS does not hold {url.with_user(None)}: {sentence}.")
+    if status in range(400, 500) and status not in (408, 425, 429):
+        return OlsRefused(f"OLS refused {url.with_user(None)} with {sentence}.")
+    hold_s = None
+    if status in (429, 503):
+        hold_s = retry_after_s(answer.headers.get("Retry-After"), answer.headers.get("Date"))
+    return AttemptFailed(
+        sentence,
+        status,
+        is_overload=status >= HTTPStatus.REQUEST_TIMEOUT,
+        retry_after_s=hold_s,
+        counts=hold_s is None and status != HTTPStatus.TOO_MANY_REQUESTS,
+    )
 
 
-def _setback_of_status(response: aiohttp.ClientResponse, sentence: str, excerpt: str) -> Setback:
-    setback = Setback(sentence)
-    setback.status, setback.excerpt = response.status, excerpt
-    setback.overloaded = response.status >= 408  # noqa: PLR2004
-    if response.status in (429, 503):
-        setback.hold_s = retry_after_s(
-            response.headers.get("Retry-After"), response.headers.get("Date")
-        )
-        setback.counts = setback.hold_s is None and response.status != 429  # noqa: PLR2004
-    return setback
-
-
-def _redirect_sentence(url: URL, response: aiohttp.ClientResponse) -> str:
-    target = printable(response.headers.get("Location", "nowhere"))
-    sentence = f"OLS at {place_of(url)} redirects to {target!r} (status {response.status})"
+def _redirect_sentence(url: URL, answer: aiohttp.ClientResponse) -> str:
+    target = printable(answer.headers.get("Location", "nowhere"))
+    sentence = f"OLS at {place_of(url)} redirects to {target!r} (status {answer.status})"
     try:
         led = url.join(URL(target)).with_user(None)
     except ValueError:
@@ -358,17 +353,6 @@ def _redirect_sentence(url: URL, response: aiohttp.ClientResponse) -> str:
     if (url.scheme, led.scheme, led.host) == ("http", "https", url.host):
         return f"{sentence}; set EFO_OLS_URL to the https:// address of the service."
     return f"{sentence}, which is not followed; set EFO_OLS_URL to where OLS4 really is."
-
-
-def _setback_of(url: URL, error: Exception, limits: Limits) -> Setback:
-    setback = Setback(_sentence_of(url, error, limits))
-    setback.cause = error
-    setback.overloaded = isinstance(error, TimeoutError)
-    if isinstance(error, BodyTooLarge):
-        setback.max_attempts = MAX_ATTEMPTS_OF_NO_USE
-    if isinstance(error, aiohttp.ClientConnectorDNSError) and _is_permanent(error.os_error):
-        raise OlsUnreachable(f"OLS unreachable: {setback}; look at EFO_OLS_URL.") from error
-    return setback
 
 
 def _is_permanent(error: OSError) -> bool:
@@ -390,42 +374,39 @@ def _sentence_of(url: URL, error: Exception, limits: Limits) -> str:
             return printable(f"{type(error).__name__}: {error}")
 
 
-def _setback_of_payload(answer: Answer, error: PayloadError) -> Setback:
-    excerpt = _excerpt(answer.body[: 16 * EXCERPT_CHARACTERS], answer.content_encoding)
-    shown = "" if isinstance(error, PageNotAsAsked) else f" ({answer.content_type}: {excerpt!r})"
-    setback = Setback(f"status {answer.status}, but {error}{shown}")
-    setback.cause, setback.status, setback.excerpt = error, answer.status, excerpt
-    if isinstance(error, BodyTooLarge | NotText | PageNotAsAsked):
-        setback.max_attempts = MAX_ATTEMPTS_OF_NO_USE
-    return setback
-
-
 class Disconnected(aiohttp.ClientConnectionError):
     """The connection broke before an answer came."""
 
 
-@dataclass(slots=True)
-class Connection:
-    """What is known of the connection that one request went over."""
-
-    was_idle: bool = False
-    """It served another request before."""
-
-
-def connection_trace() -> aiohttp.TraceConfig:
-    """Tell each request's `Connection`, its trace context, of what aiohttp does."""
+def _session(limits: Limits, user_agent: str, *, force_close: bool) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_reused)
-    return trace
+    trace.on_connection_reuseconn.append(_note_reuse)
+    return aiohttp.ClientSession(
+        auto_decompress=False,
+        middlewares=(_sent_once,),
+        trace_configs=[trace],
+        # The gate is the limit: waiting for a connection would count as time of a request.
+        connector=aiohttp.TCPConnector(limit=0, force_close=force_close),
+        timeout=aiohttp.ClientTimeout(
+            total=limits.total_timeout_s,
+            sock_connect=limits.connect_timeout_s,
+            sock_read=limits.sock_read_timeout_s,
+        ),
+        headers={
+            "User-Agent": user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        },
+    )
 
 
-async def _reused(
+async def _note_reuse(
     _session: aiohttp.ClientSession, context: Any, _: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
-    context.trace_request_ctx.was_idle = True
+    context.trace_request_ctx["is_reused"] = True
 
 
-async def asked_once(
+async def _sent_once(
     request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Keep aiohttp from asking a second time by itself: in an outage that doubles the requests."""
@@ -435,7 +416,3 @@ async def asked_once(
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise Disconnected(f"{type(error).__name__}: {error}") from error
-
-
-class PageNotAsAsked(PayloadError):
-    """JSON of the right shape with other contents than asked; likely the same when asked again."""

@@ -160,10 +160,6 @@ class Outage:
         self.failures_in_a_row = 0
         self.ever_succeeded = True
 
-    def answered(self) -> None:
-        """Note that something works; a probe that succeeds doesn't tell that pages are served."""
-        self.ever_succeeded = True
-
     def failed(self) -> None:
         """Count one more."""
         if not self.failures_in_a_row:

@@ -10,7 +10,7 @@ import re
 from codecs import utf_8_decode
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from zlib_ng import zlib_ng as zlib
@@ -22,6 +22,7 @@ REPLACEMENT_ESCAPE = rb"\ufffd"
 
 Body = bytes | memoryview
 """JSON text, not compressed."""
+Encoding = Literal["gzip", "identity"]
 
 _GZIP_WBITS = 31
 _FED_BYTES = 1 << 14
@@ -58,17 +59,21 @@ class NotText(PayloadError):
     """A body that is not UTF-8."""
 
 
-def is_gzip(content_encoding: str | None) -> bool:
-    """Say whether the `Content-Encoding` is gzip.
+class UnexpectedContent(PayloadError):
+    """A sound body with other contents than asked; likely the same when asked again."""
+
+
+def encoding_named(content_encoding: str | None) -> Encoding:
+    """What a `Content-Encoding` header means.
 
     Raises:
-        PayloadError: it is neither gzip nor identity.
+        PayloadError: neither gzip nor identity.
     """
     encoding = (content_encoding or "identity").strip().lower()
     if encoding in ("gzip", "x-gzip"):
-        return True
+        return "gzip"
     if encoding == "identity":
-        return False
+        return "identity"
     raise PayloadError(f"the body has Content-Encoding {encoding[:40]!r}; we asked for gzip")
 
 
@@ -108,7 +113,7 @@ def inflate(body: bytes, content_encoding: str | None, cap_bytes: int) -> bytes:
 
 def _pieces(body: bytes, content_encoding: str | None, cap_bytes: int) -> Iterator[bytes]:
     room_bytes = cap_bytes
-    for piece in _inflated(body) if is_gzip(content_encoding) else (body,):
+    for piece in _inflated(body) if encoding_named(content_encoding) == "gzip" else (body,):
         room_bytes -= len(piece)
         if room_bytes < 0:
             raise BodyTooLarge(cap_bytes)

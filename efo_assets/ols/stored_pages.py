@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from efo_assets.errors import PageStoreError
 from efo_assets.files import read_nofollow
-from efo_assets.ols.payload import Body, Inflater, PayloadError
+from efo_assets.ols.payload import Body, Encoding, Inflater, PayloadError
 from efo_assets.ols.plan import Listing, ListingName, PageKey, PageSpec, Plan
 from efo_assets.ols.release import Release
 
@@ -30,8 +30,6 @@ FETCH_COMMAND = "dagster asset materialize -m efo_assets.definitions --select ra
 
 MANIFEST = "manifest.jsonl"
 _SUFFIX_OF_ENCODING = {"gzip": ".json.gz", "identity": ".json"}
-
-Encoding = Literal["gzip", "identity"]
 
 
 class Header(msgspec.Struct, frozen=True, tag="header"):
