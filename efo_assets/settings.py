@@ -2,6 +2,10 @@
 
 This module alone reads `os.environ`. Every setting has a default that works; a value that cannot
 be used is one sentence that names the variable and what it takes.
+
+No pydantic-settings: it takes no mapping for the environment, `5.0` and `+5` for whole numbers and
+a blank for a value, its complaints of several lines would be reworded one by one, and every check
+below would stay.
 """
 
 import os
@@ -27,9 +31,8 @@ RELEASE_CONFIRM_S, MAX_RELEASE_CONFIRM_S = 300, 86_400
 IDENTIFIER_LIMIT_BYTES = 63
 """PostgreSQL cuts longer identifiers without a word (NAMEDATALEN - 1)."""
 
-SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-"""Scheme of EFO_ALERT_SMTP_URL to its default port."""
-_SMTP_SECURITY = {"smtp": "offered", "smtp+starttls": "starttls", "smtps": "tls"}
+SMTP = {"smtp": (25, "offered"), "smtp+starttls": (587, "starttls"), "smtps": (465, "tls")}
+"""Scheme of EFO_ALERT_SMTP_URL to its default port and `SmtpTarget.security`."""
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]+@[A-Za-z0-9][A-Za-z0-9.-]*")
 _CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
@@ -39,8 +42,9 @@ _PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD"
 _URL_VARIABLES = ("EFO_OLS_URL", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
 
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-_SCHEMA = re.compile(r"[a-z_][a-z0-9_]*")
+_SCHEMA = re.compile(rf"[a-z_][a-z0-9_]{{0,{IDENTIFIER_LIMIT_BYTES - 1}}}")
 _RESERVED_SCHEMAS = ("efo_meta", "efo_load_", "pg_", "information_schema")
+_PARTS = {"user": "a user", "password": "a password", "query_string": "a ?", "fragment": "a #"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,12 +56,144 @@ class DatabaseTarget:
     @property
     def place(self) -> str:
         """`host:port/dbname`, for messages."""
-        given = self.parameters
-        host = given.get("host") or given.get("hostaddr") or "localhost"
-        return f"{host}:{given.get('port', '5432')}/{given.get('dbname', given.get('user', ''))}"
+        keywords = self.parameters
+        host = keywords.get("host") or keywords.get("hostaddr") or "localhost"
+        dbname = keywords.get("dbname", keywords.get("user", ""))
+        return f"{host}:{keywords.get('port', '5432')}/{dbname}"
 
     def __repr__(self) -> str:
         return f"DatabaseTarget({self.place})"
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpTarget:
+    """A mail server; its text never shows the password."""
+
+    host: str
+    port: int
+    security: str
+    """`tls` from the first byte, `starttls` or nothing, or `offered`: STARTTLS if it is offered."""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+class _Variables(dict[str, str]):
+    """The variables that hold something, by name; each is read with the check of its kind."""
+
+    def __init__(self, environment: Mapping[str, str] | None) -> None:
+        environment = os.environ if environment is None else environment
+        super().__init__({name: each.strip() for name, each in environment.items() if each.strip()})
+
+    def whole(self, name: str, default: int, most: int | None = None) -> int:
+        """A whole number from 1 to `most`."""
+        if name not in self:
+            return default
+        text = self[name]
+        value = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+        if value < 1 or (most is not None and value > most):
+            bound = "of at least 1" if most is None else f"from 1 to {most}"
+            raise SettingsError(f"{name} takes a whole number {bound}; it holds {text[:40]!r}.")
+        return value
+
+    def release_confirm_s(self) -> int:
+        return self.whole("EFO_RELEASE_CONFIRM_S", RELEASE_CONFIRM_S, MAX_RELEASE_CONFIRM_S)
+
+    def switch(self, name: str) -> bool:
+        """Whether something is switched on; off without a value."""
+        text = self.get(name, "0").lower()
+        if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+            raise SettingsError(f"{name} takes 1 or 0; it holds {text[:40]!r}.")
+        return text in ("1", "true", "yes", "on")
+
+    def ontology(self) -> str:
+        text = self.get("EFO_ONTOLOGY", "efo")
+        if not _ONTOLOGY.fullmatch(text):
+            raise SettingsError(
+                f"EFO_ONTOLOGY takes an OLS ontology id that matches {_ONTOLOGY.pattern}, "
+                f"such as efo; it holds {text[:40]!r}."
+            )
+        return text
+
+    def schema(self, name: str, default: str) -> str:
+        """A schema of PostgreSQL that is free to be used."""
+        text = self.get(name, default)
+        if not _SCHEMA.fullmatch(text) or text.startswith(_RESERVED_SCHEMAS):
+            raise SettingsError(
+                f"{name} takes a schema name of up to {IDENTIFIER_LIMIT_BYTES} lower-case letters, "
+                f"digits and _, not one of ours or PostgreSQL's own; it holds {text[:40]!r}."
+            )
+        return text
+
+    def folder(self, name: str, default: Path) -> Path:
+        text = self.get(name, str(default))
+        try:
+            return Path(text).expanduser().absolute()
+        except RuntimeError:
+            raise SettingsError(f"{name} takes a folder; nobody's home is {text[:40]!r}.") from None
+
+    def url(
+        self, name: str, what: str, *never: str, schemes: tuple[str, ...] = ("http", "https")
+    ) -> URL | None:
+        """A URL that lacks the parts in `never`; the sentence shows nothing of it."""
+        if name not in self:
+            return None
+        takes = f"{name} takes {what}"
+        try:
+            url = URL(self[name])
+        except ValueError:
+            raise SettingsError(f"{takes}; what it holds is no URL.") from None
+        if url.scheme not in schemes or not url.host:
+            begins = " or ".join(f"{scheme}://" for scheme in schemes)
+            raise SettingsError(f"{takes}; it does not begin with {begins} and a host.")
+        for part in never:
+            if getattr(url, part):
+                raise SettingsError(f"{takes}; it must not hold {_PARTS[part]}.")
+        return url
+
+    def database(self) -> DatabaseTarget | None:
+        text = self.get("EFO_DATABASE_URL")
+        if text is None:
+            return None
+        takes = "EFO_DATABASE_URL takes postgresql://user:password@host:port/database"
+        # libpq would take a part of the password for the host or the database, and say so.
+        if _URL_OF_DATABASE.match(text) and not _SOUND_URL.fullmatch(text):
+            raise SettingsError(f"{takes}; in user and password, a @ is written %40 and a / %2F.")
+        try:
+            keywords = conninfo_to_dict(text)
+        except ProgrammingError:
+            raise SettingsError(f"{takes}; what it holds can't be read as one.") from None
+        if not keywords:
+            raise SettingsError(f"{takes}; it names nothing to connect to.")
+        if not re.fullmatch(r"[0-9,]*", str(keywords.get("port") or "")):
+            raise SettingsError(f"{takes}; the port is no number.")
+        return DatabaseTarget(
+            {key: str(each) for key, each in keywords.items() if each is not None}
+        )
+
+    def smtp(self) -> SmtpTarget | None:
+        takes = "smtp://, smtp+starttls:// or smtps://user:password@host:port"
+        url = self.url("EFO_ALERT_SMTP_URL", takes, "query_string", "fragment", schemes=tuple(SMTP))
+        if url is None:
+            return None
+        if url.raw_path not in ("", "/"):
+            raise SettingsError(f"EFO_ALERT_SMTP_URL takes {takes}; it must not hold a path.")
+        if (url.user is None) != (url.password is None):
+            raise SettingsError(f"EFO_ALERT_SMTP_URL takes {takes}; user and password go together.")
+        port, security = SMTP[url.scheme]
+        return SmtpTarget(str(url.host), url.port or port, security, url.user, url.password)
+
+    def addresses(self, name: str, *, is_needed: bool) -> tuple[str, ...]:
+        """E-mail addresses, of use with a mail server alone."""
+        addresses = tuple(each.strip() for each in self.get(name, "").split(",") if each.strip())
+        takes = f"{name} takes e-mail addresses such as efo@example.org, separated by commas"
+        for each in addresses:
+            if not _ADDRESS.fullmatch(each):
+                raise SettingsError(f"{takes}; one of them is {each[:40]!r}.")
+        if is_needed and not addresses:
+            raise SettingsError(f"{takes}; it is needed with EFO_ALERT_SMTP_URL.")
+        if addresses and not is_needed:
+            raise SettingsError(f"{takes}; it is of no use without EFO_ALERT_SMTP_URL.")
+        return addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,55 +238,36 @@ class Settings:
         Raises:
             SettingsError: a value cannot be used; the message names the variable.
         """
-        given = dict(os.environ if environment is None else environment)
-        given |= {
-            name: str(value) for name, value in (overrides or {}).items() if value is not None
-        }
-        read = _values(given)
+        set_here = {k: str(each) for k, each in (overrides or {}).items() if each is not None}
+        variables = _Variables({**(os.environ if environment is None else environment), **set_here})
+        takes = f"the http(s) address of an OLS4 service, such as {EBI_OLS_URL}"
+        ols_url = variables.url("EFO_OLS_URL", takes, *_PARTS) or EBI_OLS_URL
         defaults = cls()
         return cls(
-            ols_url=_ols_url(read.get("EFO_OLS_URL", defaults.ols_url)),
-            ontology=_ontology(read.get("EFO_ONTOLOGY", defaults.ontology)),
-            page_size=_whole("EFO_PAGE_SIZE", read, defaults.page_size, MAX_PAGE_SIZE),
-            max_in_flight=_whole(
-                "EFO_MAX_IN_FLIGHT", read, defaults.max_in_flight, MAX_MAX_IN_FLIGHT
+            ols_url=str(ols_url).rstrip("/").removesuffix("/api"),
+            ontology=variables.ontology(),
+            page_size=variables.whole("EFO_PAGE_SIZE", defaults.page_size, MAX_PAGE_SIZE),
+            max_in_flight=variables.whole(
+                "EFO_MAX_IN_FLIGHT", defaults.max_in_flight, MAX_MAX_IN_FLIGHT
             ),
-            limit=_whole("EFO_LIMIT", read, 0, None) or None,
-            database=_database(read.get("EFO_DATABASE_URL")),
-            schema=_schema(read.get("EFO_SCHEMA", defaults.schema)),
-            data_dir=_folder("EFO_DATA_DIR", read, defaults.data_dir),
-            allow_shrink=_switch("EFO_ALLOW_SHRINK", read),
-            dbt_schema=_schema(
-                read.get("EFO_DBT_SCHEMA", defaults.dbt_schema), name="EFO_DBT_SCHEMA"
-            ),
-            allow_older=_switch("EFO_ALLOW_OLDER", read),
-            automation=_switch("EFO_AUTOMATION", read),
-            release_confirm_s=_release_confirm_s(read),
+            limit=variables.whole("EFO_LIMIT", 0) or None,
+            database=variables.database(),
+            schema=variables.schema("EFO_SCHEMA", defaults.schema),
+            data_dir=variables.folder("EFO_DATA_DIR", defaults.data_dir),
+            allow_shrink=variables.switch("EFO_ALLOW_SHRINK"),
+            automation=variables.switch("EFO_AUTOMATION"),
+            release_confirm_s=variables.release_confirm_s(),
+            dbt_schema=variables.schema("EFO_DBT_SCHEMA", defaults.dbt_schema),
+            allow_older=variables.switch("EFO_ALLOW_OLDER"),
         )
-
-
-def _values(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value.strip() for name, value in environment.items() if value.strip()}
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpTarget:
-    """A mail server; its text never shows the password."""
-
-    host: str
-    port: int
-    security: str
-    """`tls` from the first byte, `starttls` or nothing, or `offered`: STARTTLS if it is offered."""
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """Who is told of a failure; every receiver is off until it is configured."""
+    """The receivers of alerts; each is off until it is configured."""
 
     webhook_url: str | None = field(default=None, repr=False)
-    """Takes Slack's JSON. Whoever knows the address may post, so it is a secret."""
+    """Takes Slack's JSON. Its address is all that it takes to post, so it is a secret."""
     smtp: SmtpTarget | None = None
     email_from: str = ""
     email_to: tuple[str, ...] = ()
@@ -167,206 +284,50 @@ class AlertSettings:
         Raises:
             SettingsError: a value cannot be used; the message names the variable, never a secret.
         """
-        given = os.environ if environment is None else environment
-        read = _values(given)
-        smtp = _smtp(read.get("EFO_ALERT_SMTP_URL"))
+        variables = _Variables(environment)
+        takes = "the http(s) address of a webhook that takes Slack's JSON"
+        variables.url("EFO_ALERT_WEBHOOK_URL", takes, "user", "password", "fragment")
+        takes = "the http(s) address of Dagster's UI, such as http://127.0.0.1:3000"
+        ui_url = variables.url("EFO_UI_URL", takes, *_PARTS)
+        takes = "the DSN of a Sentry project, https://key@host/number"
+        dsn = variables.url("SENTRY_DSN", takes, "query_string", "fragment")
+        if dsn is not None and not (dsn.user and dsn.name.isdigit()):
+            raise SettingsError(f"SENTRY_DSN takes {takes}; what it holds is none.")
+        smtp = variables.smtp()
+        senders = variables.addresses("EFO_ALERT_EMAIL_FROM", is_needed=smtp is not None)
+        if len(senders) > 1:
+            raise SettingsError("EFO_ALERT_EMAIL_FROM takes one e-mail address; it holds several.")
         return cls(
-            webhook_url=_webhook_url(read.get("EFO_ALERT_WEBHOOK_URL")),
+            webhook_url=variables.get("EFO_ALERT_WEBHOOK_URL"),
             smtp=smtp,
-            email_from=_sender(read, is_needed=smtp is not None),
-            email_to=_addresses("EFO_ALERT_EMAIL_TO", read, is_needed=smtp is not None),
-            sentry_dsn=_dsn(read.get("SENTRY_DSN")),
-            ui_url=_ui_url(read.get("EFO_UI_URL")),
-            ontology=read.get("EFO_ONTOLOGY", cls().ontology),
+            email_from="".join(senders),
+            email_to=variables.addresses("EFO_ALERT_EMAIL_TO", is_needed=smtp is not None),
+            sentry_dsn=variables.get("SENTRY_DSN"),
+            ui_url=str(ui_url).rstrip("/") if ui_url else None,
+            ontology=variables.get("EFO_ONTOLOGY", cls().ontology),
         )
-
-
-def _ols_url(text: str) -> str:
-    takes = f"EFO_OLS_URL takes the http(s) address of an OLS4 service, such as {EBI_OLS_URL}"
-    try:
-        url = URL(text)
-    except ValueError:
-        raise SettingsError(f"{takes}; what it holds is no URL.") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(f"{takes}; it does not begin with http:// or https:// and a host.")
-    if url.user or url.password:
-        raise SettingsError(f"{takes}; it must not hold a user or a password.")
-    if url.query_string or url.fragment:
-        raise SettingsError(f"{takes}; it must not hold a ? or a #.")
-    return str(url).rstrip("/").removesuffix("/api")
-
-
-def _ontology(text: str) -> str:
-    if _ONTOLOGY.fullmatch(text):
-        return text
-    raise SettingsError(
-        f"EFO_ONTOLOGY takes an OLS ontology id that matches {_ONTOLOGY.pattern}, "
-        f"such as efo; it holds {text[:40]!r}."
-    )
-
-
-def _whole(name: str, read: Mapping[str, str], default: int, most: int | None) -> int:
-    text = read.get(name)
-    if text is None:
-        return default
-    value = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
-    if value < 1 or (most is not None and value > most):
-        bound = f"from 1 to {most}" if most is not None else "of at least 1"
-        raise SettingsError(f"{name} takes a whole number {bound}; it holds {text[:40]!r}.")
-    return value
-
-
-def _database(text: str | None) -> DatabaseTarget | None:
-    if text is None:
-        return None
-    takes = "EFO_DATABASE_URL takes postgresql://user:password@host:port/database"
-    # libpq would take a part of the password for the host, the port or the database, and say so.
-    if _URL_OF_DATABASE.match(text) and not _SOUND_URL.fullmatch(text):
-        raise SettingsError(f"{takes}; in user and password, a @ is written %40 and a / %2F.")
-    try:
-        parsed = conninfo_to_dict(text)
-    except ProgrammingError:
-        raise SettingsError(f"{takes}; what it holds can't be read as one.") from None
-    if not parsed:
-        raise SettingsError(f"{takes}; it names nothing to connect to.")
-    if not re.fullmatch(r"[0-9,]*", str(parsed.get("port") or "")):
-        raise SettingsError(f"{takes}; the port is no number.")
-    return DatabaseTarget({key: str(value) for key, value in parsed.items() if value is not None})
-
-
-def _folder(name: str, read: Mapping[str, str], default: Path) -> Path:
-    text = read.get(name, str(default))
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError:
-        raise SettingsError(f"{name} takes a folder; nobody's home is {text[:40]!r}.") from None
-
-
-def _schema(text: str, name: str = "EFO_SCHEMA") -> str:
-    fits = _SCHEMA.fullmatch(text) and len(text) <= IDENTIFIER_LIMIT_BYTES
-    if fits and not text.startswith(_RESERVED_SCHEMAS):
-        return text
-    raise SettingsError(
-        f"{name} takes a schema name of up to {IDENTIFIER_LIMIT_BYTES} lower-case letters, "
-        f"digits and _, not one of ours or PostgreSQL's own; it holds {text[:40]!r}."
-    )
-
-
-def _switch(name: str, read: Mapping[str, str]) -> bool:
-    text = read.get(name, "0").lower()
-    if text in ("1", "true", "yes", "on"):
-        return True
-    if text in ("0", "false", "no", "off"):
-        return False
-    raise SettingsError(f"{name} takes 1 or 0; it holds {text[:40]!r}.")
-
-
-def _release_confirm_s(read: Mapping[str, str]) -> int:
-    return _whole("EFO_RELEASE_CONFIRM_S", read, RELEASE_CONFIRM_S, MAX_RELEASE_CONFIRM_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Automation:
-    """What the code location itself must know of the settings."""
+    """The settings of the sensor and the schedule, read when a code location loads."""
 
     is_on: bool
     release_confirm_s: int
 
     @classmethod
     def from_environment(cls) -> "Automation":
-        """Read `os.environ`; a code location loads whatever that holds.
+        """Read `os.environ`; a wrong value means the default, since a code location must load.
 
-        So a wrong value means the default here; it is one sentence as soon as a run begins.
+        It is one sentence as soon as a run begins.
         """
-        read = _values(os.environ)
+        variables = _Variables(None)
         is_on, confirm_s = False, RELEASE_CONFIRM_S
         with suppress(SettingsError):
-            is_on = _switch("EFO_AUTOMATION", read)
+            is_on = variables.switch("EFO_AUTOMATION")
         with suppress(SettingsError):
-            confirm_s = _release_confirm_s(read)
+            confirm_s = variables.release_confirm_s()
         return cls(is_on, confirm_s)
-
-
-def _web_url(takes: str, text: str) -> URL:
-    """The URL, if it is one for http(s) without fragment; the sentence never shows it."""
-    try:
-        url = URL(text)
-    except ValueError:
-        raise SettingsError(f"{takes}; what it holds is no URL.") from None
-    if url.scheme not in ("http", "https") or not url.host or url.fragment:
-        raise SettingsError(f"{takes}; what it holds is none.")
-    return url
-
-
-def _webhook_url(text: str | None) -> str | None:
-    if text is None:
-        return None
-    takes = "EFO_ALERT_WEBHOOK_URL takes the http(s) address of a webhook that takes Slack's JSON"
-    if _web_url(takes, text).user is not None:
-        raise SettingsError(f"{takes}; it must not hold a user or a password.")
-    return text
-
-
-def _ui_url(text: str | None) -> str | None:
-    if text is None:
-        return None
-    takes = "EFO_UI_URL takes the http(s) address of Dagster's UI, such as http://127.0.0.1:3000"
-    url = _web_url(takes, text)
-    if url.user is not None or url.query_string:
-        raise SettingsError(f"{takes}; it must not hold a user, a password or a ?.")
-    return str(url).rstrip("/")
-
-
-def _dsn(text: str | None) -> str | None:
-    if text is None:
-        return None
-    takes = "SENTRY_DSN takes the DSN of a Sentry project, https://key@host/number"
-    url = _web_url(takes, text)
-    if not url.user or not url.name.isdigit() or url.query_string:
-        raise SettingsError(f"{takes}; what it holds is none.")
-    return text
-
-
-def _smtp(text: str | None) -> SmtpTarget | None:
-    if text is None:
-        return None
-    takes = "EFO_ALERT_SMTP_URL takes smtp://, smtp+starttls:// or smtps://user:password@host:port"
-    try:
-        url = URL(text)
-        port = url.port
-    except ValueError:
-        raise SettingsError(f"{takes}; what it holds is no URL.") from None
-    if url.scheme not in SMTP_PORTS or not url.host or url.raw_path not in ("", "/"):
-        raise SettingsError(f"{takes}; what it holds is none.")
-    if (url.user is None) != (url.password is None):
-        raise SettingsError(f"{takes}; user and password go together.")
-    return SmtpTarget(
-        host=url.host,
-        port=port or SMTP_PORTS[url.scheme],
-        security=_SMTP_SECURITY[url.scheme],
-        user=url.user,
-        password=url.password,
-    )
-
-
-def _addresses(name: str, read: Mapping[str, str], *, is_needed: bool) -> tuple[str, ...]:
-    found = tuple(each.strip() for each in read.get(name, "").split(",") if each.strip())
-    takes = f"{name} takes e-mail addresses such as efo@example.org, separated by commas"
-    for each in found:
-        if not _ADDRESS.fullmatch(each):
-            raise SettingsError(f"{takes}; one of them is {each[:40]!r}.")
-    if is_needed and not found:
-        raise SettingsError(f"{takes}; it is needed with EFO_ALERT_SMTP_URL.")
-    if found and not is_needed:
-        raise SettingsError(f"{takes}; it is of no use without EFO_ALERT_SMTP_URL.")
-    return found
-
-
-def _sender(read: Mapping[str, str], *, is_needed: bool) -> str:
-    found = _addresses("EFO_ALERT_EMAIL_FROM", read, is_needed=is_needed)
-    if len(found) > 1:
-        raise SettingsError("EFO_ALERT_EMAIL_FROM takes one e-mail address; it holds several.")
-    return found[0] if found else ""
 
 
 def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -374,30 +335,24 @@ def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[st
 
     Passwords as they are and as they stand in a URL, the key of the DSN, the path of the webhook.
     """
-    given = os.environ if environment is None else environment
-    found = [given.get(name, "") for name in _PASSWORD_VARIABLES]
+    variables = os.environ if environment is None else environment
+    secrets = [variables.get(name, "") for name in _PASSWORD_VARIABLES]
     for name in _URL_VARIABLES:
-        found += _passwords_of_url(given.get(name, ""))
-    found += _CREDENTIALS.findall(given.get("SENTRY_DSN", ""))
-    found += _database_passwords(given.get("EFO_DATABASE_URL", ""))
-    webhook = given.get("EFO_ALERT_WEBHOOK_URL", "").strip()
-    found += [webhook, webhook.partition("://")[2].partition("/")[2]]
-    return tuple(dict.fromkeys(each for each in found if each))
-
-
-def _passwords_of_url(text: str) -> list[str]:
-    passwords = [each.partition(":")[2] for each in _CREDENTIALS.findall(text)]
-    return [*passwords, *map(unquote, passwords)]
-
-
-def _database_passwords(text: str) -> list[str]:
+        for credentials in _CREDENTIALS.findall(variables.get(name, "")):
+            password = credentials.partition(":")[2]
+            secrets += [password, unquote(password)]
+    secrets += _CREDENTIALS.findall(variables.get("SENTRY_DSN", ""))
+    database_url = variables.get("EFO_DATABASE_URL", "")
     try:
-        read = conninfo_to_dict(text)
+        keywords = conninfo_to_dict(database_url)
+        # The second opens the key of a client certificate.
+        secrets += [str(keywords.get(key) or "") for key in ("password", "sslpassword")]
     except ProgrammingError:
-        # Not to be read, and so nobody knows which part is the password.
-        return [text]
-    # The second opens the key of a client certificate.
-    return [str(read.get(key) or "") for key in ("password", "sslpassword")]
+        # It can't be read, and any part of it may be the password.
+        secrets.append(database_url)
+    webhook = variables.get("EFO_ALERT_WEBHOOK_URL", "").strip()
+    secrets += [webhook, webhook.partition("://")[2].partition("/")[2]]
+    return tuple(dict.fromkeys(each for each in secrets if each))
 
 
 def dagster_home() -> Path | None:
@@ -407,5 +362,5 @@ def dagster_home() -> Path | None:
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that we start: ours with `changes`."""
+    """The environment of this process with `changes`, for a process to start."""
     return {**os.environ, **changes}
