@@ -40,7 +40,7 @@ def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
         context.log.warning("%s", note)
     context.log.info(
         "%s: %d pages, %d fetched, %d kept from before, %d requests",
-        download.page_set.release.name,
+        download.page_set.plan.release.name,
         download.pages,
         download.fetched,
         download.reused,
@@ -49,7 +49,7 @@ def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
 
 
 def _metadata(download: Download) -> dict[str, Any]:
-    release = download.page_set.release
+    release = download.page_set.plan.release
     return {
         "release": dg.MetadataValue.text(release.name),
         "fingerprint": dg.MetadataValue.text(release.fingerprint),

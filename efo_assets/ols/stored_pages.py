@@ -19,8 +19,7 @@ import msgspec
 from efo_assets.errors import PageStoreError
 from efo_assets.files import read_nofollow
 from efo_assets.ols.payload import Body, Encoding, Inflater, PayloadError
-from efo_assets.ols.plan import Listing, ListingName, PageKey, PageSpec, Plan
-from efo_assets.ols.release import Release
+from efo_assets.ols.plan import ListingName, PageKey, PageSpec, Plan
 
 FORMAT = 1
 """Of the manifest and the names; a folder of another format is fetched anew."""
@@ -102,31 +101,6 @@ class PageSet:
 
     def __repr__(self) -> str:
         return f"PageSet({str(self.folder)!r}, complete={self.complete})"
-
-    @property
-    def release(self) -> Release:
-        """The release that every page is of."""
-        return self.plan.release
-
-    @property
-    def page_size(self) -> int:
-        """Rows of a page."""
-        return self.plan.page_size
-
-    @property
-    def limit(self) -> int | None:
-        """How many rows count; None means all."""
-        return self.plan.limit
-
-    @property
-    def listings(self) -> tuple[Listing, ...]:
-        """The lists that the pages were cut from."""
-        return self.plan.listings
-
-    @property
-    def rows(self) -> int:
-        """How many classes the whole holds."""
-        return self.plan.rows
 
     @property
     def complete(self) -> bool:

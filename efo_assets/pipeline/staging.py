@@ -89,7 +89,7 @@ def staging(
         files, findings = decode(pages, settings.data_dir / "copy")
     decode_s = time.monotonic() - began
     try:
-        expected_terms = pages.rows - findings.counts[_NO_TERM]
+        expected_terms = pages.plan.rows - findings.counts[_NO_TERM]
         load = warehouse.begin(source, expected_terms=expected_terms, run_id=run_id)
         yield Staging(warehouse, load, findings.as_facts(), files, decode_s)
     finally:
@@ -97,7 +97,7 @@ def staging(
 
 
 def _source(pages: PageSet, url: str) -> Source:
-    release = pages.release
+    release = pages.plan.release
     return Source(
         ontology=release.ontology,
         version=release.version,
@@ -105,6 +105,6 @@ def _source(pages: PageSet, url: str) -> Source:
         loaded=release.loaded,
         fingerprint=release.fingerprint,
         url=url,
-        limit=pages.limit,
+        limit=pages.plan.limit,
         totals=msgspec.to_builtins(release.totals),
     )

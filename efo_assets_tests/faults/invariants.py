@@ -124,8 +124,8 @@ def kept_pages(data_dir: Path, served: GeneratedRelease) -> set[tuple[str, int]]
         (key.listing, key.number)
         for pages in _page_sets(data_dir)
         for key, entry in pages.entries.items()
-        if (pages.release.version, pages.release.totals) == (served.version, totals)
-        and pages.page_size == PAGE_SIZE
+        if (pages.plan.release.version, pages.plan.release.totals) == (served.version, totals)
+        and pages.plan.page_size == PAGE_SIZE
         and _is_as_stored(pages.folder / entry.file_name, entry)
     }
 

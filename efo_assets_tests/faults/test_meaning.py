@@ -222,7 +222,7 @@ def test_a_page_cap_is_followed_however_many_ask(in_flight: int, tmp_path: Path)
         assert set(iris(done)) == ols.iris()
         too_large = [asked for asked in ols.pages if len(asked.rows) == 8]
         assert max(asked.attempt for asked in too_large) < MAX_ATTEMPTS_OF_NO_USE
-    assert done.page_set.page_size == 5
+    assert done.page_set.plan.page_size == 5
 
 
 @fault("H18")

@@ -395,7 +395,7 @@ def test_a_page_beyond_the_cap_is_asked_for_in_smaller_pages_once(tmp_path: Path
         done = download(ols, tmp_path, body_cap_bytes=400_000)
         assert set(iris(done)) == ols.iris()
         assert max(asked.attempt for asked in ols.pages if len(asked.rows) > 5) == 1
-    assert done.page_set.page_size == 5
+    assert done.page_set.plan.page_size == 5
     assert "larger than the cap of 400,000 bytes" in done.notes[0]
 
 

@@ -31,7 +31,7 @@ def test_a_release_that_comes_up_under_way_is_never_mixed(tmp_path: Path) -> Non
         ols.release_of = lambda _: 1 if len(ols.pages) <= 9 else 2
         done = download(ols, tmp_path)
         assert set(iris(done)) == ols.iris(2)
-    assert done.page_set.release.version == "3.902.0"
+    assert done.page_set.plan.release.version == "3.902.0"
     assert len(done.notes) == 1
 
 
@@ -76,8 +76,8 @@ def test_a_record_that_says_nothing_of_its_release_is_one_all_the_same(tmp_path:
     with fake_ols(broken.on_record(bare)) as ols:
         done = download(ols, tmp_path)
         assert_whole(done, ols)
-    assert done.page_set.release.name == "efo (no version)"
-    assert done.page_set.release.loaded is None
+    assert done.page_set.plan.release.name == "efo (no version)"
+    assert done.page_set.plan.release.loaded is None
 
 
 def _always(number: int, _: Asked) -> int:

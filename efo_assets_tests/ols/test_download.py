@@ -266,7 +266,7 @@ def test_a_server_that_serves_smaller_pages_gets_smaller_requests(
     with serving(generation=generation, cap=7) as sample:
         done = download(sample.url, tmp_path)
     assert set(iris(done)) == ROWS
-    assert done.page_set.page_size == 7
+    assert done.page_set.plan.page_size == 7
     assert "7 rows in a page at most" in done.notes[0]
 
 
@@ -330,7 +330,7 @@ def test_a_release_that_changes_on_the_way_is_begun_again_and_never_mixed(tmp_pa
         running.append(sample)
         done = download(sample.url, tmp_path)
     assert set(iris(done)) == {each.iri for each in release(CLASSES, 1, 2).classes}
-    assert done.page_set.release.version == release(CLASSES, 1, 2).version
+    assert done.page_set.plan.release.version == release(CLASSES, 1, 2).version
     assert "began again" in done.notes[0]
 
 
@@ -529,7 +529,7 @@ def test_at_most_the_two_newest_releases_are_kept(tmp_path: Path) -> None:
     assert len(kept) == 2
     latest = PageStore(tmp_path).latest("efo")
     assert latest is not None
-    assert latest.release == done.page_set.release
+    assert latest.plan.release == done.page_set.plan.release
 
 
 @pytest.mark.fault("X13")
