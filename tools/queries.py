@@ -1,7 +1,7 @@
-"""The questions of docs/queries.sql, and their answers on the release that `make demo` loads."""
+"""The questions of docs/queries.sql with their answers and plans on the sample's first releases."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,17 +10,16 @@ from tabulate import tabulate
 from efo_assets.sample.demo import DEFAULT_CLASSES
 from efo_assets.sample.ontology import release
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.oracle.rows import ExpectedRows, expected_rows
+from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.warehouse.loads import publish
 
 QUERIES = Path(__file__).parents[1] / "docs" / "queries.sql"
 _HEAD = re.compile(r"^-- (\d+)\. (.+)\n", re.MULTILINE)
+_TITLE = """# Twenty questions
 
-_ABOUT = (
-    "Made by `python -m tools.readme` from [queries.sql](queries.sql), on two releases "
-    "of generated sample data (20,000 classes). A test compares questions and answers, and sees "
-    "that no plan reads a large table from end to end."
-)
+Made by `python -m tools.readme` from [queries.sql](queries.sql), on two releases of generated \
+sample data (20,000 classes). A test compares questions and answers, and sees that no plan reads a \
+large table from end to end."""
 _PLAN = "<details><summary>Plan</summary>\n\n```text\n{}\n```\n\n</details>"
 
 
@@ -32,6 +31,13 @@ class Query(NamedTuple):
     statement: str
 
 
+class Answer(NamedTuple):
+    """What PostgreSQL returns for a query."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
 def queries() -> list[Query]:
     """All of docs/queries.sql, in order."""
     _, *parts = _HEAD.split(QUERIES.read_text())
@@ -41,81 +47,76 @@ def queries() -> list[Query]:
     ]
 
 
-def publish_demo(warehouse: Warehouse) -> None:
-    """Publish what `make demo` publishes, and the next release, as the generator expects them."""
+def publish_sample(warehouse: Warehouse) -> None:
+    """Publish the release that `make demo` loads and the next one, as the oracle expects them."""
     for number in (1, 2):
-        made = release(DEFAULT_CLASSES, 1, number)
-        _publish(warehouse, made.version, expected_rows(made))
-
-
-def _publish(warehouse: Warehouse, version: str, rows: ExpectedRows) -> None:
-    publish(
-        warehouse,
-        version,
-        terms=_with_lists(rows.terms),
-        synonyms=_with_lists(rows.synonyms),
-        edges=_with_lists(rows.parent_edges),
-        xrefs=_with_lists(rows.xrefs),
-    )
+        generated = release(DEFAULT_CLASSES, 1, number)
+        rows = expected_rows(generated)
+        publish(
+            warehouse,
+            generated.version,
+            terms=_with_lists(rows.terms),
+            synonyms=_with_lists(rows.synonyms),
+            edges=_with_lists(rows.parent_edges),
+            xrefs=_with_lists(rows.xrefs),
+        )
 
 
 def _with_lists(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return [tuple(list(each) if isinstance(each, tuple) else each for each in row) for row in rows]
+    """Rows with lists in place of tuples, which psycopg would take for composite values."""
+    return [
+        tuple(list(value) if isinstance(value, tuple) else value for value in row) for row in rows
+    ]
 
 
-def answers(warehouse: Warehouse) -> dict[int, tuple[list[str], list[tuple[Any, ...]]]]:
-    """Column names and rows of each query, by number."""
-    found = {}
-    with warehouse.connect() as connection, connection.transaction():
-        connection.execute("set local search_path = public, efo_meta")
-        for query in queries():
-            cursor = connection.execute(query.statement)
-            names = [column.name for column in cursor.description or ()]
-            found[query.number] = (names, cursor.fetchall())
-    return found
+def answers(warehouse: Warehouse) -> dict[int, Answer]:
+    """Answer of each query, by its number."""
+    return _run(warehouse, "")
 
 
 def plans(warehouse: Warehouse) -> dict[int, str]:
-    """How PostgreSQL goes about each query, by number."""
-    found = {}
+    """PostgreSQL's plan of each query, by its number."""
+    lines = _run(warehouse, "explain (costs off) ")
+    return {number: "\n".join(line for (line,) in plan.rows) for number, plan in lines.items()}
+
+
+def _run(warehouse: Warehouse, prefix: str) -> dict[int, Answer]:
     with warehouse.connect() as connection, connection.transaction():
         connection.execute("set local search_path = public, efo_meta")
+        results = {}
         for query in queries():
-            lines = connection.execute(f"explain (costs off) {query.statement}").fetchall()
-            found[query.number] = "\n".join(line for (line,) in lines)
-    return found
+            cursor = connection.execute(prefix + query.statement)
+            columns = [column.name for column in cursor.description or ()]
+            results[query.number] = Answer(columns, cursor.fetchall())
+        return results
 
 
-def section(warehouse: Warehouse, most: int | None = None) -> str:
-    """Each question, its SQL, and what it answers; of all, or of the first ones."""
-    found = answers(warehouse)
-    parts = []
-    for query in queries()[:most]:
-        parts += _question(query, *found[query.number])
-    return "\n\n".join(parts)
+def part(warehouse: Warehouse, numbers: Collection[int]) -> str:
+    """These questions with their SQL and answers, without numbers, for the README."""
+    results = answers(warehouse)
+    return "\n\n".join(
+        f"**{query.question}**\n\n" + "\n".join(_blocks(query, results[query.number]))
+        for query in queries()
+        if query.number in numbers
+    )
 
 
 def page(warehouse: Warehouse) -> str:
-    """docs/questions.md: every question, its SQL, what it answers, and the plan."""
-    found, planned = answers(warehouse), plans(warehouse)
-    parts = [
-        "# Twenty questions",
-        _ABOUT,
-    ]
+    """docs/questions.md: every question with its SQL, answer and plan."""
+    results, explained = answers(warehouse), plans(warehouse)
+    parts = [_TITLE]
     for query in queries():
-        parts += [*_question(query, *found[query.number]), _PLAN.format(planned[query.number])]
+        parts.append(f"**{query.number}. {query.question}**")
+        parts += _blocks(query, results[query.number])
+        parts.append(_PLAN.format(explained[query.number]))
     return "\n\n".join(parts) + "\n"
 
 
 def without_plans(text: str) -> str:
-    """A page without its plans, which hang on statistics."""
+    """A page without its plans, which depend on the planner's statistics."""
     return re.sub(r"<details>.*?</details>\n*", "", text, flags=re.DOTALL).strip()
 
 
-def _question(query: Query, columns: list[str], rows: list[tuple[Any, ...]]) -> list[str]:
-    table = tabulate(rows, headers=columns, tablefmt="presto", disable_numparse=False)
-    return [
-        f"**{query.number}. {query.question}**",
-        f"```sql\n{query.statement}\n```",
-        f"```text\n{table}\n```",
-    ]
+def _blocks(query: Query, answer: Answer) -> list[str]:
+    table = tabulate(answer.rows, headers=answer.columns, tablefmt="presto")
+    return [f"```sql\n{query.statement}\n```", f"```text\n{table}\n```"]

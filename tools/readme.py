@@ -1,12 +1,10 @@
-"""The parts of README.md that are made from the code and from measurements.
+"""Write the parts of README.md and docs/ that follow from the code, the sample and measurements.
 
-`python -m tools.readme` rewrites them in place; a test fails when they are stale.
+`python -m tools.readme` rewrites them in place; a test fails where one is stale.
 """
 
-import re
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from efo_assets.settings import Settings
@@ -16,35 +14,47 @@ from efo_assets.warehouse.warehouse import Warehouse
 from tools import queries
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-QUESTIONS = ROOT / "docs" / "questions.md"
-IN_README = 10
-"""Questions that the README shows; docs/questions.md has all of them."""
-RESULTS = ROOT / "benchmarks" / "results.md"
+IN_README = (2, 4, 10, 13)
+"""Numbers of the questions that the README shows; docs/questions.md has all of them."""
 
 
-def tables_section() -> str:
-    """All published tables with their columns, from the specifications."""
-    parts = [_table_section(table) for table in TABLES]
-    parts += [
+def pages(warehouse: Warehouse) -> dict[Path, str]:
+    """Each page with generated parts, as it should be; `warehouse` holds the sample's releases."""
+    results = (ROOT / "benchmarks" / "results.md").read_text().strip()
+    return {
+        DOCS / "tables.md": _page(DOCS / "tables.md", "tables", tables_part()),
+        DOCS / "figures.md": _page(DOCS / "figures.md", "figures", results),
+        README: _page(README, "questions", queries.part(warehouse, IN_README)),
+        DOCS / "questions.md": queries.page(warehouse),
+    }
+
+
+def tables_part() -> str:
+    """All published tables with their columns, and the views, from the specifications."""
+    tables = [_table_section(table) for table in TABLES]
+    views = [
         f"**`{view.name}`** (view): {view.purpose}"
         if view.arguments is None
         else f"**`{view.name}({view.arguments})`** (function): {view.purpose}"
         for view in VIEWS
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(tables + views)
 
 
 def _table_section(table: Table) -> str:
+    key = ", ".join(f"`{name}`" for name in table.published_key)
     rows = [
         f"| `{column.name}` | {column.type} | {'yes' if column.nullable else ''} "
         f"| {column.comment.replace('|', chr(92) + '|')} |"
         for column in table.published_columns
     ]
-    key = ", ".join(f"`{name}`" for name in table.published_key)
     return "\n".join(
         [
-            f"**`{table.name}`**: {table.comment} Unique: {key}.",
+            f"## {table.name}",
+            "",
+            f"{table.comment} Unique: {key}.",
             "",
             "| column | type | null | |",
             "| --- | --- | --- | --- |",
@@ -53,32 +63,26 @@ def _table_section(table: Table) -> str:
     )
 
 
-def sections() -> dict[str, str]:
-    """Section name to the text that must stand in the README, but for the queries."""
-    return {"tables": tables_section(), "bench": RESULTS.read_text().strip()}
+def _page(path: Path, name: str, part: str) -> str:
+    """The page's text with `part` between its markers."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, found, rest = path.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise SystemExit(f"{path.name} has no part {name}")
+    return f"{before}{begin}\n{part}\n{end}{after}"
 
 
-def rewritten(text: str, parts: Mapping[str, str]) -> str:
-    """`text` with these sections as they should be."""
-    for name, section in parts.items():
-        block = f"<!-- {name}:begin -->\n{section}\n<!-- {name}:end -->"
-        pattern = re.compile(f"<!-- {name}:begin -->.*?<!-- {name}:end -->", re.DOTALL)
-        if not pattern.search(text):
-            raise SystemExit(f"README.md has no section {name}")
-        text = pattern.sub(block.replace("\\", r"\\"), text)
-    return text
-
-
-def _write_questions() -> None:
+def main() -> None:
+    """Publish the sample in a PostgreSQL of its own, and write every page from it."""
     with tempfile.TemporaryDirectory(prefix="efo-readme-") as folder:
         settings = Settings.from_environment({"EFO_DATA_DIR": folder})
         with Warehouse.opened(settings) as warehouse:
-            queries.publish_demo(warehouse)
-            QUESTIONS.write_text(queries.page(warehouse))
-            made = {**sections(), "queries": queries.section(warehouse, IN_README)}
-    README.write_text(rewritten(README.read_text(), made))
+            queries.publish_sample(warehouse)
+            for path, text in pages(warehouse).items():
+                path.write_text(text)
+                sys.stdout.write(f"{path.relative_to(ROOT)} is up to date\n")
 
 
 if __name__ == "__main__":
-    _write_questions()
-    sys.stdout.write("README.md and docs/questions.md are up to date\n")
+    main()

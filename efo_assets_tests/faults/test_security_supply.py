@@ -151,20 +151,31 @@ def test_no_file_of_the_repository_holds_a_password() -> None:
 
 
 @pytest.mark.fault("S22")
-def test_ci_uses_nothing_of_others() -> None:
-    """`.ci/run` is all: no workflow, so no action to pin; one that is added must be pinned."""
-    workflows = [*(ROOT / ".github").rglob("*.y*ml"), *ROOT.glob(".gitlab-ci.yml")]
-    uses = [
-        (path.name, action)
-        for path in workflows
-        for action in re.findall(r"uses:\s*(\S+)", path.read_text())
-    ]
-    assert [use for use in uses if not re.search(r"@[0-9a-f]{40}$", use[1])] == []
+def test_ci_runs_our_commands_with_read_rights_and_pinned_actions() -> None:
+    workflows = {path.name: path.read_text() for path in (ROOT / ".github").rglob("*.y*ml")}
+    assert workflows
+    for name, text in workflows.items():
+        workflow = yaml.safe_load(text)
+        assert workflow["permissions"] == {"contents": "read"}, name
+        assert "secrets." not in text, name
+        assert "pull_request_target" not in text, name
+        for job in workflow["jobs"].values():
+            assert "permissions" not in job, name
+            assert job["timeout-minutes"] <= 30, name
+            for step in job["steps"]:
+                assert step.get("run", ".ci/run") == ".ci/run", name
+                assert re.search(r"@[0-9a-f]{40}$", step.get("uses", "@" + "0" * 40)), name
     script = (ROOT / ".ci" / "run").read_text()
     commands = [
         line for line in script.splitlines() if line and not line.startswith(("#", "set ", "cd "))
     ]
     assert all(line.startswith("make ") for line in commands), "nothing is fetched and run"
+
+
+def test_commits_are_checked_by_the_linters_of_our_own_environment() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [each["repo"] for each in hooks] == ["local"]
+    assert all(hook["entry"].startswith(".venv/bin/") for hook in hooks[0]["hooks"])
 
 
 @pytest.mark.fault("S23")

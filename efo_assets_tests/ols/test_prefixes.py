@@ -9,13 +9,13 @@ from efo_assets.ols import prefixes
 from efo_assets.ols.prefixes import registered
 
 EXCERPT = Path(prefixes.__file__).with_name("bioregistry.json")
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 
 
-def test_the_readme_tells_the_excerpts_version_and_size() -> None:
+def test_the_docs_tell_the_excerpts_version_and_size() -> None:
     version = json.loads(EXCERPT.read_text())["bioregistry"]
     size = f"{round(EXCERPT.stat().st_size, -4) // 1000} KB, of {version}"
-    assert size in README.read_text()
+    assert size in PAGE.read_text()
 
 
 def test_no_spelling_means_two_databases() -> None:
