@@ -25,7 +25,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask it three questions
-	@$(BIN)/python -m efo_assets.sample.demo
+	@$(BIN)/python -m efo_assets demo
 
 test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
 	@$(BIN)/python -m pytest
@@ -72,7 +72,7 @@ dbt-test: $(DBT_STAMP) ## Run the tests of the extra `dbt`
 	@$(DBT_BIN)/python -m pytest -n 0 efo_assets_tests/dbt/test_dbt.py
 
 clean: ## Remove the environment, the data directory and caches
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets.warehouse.embedded .efo .efo/demo; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets clean .efo .efo/demo; fi
 	@rm -rf $(VENV) $(DBT_VENV) dbt/target dbt/logs .efo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

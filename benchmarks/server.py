@@ -52,7 +52,7 @@ def sample_server(classes: int, *options: str) -> Iterator[Sample]:
     """Start the server, wait until every page is rendered, end it in the end."""
     with tempfile.TemporaryDirectory() as folder:
         port_file = Path(folder) / "port"
-        command = [sys.executable, "-m", "efo_assets.sample", "--port", "0", "--warm"]
+        command = [sys.executable, "-m", "efo_assets", "sample", "--port", "0", "--warm"]
         command += ["--classes", str(classes), "--port-file", str(port_file), *options]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:

@@ -1,16 +1,36 @@
-"""`python -m efo_assets`: what is published, from the command line."""
+"""The command line: each command's help, each command at work, and what it says when it fails."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from aiohttp import web
 
+from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.embedded import embedded_server, is_made
 from efo_assets_tests.alerts.receivers import mail_server, web_receiver
 from efo_assets_tests.commands import free_port
+
+COMMANDS = (
+    "load",
+    "status",
+    "psql",
+    "exports",
+    "demo",
+    "metrics",
+    "sample",
+    "alert-test",
+    "dbt",
+    "clean",
+)
+CLASSES = 120
 
 
 @pytest.fixture
@@ -29,6 +49,137 @@ def command(environment: dict[str, str], *words: str) -> "subprocess.CompletedPr
     )
 
 
+def assert_one_sentence(done: "subprocess.CompletedProcess[str]", code: int, said: str) -> None:
+    """The command failed with this exit code and one line that begins so."""
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.startswith(said), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.fixture(scope="module")
+def ols() -> Iterator[Sample]:
+    with running_sample(classes=CLASSES) as sample:
+        yield sample
+
+
+def test_the_help_lists_every_command() -> None:
+    done = command(dict(os.environ), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tuple(re.findall(r"^    ([a-z][a-z-]+)\b", done.stdout, re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_help_says_what_it_does_and_gives_an_example(name: str) -> None:
+    done = command(dict(os.environ), name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    usage, summary = done.stdout.split("\n\n")[:2]
+    assert usage.startswith(f"usage: efo-assets {name} [")
+    assert summary.endswith(".")
+    assert re.search(rf"\n\nExample: .*\befo-assets {name}\b", done.stdout)
+
+
+def test_load_publishes_what_ols_serves_and_says_so(
+    environment: dict[str, str], ols: Sample
+) -> None:
+    environment |= {"EFO_OLS_URL": ols.url}
+    first, again = command(environment, "load"), command(environment, "load")
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert re.fullmatch(r"efo \S+ is published: release 1, \d,\d+ rows.*, \d.\d s\n", first.stdout)
+    assert re.fullmatch(
+        r"efo \S+ is published already, nothing changed: release 1, 0 rows.* s\n", again.stdout
+    )
+    assert "2 of 2 pages" in first.stderr
+    shown = command(environment, "status").stdout.splitlines()
+    assert len(shown) == 3
+    assert shown[0].split()[:2] == ["release", "version"]
+    assert f" {CLASSES} " in shown[2]
+
+
+def test_a_load_that_fails_is_one_sentence(environment: dict[str, str]) -> None:
+    environment |= {"EFO_OLS_URL": f"http://127.0.0.1:{free_port()}", "EFO_ONTOLOGY": "A b"}
+    assert_one_sentence(command(environment, "load"), 1, "EFO_ONTOLOGY takes an OLS ontology id")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_load_says_what_is_kept(
+    environment: dict[str, str], number: signal.Signals
+) -> None:
+    loads: list[subprocess.Popen[str]] = []
+
+    async def interrupt(_: web.Request) -> None:
+        if loads:  # a second signal would end it at once
+            loads.pop().send_signal(number)
+
+    with running_sample(classes=CLASSES, intercept=interrupt) as sample:
+        environment |= {"EFO_OLS_URL": sample.url}
+        words = [sys.executable, "-m", "efo_assets", "load"]
+        with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            loads.append(process)
+            _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("Interrupted. What was downloaded is kept, and so is")
+    assert "Traceback" not in said
+
+
+def test_exports_writes_the_files_that_are_asked_for(
+    environment: dict[str, str], ols: Sample, tmp_path: Path
+) -> None:
+    assert_one_sentence(command(environment, "exports"), 1, "Nothing is published in schema public")
+    assert command(environment | {"EFO_OLS_URL": ols.url}, "load").returncode == 0
+    folder = tmp_path / "files"
+    names = ["efo_terms.parquet", "efo_mesh_terms.sssom.tsv"]
+    done = command(environment, "exports", "--folder", str(folder), "--only", *names)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert f"{folder / names[0]}" in done.stdout
+    everything = command(environment, "exports")
+    assert everything.stdout.count("\n") == 2 + len(list((tmp_path / "exports").iterdir())) == 12
+
+
+def test_clean_deletes_the_embedded_databases_alone(clusters: Path, tmp_path: Path) -> None:
+    folder = clusters / "cleaned"
+    folder.mkdir(mode=0o755)
+    (folder / "kept").touch()
+    with embedded_server(folder, is_durable=False):
+        assert is_made(folder)
+    done = command(dict(os.environ), "clean", str(folder), str(tmp_path / "no such folder"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not is_made(folder)
+    assert (folder / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stauts"], "COMMAND: invalid choice: 'stauts' (choose from 'load', 'status'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["status", "now"], "unrecognized arguments: now"),
+        (["metrics", "--port", "99999"], "--port: takes a whole number from 0 to 65535"),
+        (["demo", "--release", "-3"], "--release: takes a whole number of at least 1; it is '-3'"),
+        (["exports", "--only", "x"], "--only: takes efo_terms.parquet, efo_synonyms.parquet"),
+        (["clean"], "the following arguments are required: FOLDER"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(words: list[str], said: str) -> None:
+    assert_one_sentence(command(dict(os.environ), *words), 2, said)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "127.0.0.1"])
+def test_metrics_that_cannot_be_served_are_one_sentence(
+    environment: dict[str, str], ols: Sample, host: str
+) -> None:
+    port = ols.url.rpartition(":")[2]
+    done = command(environment, "metrics", "--host", host, "--port", port)
+    assert_one_sentence(done, 1, f"The metrics can't be served at {host}:{port} (")
+
+
+def test_a_folder_that_the_demo_cannot_use_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = command(dict(os.environ), "demo", "--data-dir", str(tmp_path / "file"))
+    assert_one_sentence(done, 1, f"The demo can't use {tmp_path / 'file'} (File exists)")
+
+
 def test_psql_takes_its_own_arguments(environment: dict[str, str]) -> None:
     done = command(environment, "psql", "-XAtqc", "select 6 * 7", "-c", "show search_path")
     assert (done.stdout, done.stderr) == ("42\npublic,efo_meta,public\n", "")
@@ -44,15 +195,9 @@ def test_status_before_anything_is_published_names_the_command(environment: dict
     assert (done.returncode, done.stdout) == (0, said)
 
 
-def test_a_wrong_word_is_refused(environment: dict[str, str]) -> None:
-    assert "invalid choice: 'stauts'" in command(environment, "stauts").stderr
-
-
 def test_a_wrong_setting_is_one_sentence(environment: dict[str, str]) -> None:
     done = command(environment | {"EFO_PAGE_SIZE": "many"}, "status")
-    assert done.returncode == 1
-    assert done.stderr.startswith("EFO_PAGE_SIZE")
-    assert done.stderr.count("\n") == 1
+    assert_one_sentence(done, 1, "EFO_PAGE_SIZE")
 
 
 def test_an_alert_test_reaches_every_configured_receiver() -> None:
@@ -92,6 +237,5 @@ def test_an_alert_test_says_which_receiver_it_did_not_reach() -> None:
 
 def test_an_alert_test_without_a_receiver_says_what_to_set() -> None:
     done = command(dict(os.environ), "alert-test")
-    assert done.returncode == 1
-    assert done.stderr.startswith("No receiver of alerts is configured: set EFO_ALERT_WEBHOOK_URL")
-    assert done.stderr.count("\n") == 1
+    said = "No receiver of alerts is configured: set EFO_ALERT_WEBHOOK_URL"
+    assert_one_sentence(done, 1, said)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
-from efo_assets.sample.demo import DEFAULT_CLASSES
+from efo_assets.__main__ import DEFAULT_CLASSES
 from efo_assets.sample.ontology import release
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.oracle.rows import expected_rows

@@ -9,6 +9,7 @@ from efo_assets.graph.descriptions import OWNERS
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
 from efo_assets.pipeline.exports import (
+    FOLDER,
     REPLACEMENTS_NAME,
     SSSOM_NAME,
     Exported,
@@ -19,8 +20,6 @@ from efo_assets.settings import Settings
 from efo_assets.warehouse.tables import MESH_TERMS, REPLACEMENTS, TABLES
 
 GROUP = "exports"
-FOLDER = "exports"
-"""In the data directory."""
 KEPT = "Files that stood there are kept, and so is the published release"
 _FILES = {
     **{f"{table.name}_parquet": (parquet_name(table), table) for table in TABLES},

@@ -25,7 +25,6 @@ from efo_assets.monitoring.sources import Source, Sources
 from efo_assets.monitoring.warehouse_metrics import opened_warehouse, read_warehouse
 from efo_assets.settings import Settings, dagster_home
 
-DEFAULT_PORT = 9464
 CLIENT_TIMEOUT_S = 10
 """A client that sends no request, or doesn't read its answer, holds a thread no longer."""
 

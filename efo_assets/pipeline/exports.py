@@ -29,6 +29,8 @@ from efo_assets.warehouse.statements import exported, statement
 from efo_assets.warehouse.tables import TABLES, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
+FOLDER = "exports"
+"""In the data directory."""
 ROWS_AT_ONCE = 50_000
 SSSOM_NAME = "efo_mesh_terms.sssom.tsv"
 REPLACEMENTS_NAME = "efo_replacements.tsv"
@@ -39,6 +41,8 @@ _SSSOM_PREFIXES = {
     "skos": "http://www.w3.org/2004/02/skos/core#",
 }
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+EXPORT_NAMES = (*(f"{table.name}.parquet" for table in TABLES), SSSOM_NAME, REPLACEMENTS_NAME)
+"""All files that can be written."""
 Row: TypeAlias = Sequence[Any]
 
 

@@ -5,11 +5,10 @@ PostgreSQL, and prints what came of it. All of it ends with this process; the ta
 data directory, so that a second run shows that an unchanged release writes nothing.
 """
 
-import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,37 +17,32 @@ import msgspec
 from tabulate import tabulate
 
 from efo_assets.errors import EfoError
+from efo_assets.privacy.scrub import scrubbed
 from efo_assets.settings import Settings, child_environment
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 
-DEFAULT_CLASSES = 20_000
 START_TIMEOUT_S = 60.0
 POLL_S = 0.05
 LOG_LINES_SHOWN = 25
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m efo_assets.sample.demo", description=__doc__)
-    parser.add_argument("--classes", type=int, default=DEFAULT_CLASSES)
-    parser.add_argument("--release", type=int, default=1, help="which generated release to serve")
-    parser.add_argument("--data-dir", type=Path, default=Path(".efo") / "demo")
-    given = parser.parse_args(arguments)
-    folder = given.data_dir.absolute()
+def run_demo(folder: Path, classes: int, release: int) -> None:
+    """Run the demo with its data in `folder`.
+
+    Raises:
+        EfoError: the folder can't be used, a server doesn't start, or Dagster failed.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _demo(folder, given.classes, given.release)
-    except EfoError as error:
-        sys.stderr.write(f"{error}\n")
+        _run(folder, classes, release)
     except OSError as error:
-        sys.stderr.write(f"The demo can't use {folder} ({error.strerror}): try --data-dir.\n")
-    except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted; run it again to go on from what is kept.\n")
-    return 1
+        raise EfoError(
+            f"The demo can't use {folder} ({error.strerror}): try --data-dir."
+        ) from error
 
 
-def _demo(folder: Path, classes: int, release: int) -> int:
+def _run(folder: Path, classes: int, release: int) -> None:
     settings = Settings.from_environment({"EFO_DATA_DIR": str(folder)})
     # Opened first: the embedded server then outlives Dagster's process and answers afterwards.
     with Warehouse.opened(settings) as warehouse:
@@ -57,19 +51,17 @@ def _demo(folder: Path, classes: int, release: int) -> int:
             _say(f"Materializing the asset graph from {url} into the embedded PostgreSQL")
             before = _rows_written(warehouse)
             began = time.monotonic()
-            if not _materialize(folder, url):
-                return 1
+            _materialize(folder, url)
             seconds = time.monotonic() - began
             _report(warehouse, seconds, _requests(url), _rows_written(warehouse) - before)
         _questions(warehouse)
-    return 0
 
 
 @contextmanager
 def _sample_server(folder: Path, classes: int, release: int) -> Iterator[str]:
     port_file = folder / "sample.port"
     port_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "efo_assets.sample", "--port", "0"]
+    command = [sys.executable, "-m", "efo_assets", "sample", "--port", "0"]
     command += ["--classes", str(classes), "--release", str(release), "--port-file", str(port_file)]
     with (folder / "sample.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603  # our own program
@@ -89,8 +81,12 @@ def _port(server: "subprocess.Popen[bytes]", port_file: Path) -> int:
     raise EfoError(f"The sample server did not start; see {port_file.parent / 'sample.log'}.")
 
 
-def _materialize(folder: Path, url: str) -> bool:
-    """Run Dagster's command, its log in a file; show the end of the log if it fails."""
+def _materialize(folder: Path, url: str) -> None:
+    """Run Dagster's command, its log in a file; show the end of the log if it fails.
+
+    Raises:
+        EfoError: it failed.
+    """
     environment = child_environment(
         {
             "EFO_OLS_URL": url,
@@ -112,9 +108,9 @@ def _materialize(folder: Path, url: str) -> bool:
             check=False,
         )
     if done.returncode:
-        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
-        sys.stderr.write("\n".join([*lines, f"Dagster failed; its whole log is {log}.\n"]))
-    return done.returncode == 0
+        for line in log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]:
+            sys.stderr.write(f"{scrubbed(line)}\n")
+        raise EfoError(f"Dagster failed; its whole log is {log}.")
 
 
 def _requests(url: str) -> dict[str, Any]:
@@ -133,7 +129,7 @@ def _report(
     )
     release = warehouse.current_release()
     if release is not None:
-        _say(f"Published: {release.ontology} {release.version} (release {release.release_id})")
+        _say(f"Published: {release.name} (release {release.release_id})")
     _say(f"{rows_written:,} rows written" if rows_written else "Nothing changed: 0 rows written")
     rows = warehouse.ask("row_counts", {})
     sys.stdout.write(tabulate(rows, headers=["table", "rows"], intfmt=",") + "\n")
@@ -172,7 +168,3 @@ def _ask(question: str, rows: list[tuple[Any, ...]], headers: list[str]) -> None
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

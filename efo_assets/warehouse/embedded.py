@@ -19,7 +19,6 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -430,9 +429,3 @@ def _copied(installation: Path, major: int) -> Path:
             new.rename(copy)
         shutil.rmtree(new, ignore_errors=True)
     return copy / installation.parent.name / installation.name
-
-
-if __name__ == "__main__":
-    # `make clean` names the data directories whose clusters are to go.
-    for argument in sys.argv[1:]:
-        remove(Path(argument))

@@ -72,7 +72,7 @@ class Endpoint:
 
 
 class Exporter(Endpoint):
-    """`python -m efo_assets.monitoring`, running."""
+    """`python -m efo_assets metrics`, running."""
 
     def __init__(self, process: Process, url: str, log: Path) -> None:
         super().__init__(url)
@@ -101,7 +101,7 @@ def served(collector: Collector) -> Iterator[Endpoint]:
 def running_exporter(folder: Path, environment: Mapping[str, str]) -> Iterator[Exporter]:
     """Start it on a free port, with this environment and no variable of ours besides."""
     log = folder / "exporter.log"
-    command = [sys.executable, "-m", "efo_assets.monitoring", "--port", "0"]
+    command = [sys.executable, "-m", "efo_assets", "metrics", "--port", "0"]
     with log.open("w") as errors, started(command, environment, stderr=errors) as process:
         assert process.stdout is not None
         said = process.stdout.readline()

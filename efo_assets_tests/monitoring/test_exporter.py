@@ -1,7 +1,6 @@
 """The endpoint, scraped over HTTP after real loads: every figure is what the sources say."""
 
 import signal
-import socket
 from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
@@ -12,7 +11,6 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from efo_assets.monitoring.__main__ import main
 from efo_assets.monitoring.catalogue import DAGSTER, DATABASE, GAUGES
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
@@ -351,21 +349,3 @@ def test_it_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
         exporter.process.send_signal(number)
         assert exporter.process.wait(PATIENCE_S) == 0
         assert "Traceback" not in exporter.log
-
-
-def test_what_cannot_be_served_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        for arguments, said in (
-            (["--port", str(port)], f"can't be served at 127.0.0.1:{port} (Address already in use"),
-            (["--host", "192.0.2.1"], "can't be served at 192.0.2.1:9464"),
-            (["--port", "70000"], "can't be served at 127.0.0.1:70000"),
-        ):
-            assert main(arguments) == 1
-            (line,) = capsys.readouterr().err.splitlines()
-            assert said in line
-    monkeypatch.setenv("EFO_SCHEMA", "No Schema")
-    assert main([]) == 1
-    assert capsys.readouterr().err.startswith("EFO_SCHEMA takes a schema name")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from efo_assets.__main__ import METRICS_PORT
 from efo_assets.monitoring.catalogue import GAUGES
-from efo_assets.monitoring.exporter import DEFAULT_PORT
 from efo_assets.monitoring.sources import SCRAPE_TIMEOUT_S
 from efo_assets_tests.commands import ROOT
 from efo_assets_tests.monitoring.processes import program
@@ -93,6 +93,6 @@ def test_the_endpoint_is_scraped_at_its_default_port_and_in_time() -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     (job,) = config["scrape_configs"]
     assert job["job_name"] == "efo"
-    assert job["static_configs"] == [{"targets": [f"exporter:{DEFAULT_PORT}"]}]
+    assert job["static_configs"] == [{"targets": [f"exporter:{METRICS_PORT}"]}]
     assert config["global"]["scrape_timeout"] == "10s"
     assert SCRAPE_TIMEOUT_S < 10

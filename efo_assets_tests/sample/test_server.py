@@ -138,7 +138,7 @@ def test_another_release_is_served_from_the_next_request_on(sample: Sample) -> N
 
 def test_the_command_serves_says_where_and_ends_cleanly(tmp_path: Path) -> None:
     port_file = tmp_path / "port"
-    command = [sys.executable, "-m", "efo_assets.sample", "--port", "0", "--classes", "30"]
+    command = [sys.executable, "-m", "efo_assets", "sample", "--port", "0", "--classes", "30"]
     with subprocess.Popen(
         [*command, "--port-file", str(port_file)], stdout=subprocess.PIPE, text=True
     ) as server:
@@ -153,12 +153,12 @@ def test_the_command_serves_says_where_and_ends_cleanly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--classes", "3"], "--classes takes at least 20."),
-        (["--recorded", "/nowhere"], "--recorded takes a folder"),
+        (["--classes", "3"], "--classes: takes a whole number of at least 20"),
+        (["--recorded", "/nowhere"], "--recorded: takes a folder"),
     ],
 )
 def test_a_bad_argument_is_one_sentence(arguments: list[str], said: str) -> None:
-    command = [sys.executable, "-m", "efo_assets.sample", *arguments]
+    command = [sys.executable, "-m", "efo_assets", "sample", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert said in done.stderr
@@ -167,7 +167,7 @@ def test_a_bad_argument_is_one_sentence(arguments: list[str], said: str) -> None
 
 def test_a_port_in_use_is_one_sentence(sample: Sample) -> None:
     port = sample.url.rpartition(":")[2]
-    command = [sys.executable, "-m", "efo_assets.sample", "--classes", "30", "--port", port]
+    command = [sys.executable, "-m", "efo_assets", "sample", "--classes", "30", "--port", port]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"Port {port} can't be used" in done.stderr
