@@ -5,28 +5,22 @@ import dagster as dg
 from efo_assets.alerts.sensors import alert_sensors
 from efo_assets.alerts.sentry import with_sentry
 from efo_assets.dbt.project import is_available as dbt_is_available
-from efo_assets.graph.automation import REFRESH_JOB, release_sensor, weekly_schedule
 from efo_assets.graph.checks import audit
 from efo_assets.graph.exported import exported_files
 from efo_assets.graph.io_manager import postgres_copy_io_manager
+from efo_assets.graph.jobs import refresh_efo, weekly_schedule
 from efo_assets.graph.published import published_tables
 from efo_assets.graph.raw import raw_ols_pages
 from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.sensor import release_sensor
 from efo_assets.graph.staged import staged_tables
 from efo_assets.settings import Automation
-
-refresh_efo = dg.define_asset_job(
-    REFRESH_JOB,
-    # Files are written when they are asked for: a full disk there is no failed load.
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups("exports"),
-    description="Download, stage, audit and publish the release that OLS serves now.",
-)
 
 
 def build_defs(
     ols: OlsResource | None = None, warehouse: WarehouseResource | None = None
 ) -> dg.Definitions:
-    """Put the graph together; a test may bring a resource of its own."""
+    """Put the graph together; tests bring resources of their own."""
     automation = Automation.from_environment()
     return dg.Definitions(
         assets=with_sentry(

@@ -32,9 +32,8 @@ def audit(
     All of them run whichever are selected, since the publisher wants all verdicts.
     """
     with guarded(context.log):
-        house = warehouse.get()
-        load = house.latest()
-        verdicts = house.audit(load)
+        load = warehouse.get().latest()
+        verdicts = warehouse.get().audit(load)
         context.log.info(
             "load %s: %d of %d checks passed",
             load.load_id,

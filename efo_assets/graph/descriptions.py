@@ -1,16 +1,20 @@
-"""What the UI shows of a table: column schema and column comments from its specification."""
+"""What the UI shows: columns with their comments from a table's specification, and bar charts."""
+
+from collections.abc import Mapping
 
 import dagster as dg
 
-from efo_assets.warehouse.tables import Column, Table
+from efo_assets.warehouse.tables import Column
 
 OWNERS = ["team:efo"]
+BAR_WIDTH = 40
+"""Characters."""
 LOADER_POOL = "efo_loader"
 """One load at a time where the instance limits pools to one (deploy/dagster.yaml)."""
 
 
 def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:
-    """Dagster's form of the columns of a specification."""
+    """Turn the columns of a specification into Dagster's form."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -24,11 +28,11 @@ def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:
     )
 
 
-def staged_description(table: Table) -> str:
-    """The table's comment, for the staged form."""
-    return f"{table.comment} Staged in the schema of one load, by IRI, without constraints."
-
-
-def published_description(table: Table) -> str:
-    """The table's comment, for the published form."""
-    return f"{table.comment} Published with the whole release in one transaction."
+def bars(counts: Mapping[str, int]) -> str:
+    """A bar chart of counts by name, as a Markdown code block."""
+    longest, most = max(map(len, counts)), max(counts.values())
+    lines = [
+        f"{name:<{longest}} {'█' * max(count > 0, round(BAR_WIDTH * count / most))} {count:,}"
+        for name, count in counts.items()
+    ]
+    return "\n".join(["```", *lines, "```"])

@@ -40,19 +40,19 @@ class Sighting(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, cursor: str | None) -> "Sighting | None":
-        """What a cursor says; None if it is empty, of another format or none of ours."""
+        """Read a cursor; None if it is empty, or not one that `written` has made."""
         try:
             return msgspec.json.decode(cursor or "", type=cls)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
 
     def written(self) -> str:
-        """The cursor that says this."""
+        """Inverse of `read`."""
         return msgspec.json.encode(self).decode()
 
 
 def sighted(before: Sighting | None, release: str, now_s: float) -> Sighting:
-    """What is known after seeing `release` now; another one seen between makes it begin anew."""
+    """Add that `release` was seen now; one that was not the last one seen begins anew."""
     if before is not None and before.release == release and before.since_s <= now_s:
         return before
     return Sighting(release, now_s)
@@ -91,12 +91,12 @@ class Tries:
     def run_key(self, release: str) -> str:
         """A name for the next try; Dagster never requests a run of the same name twice."""
         number = f"{release}/{self.count + 1}"
-        # The count alone would come again when somebody deletes a run from the history.
+        # The count alone would come again when someone deletes a run from the history.
         return f"{number}-after-{self.last_run_id}" if self.count else number
 
 
-class Outcome(Enum):
-    """What a sensor does about a release."""
+class Situation(Enum):
+    """Why a release is to be loaded now, or why not."""
 
     NOTHING_NEW = "nothing new"
     LIMITED = "limited"
@@ -108,10 +108,15 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, and one sentence that says why."""
+    """A situation, and one sentence that puts it into words."""
 
-    outcome: Outcome
+    situation: Situation
     sentence: str
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a run is to be requested."""
+        return self.situation is Situation.DUE
 
 
 def decide(
@@ -125,41 +130,41 @@ def decide(
     confirm_s: float,
     now_s: float,
 ) -> Decision:
-    """Say whether `release`, which OLS serves now, is to be loaded now.
+    """Decide whether `release`, which OLS serves now, is to be loaded now.
 
     `under_way` is the id of a run that loads already, `limit` what EFO_LIMIT holds; OLS must have
     served the release for `confirm_s` seconds.
     """
     name = f"{release.name} ({release.totals.all:,} classes)"
     if is_published(release, published):
-        return Decision(Outcome.NOTHING_NEW, f"Nothing new: {name} is published already.")
+        return Decision(Situation.NOTHING_NEW, f"Nothing new: {name} is published already.")
     if limit is not None:
         return Decision(
-            Outcome.LIMITED,
+            Situation.LIMITED,
             f"{name} is not requested, since EFO_LIMIT is set and a load of {limit:,} classes is "
             "no release: unset EFO_LIMIT.",
         )
     if under_way is not None:
         return Decision(
-            Outcome.UNDER_WAY,
+            Situation.UNDER_WAY,
             f"{name} is not published yet, and run {under_way[:_ID_CHARACTERS]} is under way.",
         )
     confirmed_at_s = sighting.since_s + confirm_s
     if now_s < confirmed_at_s:
         return Decision(
-            Outcome.UNCONFIRMED,
+            Situation.UNCONFIRMED,
             f"{name} was first seen at {_moment(sighting.since_s)}; it is loaded if OLS still "
             f"serves it at {_moment(confirmed_at_s)} or later.",
         )
     if now_s < tries.next_at_s:
         times = "once" if tries.count == 1 else f"{tries.count} times"
         return Decision(
-            Outcome.BACKING_OFF,
+            Situation.BACKING_OFF,
             f"{name} was tried {times} without being published, last in run "
             f"{tries.last_run_id[:_ID_CHARACTERS]}; the next try is at "
             f"{_moment(tries.next_at_s)} or later.",
         )
-    return Decision(Outcome.DUE, f"{name} is to be loaded, try {tries.count + 1}.")
+    return Decision(Situation.DUE, f"{name} is to be loaded, try {tries.count + 1}.")
 
 
 def _moment(at_s: float) -> str:

@@ -1,4 +1,4 @@
-"""The exported assets: files of the published release, for those who don't ask PostgreSQL."""
+"""The exported assets: files of the published release, for use without PostgreSQL."""
 
 from collections.abc import Iterator
 from typing import Any

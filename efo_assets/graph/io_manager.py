@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import dagster as dg
-from psycopg import sql
 
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
 from efo_assets.pipeline.staging import StagedRows
 from efo_assets.warehouse.load import Load
-from efo_assets.warehouse.tables import BY_STAGED_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +17,12 @@ class StagedTable:
     load: Load
     name: str
 
-    @property
-    def identifier(self) -> sql.Identifier:
-        """Schema and table, quoted when composed."""
-        return sql.Identifier(self.load.schema, self.name)
-
-    @property
-    def rows(self) -> int:
-        """Rows, as counted when the load was sealed."""
-        return self.load.counts[self.name]
-
 
 class PostgresCopyIOManager(dg.IOManager):
     """Streams COPY files into staged tables by binary COPY, and hands references on.
 
-    The tables are made from the table specifications when the load begins. It takes `StagedRows`
-    and gives `StagedTable`; no row passes through Python twice.
+    Tables are created from their specifications when the load begins. Takes `StagedRows`, returns
+    `StagedTable`; no row passes through Python twice.
     """
 
     def __init__(self, warehouse: WarehouseResource) -> None:
@@ -52,18 +40,16 @@ class PostgresCopyIOManager(dg.IOManager):
         context.add_output_metadata({**counted, "reused": rows is None})
 
     def load_input(self, context: dg.InputContext) -> StagedTable:
-        """A reference to the table in the newest staged load.
+        """Refer to the table in the newest staged load.
 
         Raises:
             dg.Failure: nothing is staged; the sentence names the command.
         """
-        name = context.asset_key.path[-1]
         with guarded(context.log):
-            load = self._warehouse.get().latest()
-        return StagedTable(load, BY_STAGED_NAME[name].staged_name)
+            return StagedTable(self._warehouse.get().latest(), context.asset_key.path[-1])
 
 
 @dg.io_manager(required_resource_keys={"warehouse"}, description=PostgresCopyIOManager.__doc__)
 def postgres_copy_io_manager(context: dg.InitResourceContext) -> PostgresCopyIOManager:
-    """Make the IO manager over the run's own warehouse."""
+    """Make the IO manager for the warehouse of a run."""
     return PostgresCopyIOManager(context.resources.warehouse)

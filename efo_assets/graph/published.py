@@ -3,13 +3,13 @@
 They change together, in one transaction, whichever of them is selected.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema, published_description
+from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, bars, column_schema
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.io_manager import StagedTable
 from efo_assets.graph.resources import WarehouseResource
@@ -18,7 +18,6 @@ from efo_assets.warehouse.tables import CHANGES, COPIED, TABLES, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
 GROUP = "efo"
-BAR_WIDTH = 40
 FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(days=35), fail_window=timedelta(days=45)
 )
@@ -30,7 +29,7 @@ def _spec(table: Table) -> dg.AssetSpec:
         table.name,
         deps=[each.staged_name for each in TABLES],
         group_name=GROUP,
-        description=published_description(table),
+        description=f"{table.comment} Published with the whole release in one transaction.",
         kinds={"postgres", "sql"},
         owners=OWNERS,
         freshness_policy=FRESHNESS,
@@ -58,21 +57,20 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
     """Publish the staged release as a whole, if its audit has passed."""
     del synonyms, parent_edges, xrefs  # references to tables of the same load
     with guarded(context.log):
-        done = warehouse.get().publish(terms.load, run_id=context.run.run_id)
-        _log_outcome(context, done)
-        schema = warehouse.get().schema
+        publication = warehouse.get().publish(terms.load, run_id=context.run.run_id)
+        _log_publication(context, publication)
         for table in TABLES:
             key = dg.AssetKey(table.name)
-            metadata = _metadata(done, table, schema)
+            metadata = _metadata(publication, table, warehouse.get().schema)
             if table is CHANGES:
-                metadata |= _digest(warehouse.get(), done)
+                metadata |= _digest(warehouse.get(), publication.release_id)
             if key in context.selected_asset_keys:
                 yield dg.MaterializeResult(asset_key=key, metadata=metadata)
             else:
                 context.log_event(dg.AssetMaterialization(key, metadata=metadata))
 
 
-def _log_outcome(context: dg.AssetExecutionContext, done: Publication) -> None:
+def _log_publication(context: dg.AssetExecutionContext, publication: Publication) -> None:
     unselected = [
         table.name for table in TABLES if dg.AssetKey(table.name) not in context.selected_asset_keys
     ]
@@ -81,49 +79,41 @@ def _log_outcome(context: dg.AssetExecutionContext, done: Publication) -> None:
             "the release is published as a whole, so %s changed with what was selected",
             ", ".join(unselected),
         )
-    if done.written:
+    if publication.written:
         context.log.info(
             "%s is published as release %s: %s rows written",
-            done.release,
-            done.release_id,
-            f"{done.written:,}",
+            publication.release,
+            publication.release_id,
+            f"{publication.written:,}",
         )
     else:
-        context.log.info("%s is published already: nothing changed, 0 rows written", done.release)
+        context.log.info(
+            "%s is published already: nothing changed, 0 rows written", publication.release
+        )
 
 
-def _digest(house: Warehouse, done: Publication) -> dict[str, Any]:
-    """The release's changes by kind, as a table and as bars; kinds are names of ours."""
-    found = house.ask("change_digest", {"release_id": done.release_id})
-    if not found:
+def _digest(warehouse: Warehouse, release_id: int) -> dict[str, Any]:
+    """The release's changes by kind, as a table and as bars; kinds are names in the code."""
+    digest = warehouse.ask("change_digest", {"release_id": release_id})
+    if not digest:
         return {"digest": dg.MetadataValue.text("No changes are told: the first release, or none.")}
-    records = [dg.TableRecord({"kind": kind, "changes": n, "terms": t}) for kind, n, t in found]
+    records = [dg.TableRecord({"kind": kind, "changes": n, "terms": t}) for kind, n, t in digest]
     return {
         "digest": dg.MetadataValue.table(records),
-        "digest_chart": dg.MetadataValue.md(bars({kind: n for kind, n, _ in found})),
+        "digest_chart": dg.MetadataValue.md(bars({kind: n for kind, n, _ in digest})),
     }
 
 
-def bars(counts: Mapping[str, int]) -> str:
-    """A bar chart of counts by name, as a Markdown code block."""
-    longest, most = max(map(len, counts)), max(counts.values())
-    lines = [
-        f"{name:<{longest}} {'█' * max(1, round(BAR_WIDTH * count / most))} {count:,}"
-        for name, count in counts.items()
-    ]
-    return "\n".join(["```", *lines, "```"])
-
-
-def _metadata(done: Publication, table: Table, schema: str) -> dict[str, Any]:
-    change = done.changes[table.name]
+def _metadata(publication: Publication, table: Table, schema: str) -> dict[str, Any]:
+    change = publication.changes[table.name]
     return {
-        "dagster/row_count": done.rows[table.name],
+        "dagster/row_count": publication.rows[table.name],
         "dagster/table_name": f"{schema}.{table.name}",
         "inserted": change.inserted,
         "changed": change.changed,
         "removed": change.removed,
         "unchanged": change.unchanged,
-        "release": dg.MetadataValue.text(done.release),
-        "release_id": done.release_id,
-        "load": dg.MetadataValue.text(done.load_id),
+        "release": dg.MetadataValue.text(publication.release),
+        "release_id": publication.release_id,
+        "load": dg.MetadataValue.text(publication.load_id),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import LOADER_POOL, OWNERS
+from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, bars
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.ols.download import Download
@@ -15,7 +15,6 @@ from efo_assets.privacy.printable import escaped
 
 LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 CHART_ROWS = 8
-CHART_WIDTH = 40
 
 
 @dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS, pool=LOADER_POOL)
@@ -31,11 +30,11 @@ def raw_ols_pages(
     """
     with guarded(context.log):
         download = fetch(ols.settings, warehouse.get(), log=context.log.info)
-        _log_outcome(context, download)
+        _log_download(context, download)
         return dg.MaterializeResult(metadata=_metadata(download))
 
 
-def _log_outcome(context: dg.AssetExecutionContext, download: Download) -> None:
+def _log_download(context: dg.AssetExecutionContext, download: Download) -> None:
     for note in download.notes:
         context.log.warning("%s", note)
     context.log.info(
@@ -72,7 +71,7 @@ def _metadata(download: Download) -> dict[str, Any]:
 
 
 def latency_quantiles(latencies_s: Sequence[float]) -> dict[str, float]:
-    """`request_latency_p50_s` and so on: the smallest latency that so many requests kept within.
+    """`request_latency_p50_s` and so on: the smallest latency within which so many requests stayed.
 
     Empty without requests. Dagster's UI plots them over loads, and the metrics endpoint reads them.
     """
@@ -90,7 +89,7 @@ def latency_key(quantile: float) -> str:
 
 
 def latency_chart(latencies_s: Sequence[float]) -> str:
-    """A small histogram of page latencies, as a Markdown code block of numbers and bars."""
+    """A histogram of page latencies, as a Markdown code block."""
     if not latencies_s:
         return "No page was fetched."
     low, high = min(latencies_s), max(latencies_s)
@@ -98,9 +97,5 @@ def latency_chart(latencies_s: Sequence[float]) -> str:
     counts = [0] * CHART_ROWS
     for latency_s in latencies_s:
         counts[min(int((latency_s - low) / step), CHART_ROWS - 1)] += 1
-    lines = [
-        f"{low + step * row:7.3f} s {'█' * round(CHART_WIDTH * count / max(counts))} {count}"
-        for row, count in enumerate(counts)
-        if high > low or row == 0
-    ]
-    return "\n".join(["```", *lines, "```"])
+    rows = CHART_ROWS if high > low else 1
+    return bars({f"{low + step * row:7.3f} s": counts[row] for row in range(rows)})

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from efo_assets.ols.client import OlsClient
+from efo_assets.privacy.disclosure import no_secret_shown
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
 
@@ -28,7 +28,7 @@ class OlsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no valu
 
     @property
     def settings(self) -> Settings:
-        """The environment's settings under those given here.
+        """The settings of the environment, with the fields that are set here before them.
 
         Raises:
             SettingsError: a value can't be used.
@@ -42,11 +42,6 @@ class OlsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no valu
                 "EFO_LIMIT": self.limit,
             }
         )
-
-    def client(self) -> OlsClient:
-        """A client to be entered with `async with`."""
-        settings = self.settings
-        return OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight)
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
@@ -75,7 +70,8 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # a
         return self._warehouse
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Give up the lock, and the embedded server if nobody else uses it."""
+        """Release the lock, and the embedded server if no other process uses it."""
         del context
         self._warehouse = None
-        self._open.close()
+        with no_secret_shown():
+            self._open.close()

@@ -1,4 +1,4 @@
-"""The staged assets: the tables of one load, copied from pages or made of those by SQL.
+"""The staged assets: the tables of one load, copied from pages or derived from those by SQL.
 
 One pass over the stored pages fills one COPY file per table; the IO manager streams each into its
 table. All are always staged together, since a load is of one release or none.
@@ -8,12 +8,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema, staged_description
+from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.pipeline.load import newest_pages
 from efo_assets.pipeline.staging import StagedRows, Staging, staging
-from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.tables import COPIED, DERIVED, TABLES, Table
 
 GROUP = "staged"
@@ -23,7 +22,9 @@ def _out(table: Table) -> dg.AssetOut:
     return dg.AssetOut(
         key=table.staged_name,
         group_name=GROUP,
-        description=staged_description(table),
+        description=(
+            f"{table.comment} Staged in the schema of one load, by IRI, without constraints."
+        ),
         kinds={"sql" if table.is_derived else "python", "postgres"},
         owners=OWNERS,
         io_manager_key="postgres_copy",
@@ -58,7 +59,7 @@ def staged_tables(
 def _outputs(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, staged: Staging
 ) -> Iterator[dg.Output[object]]:
-    """The selected tables go to the IO manager; the others are filled here and reported."""
+    """Hand the selected tables to the IO manager; fill and report the others here."""
     selected = context.op_execution_context.selected_output_names
     for table in COPIED:
         rows = staged.rows(table)
@@ -72,7 +73,7 @@ def _outputs(
 
 
 def _derived(context: dg.AssetExecutionContext, staged: Staging) -> Iterator[dg.Output[object]]:
-    """The tables that SQL has made by now, with their rows."""
+    """The derived tables, which SQL has filled by now; the unselected ones are reported."""
     selected = context.op_execution_context.selected_output_names
     for table in DERIVED:
         metadata = _metadata(staged, table)
@@ -85,14 +86,14 @@ def _derived(context: dg.AssetExecutionContext, staged: Staging) -> Iterator[dg.
 
 
 def _metadata(staged: Staging, table: Table) -> dict[str, dg.MetadataValue]:
-    load: Load = staged.load
-    shared: dict[str, dg.MetadataValue] = {
+    load = staged.load
+    metadata: dict[str, dg.MetadataValue] = {
         "load": dg.MetadataValue.text(load.load_id),
         "release": dg.MetadataValue.text(load.source.name),
         "dagster/table_name": dg.MetadataValue.text(f"{load.schema}.{table.staged_name}"),
     }
     if table is TABLES[0]:
         # Samples are OLS's text: shown as JSON, never as Markdown or a link.
-        shared["left_out_or_mended"] = dg.MetadataValue.json(staged.findings)
-        shared["decode_s"] = dg.MetadataValue.float(round(staged.decode_s, 2))
-    return shared
+        metadata["left_out_or_mended"] = dg.MetadataValue.json(staged.findings)
+        metadata["decode_s"] = dg.MetadataValue.float(round(staged.decode_s, 2))
+    return metadata

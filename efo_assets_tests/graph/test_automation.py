@@ -20,16 +20,17 @@ from dagster._core.remote_origin import (
 )
 
 from efo_assets.definitions import build_defs
-from efo_assets.graph.automation import (
+from efo_assets.graph.due import Sighting
+from efo_assets.graph.jobs import LOAD_RELEASE
+from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.sensor import (
     OLS_LIMIT_S,
-    REFRESH_JOB,
     RELEASE_TAG,
     TICK_LIMIT_S,
     TickFailed,
     release_sensor,
 )
-from efo_assets.graph.due import Sighting
-from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.ols.client import OlsClient
 from efo_assets.ols.release import Release
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
@@ -48,7 +49,7 @@ DAY_S = 86_400.0
 DAGSTERS_LIMIT_S = 60.0
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("efo_assets"), "__repository__"),
-    REFRESH_JOB,
+    LOAD_RELEASE,
 )
 """Where a queued run comes from; Dagster takes none without."""
 
@@ -119,7 +120,7 @@ class Automation:
             assert request.run_key not in [None, *self.launched], "Dagster would never run this"
             self.launched.append(str(request.run_key))
             tags = dict(request.tags)
-        job = build_defs().resolve_job_def(REFRESH_JOB)
+        job = build_defs().resolve_job_def(LOAD_RELEASE)
         return job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
 
     def ledger(self) -> list[Any]:
@@ -200,7 +201,7 @@ def test_evaluated_twice_for_one_release_it_asks_for_one_run(automation: Automat
     assert automation.due(1).run_key == first.run_key
     # A daemon that died before the launch left the run behind: asked for again, it is launched.
     left = automation.instance.create_run_for_job(
-        build_defs().resolve_job_def(REFRESH_JOB), tags=dict(first.tags)
+        build_defs().resolve_job_def(LOAD_RELEASE), tags=dict(first.tags)
     )
     assert left.status is dg.DagsterRunStatus.NOT_STARTED
     assert automation.due(2).run_key == first.run_key
@@ -223,7 +224,7 @@ def test_while_a_run_is_under_way_no_other_is_requested(
 ) -> None:
     request = automation.confirmed()
     run = automation.instance.create_run_for_job(
-        build_defs().resolve_job_def(REFRESH_JOB),
+        build_defs().resolve_job_def(LOAD_RELEASE),
         status=status,
         tags=dict(request.tags) if tagged else {},
         remote_job_origin=ORIGIN,
@@ -239,7 +240,7 @@ def test_a_run_that_somebody_started_over_the_assets_counts_too(automation: Auto
         status=dg.DagsterRunStatus.STARTED,
         asset_selection=frozenset([dg.AssetKey("raw_ols_pages")]),
     )
-    assert run.job_name != REFRESH_JOB
+    assert run.job_name != LOAD_RELEASE
     assert f"run {run.run_id[:8]} is under way" in automation.skipped(EVALUATED_EVERY_S)
 
 
@@ -359,7 +360,7 @@ def test_a_ledger_of_an_older_version_is_understood(automation: Automation) -> N
 
 
 async def served_now() -> Release:
-    async with OlsResource().client() as client:
+    async with OlsClient(OlsResource().settings.ols_url) as client:
         return await client.release("efo")
 
 
@@ -507,8 +508,8 @@ def test_sensor_and_schedule_run_the_same_job() -> None:
     defs = build_defs()
     sensor = defs.resolve_sensor_def("efo_release_sensor")
     schedule = defs.resolve_schedule_def("efo_weekly_schedule")
-    assert (sensor.job_name, schedule.job_name) == (REFRESH_JOB, REFRESH_JOB)
-    assert defs.resolve_job_def(REFRESH_JOB)
+    assert (sensor.job_name, schedule.job_name) == (LOAD_RELEASE, LOAD_RELEASE)
+    assert defs.resolve_job_def(LOAD_RELEASE)
     assert schedule.execution_timezone == "UTC"
     assert re.fullmatch(r"[0-9]+ [0-9]+ \* \* [0-6]", str(schedule.cron_schedule)), "weekly"
     assert sensor.minimum_interval_seconds is not None

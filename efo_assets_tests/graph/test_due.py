@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from efo_assets.graph.due import (
     BACKOFF_CAP_S,
     Decision,
-    Outcome,
     Sighting,
+    Situation,
     Tries,
     decide,
     key_of,
@@ -92,26 +92,26 @@ def test_every_situation_has_one_outcome_and_the_first_reason_counts() -> None:
         (Tries(), FAILED, RETRIABLE),
     ):
         expected = (
-            (published is LEDGER and Outcome.NOTHING_NEW)
-            or (limit and Outcome.LIMITED)
-            or (under_way and Outcome.UNDER_WAY)
-            or (sighting is FRESH and Outcome.UNCONFIRMED)
-            or (tries is FAILED and Outcome.BACKING_OFF)
-            or Outcome.DUE
+            (published is LEDGER and Situation.NOTHING_NEW)
+            or (limit and Situation.LIMITED)
+            or (under_way and Situation.UNDER_WAY)
+            or (sighting is FRESH and Situation.UNCONFIRMED)
+            or (tries is FAILED and Situation.BACKING_OFF)
+            or Situation.DUE
         )
         found = decided(
             published=published, limit=limit, under_way=under_way, sighting=sighting, tries=tries
         )
-        assert found.outcome is expected
+        assert found.situation is expected
         assert re.fullmatch(r"[^\n]+\.", found.sentence)
         assert "efo 3.92.0" in found.sentence
-        seen.add(found.outcome)
-    assert seen == set(Outcome)
+        seen.add(found.situation)
+    assert seen == set(Situation)
 
 
 @pytest.mark.parametrize("release", OTHERS, ids=key_of)
 def test_another_identity_is_another_release(release: Release) -> None:
-    assert decided(release=release, published=LEDGER).outcome is Outcome.DUE
+    assert decided(release=release, published=LEDGER).situation is Situation.DUE
     assert key_of(release) != key_of(SERVED)
 
 
@@ -120,26 +120,26 @@ def test_a_new_date_of_loading_alone_is_nothing_new() -> None:
         SERVED, loaded="2026-11-22T10:00:00", source_file_timestamp="2026-11-22"
     )
     assert key_of(again) == key_of(SERVED)
-    assert decided(release=again, published=LEDGER).outcome is Outcome.NOTHING_NEW
+    assert decided(release=again, published=LEDGER).situation is Situation.NOTHING_NEW
 
 
 def test_a_ledger_row_without_totals_is_compared_by_its_versions() -> None:
     old = replace(LEDGER, totals=None)
-    assert decided(published=old).outcome is Outcome.NOTHING_NEW
+    assert decided(published=old).situation is Situation.NOTHING_NEW
     newer = msgspec.structs.replace(SERVED, version="3.93.0")
-    assert decided(release=newer, published=old).outcome is Outcome.DUE
+    assert decided(release=newer, published=old).situation is Situation.DUE
 
 
 def test_a_part_of_the_release_is_not_the_release() -> None:
-    assert decided(published=replace(LEDGER, is_partial=True)).outcome is Outcome.DUE
+    assert decided(published=replace(LEDGER, is_partial=True)).situation is Situation.DUE
 
 
 def test_an_ontology_without_any_version_is_told_by_its_totals() -> None:
     nameless = msgspec.structs.replace(SERVED, version=None, version_iri=None)
     ledger = replace(LEDGER, version=None, version_iri=None)
-    assert decided(release=nameless, published=ledger).outcome is Outcome.NOTHING_NEW
+    assert decided(release=nameless, published=ledger).situation is Situation.NOTHING_NEW
     grown = msgspec.structs.replace(nameless, totals=Totals(91, 10, 101))
-    assert decided(release=grown, published=ledger).outcome is Outcome.DUE
+    assert decided(release=grown, published=ledger).situation is Situation.DUE
 
 
 def test_the_sentences_say_when_and_what() -> None:
@@ -171,8 +171,8 @@ def test_pauses_double_up_to_six_hours() -> None:
 
 def test_a_try_is_due_at_the_very_moment_that_was_named() -> None:
     tries = Tries(2, "r", NOW_S)
-    assert decided(tries=tries, now_s=NOW_S + 599.9).outcome is Outcome.BACKING_OFF
-    assert decided(tries=tries, now_s=NOW_S + 600).outcome is Outcome.DUE
+    assert decided(tries=tries, now_s=NOW_S + 599.9).situation is Situation.BACKING_OFF
+    assert decided(tries=tries, now_s=NOW_S + 600).situation is Situation.DUE
 
 
 def test_a_run_key_comes_once_and_survives_a_shortened_history() -> None:
@@ -193,8 +193,8 @@ def test_a_sighting_is_confirmed_after_five_minutes_of_the_same() -> None:
     assert sighted(first, "x", NOW_S + 299) is first
     key = key_of(SERVED)
     seen = sighted(None, key, NOW_S)
-    assert decided(sighting=seen, now_s=NOW_S + 299.9).outcome is Outcome.UNCONFIRMED
-    assert decided(sighting=seen, now_s=NOW_S + 300).outcome is Outcome.DUE
+    assert decided(sighting=seen, now_s=NOW_S + 299.9).situation is Situation.UNCONFIRMED
+    assert decided(sighting=seen, now_s=NOW_S + 300).situation is Situation.DUE
 
 
 def test_another_release_between_two_sightings_begins_anew() -> None:

@@ -7,9 +7,11 @@ import pytest
 
 LOOK = """
 import logging, signal, sys, warnings
+import stamina.instrumentation
 
 def state():
     return {
+        "stamina's hooks": stamina.instrumentation.get_on_retry_hooks(),
         "log records": logging.getLogRecordFactory(),
         "logger class": logging.getLoggerClass(),
         "root handlers": list(logging.root.handlers),

@@ -1,8 +1,8 @@
-"""What runs unasked: the sensor that loads a new release, and the weekly schedule.
+"""The sensor that loads a new release.
 
-Here Dagster, OLS and the ledger are asked; what follows from their answers is decided in `due`.
-Neither definition runs anything by itself unless EFO_AUTOMATION is on (or somebody turns it on in
-the UI), so that a developer's instance never asks EBI unasked.
+It asks Dagster, OLS and the ledger; what follows from their answers is decided in `due`. It is off
+unless EFO_AUTOMATION is on (or someone turns it on in the UI), so that a developer's instance
+never asks EBI unasked.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ from typing import TypeVar
 import dagster as dg
 
 from efo_assets.errors import EfoError, OlsUnreachable
-from efo_assets.graph.due import Outcome, Sighting, Tries, decide, key_of, sighted
+from efo_assets.graph.due import Sighting, Tries, decide, key_of, sighted
 from efo_assets.graph.failures import OneSentence
+from efo_assets.graph.jobs import LOAD_RELEASE
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.release import Release
@@ -27,7 +28,6 @@ from efo_assets.privacy.logs import scrubbing
 from efo_assets.settings import Automation, Settings
 from efo_assets.warehouse.tables import TABLES
 
-REFRESH_JOB = "refresh_efo"
 RELEASE_TAG = "efo/release"
 """On every run that the sensor requests: for which release it is."""
 INTERVAL = 1.1
@@ -36,8 +36,6 @@ OLS_LIMIT_S = 20.0
 TICK_LIMIT_S = 45.0
 """Dagster ends an evaluation after 60 s without a word about the cause."""
 ATTEMPTS = 3
-WEEKLY = "17 3 * * 0"
-"""Sundays at 03:17 UTC: off the full hour, at which everybody's jobs begin."""
 
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -52,7 +50,7 @@ ENDED = [
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
-_OURS = {dg.AssetKey("raw_ols_pages")} | {
+_LOADED = {dg.AssetKey("raw_ols_pages")} | {
     dg.AssetKey(name) for table in TABLES for name in (table.staged_name, table.name)
 }
 
@@ -75,9 +73,11 @@ def release_sensor(
 
     @dg.sensor(
         name="efo_release_sensor",
-        job_name=REFRESH_JOB,
+        job_name=LOAD_RELEASE,
         minimum_interval_seconds=every_s,
-        default_status=_sensor_status(is_on=automation.is_on),
+        default_status=(
+            dg.DefaultSensorStatus.RUNNING if automation.is_on else dg.DefaultSensorStatus.STOPPED
+        ),
         description=(
             "Loads the release that OLS serves, when it isn't the published one and was the same "
             f"on two evaluations at least {automation.release_confirm_s} s apart. After a failed "
@@ -113,17 +113,13 @@ def release_sensor(
             confirm_s=settings.release_confirm_s,
             now_s=now_s,
         )
-        if decision.outcome is not Outcome.DUE:
+        if not decision.is_due:
             return dg.SensorResult(skip_reason=shown(decision.sentence), cursor=sighting.written())
         log.info("%s", decision.sentence)
         request = dg.RunRequest(run_key=tries.run_key(key), tags={RELEASE_TAG: key})
         return dg.SensorResult(run_requests=[request], cursor=sighting.written())
 
     return efo_release_sensor
-
-
-def _sensor_status(*, is_on: bool) -> dg.DefaultSensorStatus:
-    return dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
 
 
 @contextmanager
@@ -139,21 +135,21 @@ def _in_one_sentence(every_s: float) -> Iterator[None]:
 
 
 def _in_time(work: Callable[[], T], limit_s: float) -> T:
-    """The result of `work`, in a thread that is left behind when it takes too long.
+    """Do `work` in a thread, and leave the thread behind when it takes too long.
 
     A name service or a database that accepts and never answers can't be interrupted.
     """
-    outcome: Future[T] = Future()
+    result: Future[T] = Future()
 
     def run() -> None:
         try:
-            outcome.set_result(work())
+            result.set_result(work())
         except BaseException as error:  # noqa: BLE001  # raised where the result is wanted
-            outcome.set_exception(error)
+            result.set_exception(error)
 
     threading.Thread(target=run, name="efo-sensor", daemon=True).start()
     try:
-        return outcome.result(timeout=limit_s)
+        return result.result(timeout=limit_s)
     except TimeoutError:
         raise EfoError(
             f"PostgreSQL and OLS together did not answer within {limit_s:g} s: look at "
@@ -174,13 +170,13 @@ async def _served(settings: Settings, limit_s: float) -> Release:
 
 
 def _under_way(instance: dg.DagsterInstance) -> str | None:
-    """The id of a run that loads now or is in the queue, whoever asked for it."""
+    """The id of a run that loads now or is in the queue, requested by the sensor or not."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
     return next((run.run_id for run in runs if _loads(run)), None)
 
 
 def _loads(run: dg.DagsterRun) -> bool:
-    return run.job_name == REFRESH_JOB or not _OURS.isdisjoint(run.asset_selection or ())
+    return run.job_name == LOAD_RELEASE or not _LOADED.isdisjoint(run.asset_selection or ())
 
 
 def _tries(instance: dg.DagsterInstance, key: str) -> Tries:
@@ -191,20 +187,3 @@ def _tries(instance: dg.DagsterInstance, key: str) -> Tries:
     (record,) = newest
     ended_at_s = record.end_time or record.update_timestamp.timestamp()
     return Tries(instance.get_runs_count(ended), record.dagster_run.run_id, ended_at_s)
-
-
-def weekly_schedule(*, is_on: bool) -> dg.ScheduleDefinition:
-    """Make `efo_weekly_schedule`: what changed in silence is loaded all the same."""
-    return dg.ScheduleDefinition(
-        name="efo_weekly_schedule",
-        job_name=REFRESH_JOB,
-        cron_schedule=WEEKLY,
-        execution_timezone="UTC",
-        default_status=(
-            dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
-        ),
-        description=(
-            "A safety net: content that changed under the same version, and a sensor that was off. "
-            "Pages that are kept of what OLS serves aren't asked for again, equal rows not written."
-        ),
-    )
