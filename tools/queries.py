@@ -1,7 +1,7 @@
 """The questions of docs/queries.sql with their answers and plans on the sample's first releases."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from efo_assets.__main__ import DEFAULT_CLASSES
 from efo_assets.sample.ontology import release
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.oracle.rows import expected_rows
-from efo_assets_tests.warehouse.loads import publish
+from efo_assets_tests.warehouse.loads import expected, publish
 
 QUERIES = Path(__file__).parents[1] / "docs" / "queries.sql"
 _HEAD = re.compile(r"^-- (\d+)\. (.+)\n", re.MULTILINE)
@@ -51,22 +51,7 @@ def publish_sample(warehouse: Warehouse) -> None:
     """Publish the release that `make demo` loads and the next one, as the oracle expects them."""
     for number in (1, 2):
         generated = release(DEFAULT_CLASSES, 1, number)
-        rows = expected_rows(generated)
-        publish(
-            warehouse,
-            generated.version,
-            terms=_with_lists(rows.terms),
-            synonyms=_with_lists(rows.synonyms),
-            edges=_with_lists(rows.parent_edges),
-            xrefs=_with_lists(rows.xrefs),
-        )
-
-
-def _with_lists(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Rows with lists in place of tuples, which psycopg would take for composite values."""
-    return [
-        tuple(list(value) if isinstance(value, tuple) else value for value in row) for row in rows
-    ]
+        publish(warehouse, generated.version, **expected(expected_rows(generated)))
 
 
 def answers(warehouse: Warehouse) -> dict[int, Answer]:

@@ -1,23 +1,18 @@
 """From the JSON of OLS v2 classes to the rows of four tables, in one pass.
 
-The row contract, which the table specifications of the warehouse name column by column:
-
-- `terms`: iri, curie, label, other_labels, definition, other_definitions, is_obsolete, is_root,
-  is_defining, replaced_by, consider, subsets, is_gwas_trait, obsoleted_in, obsolescence_reason
-- `synonyms`: iri, synonym, scope, type, other_types, sources
-- `parent_edges`: child_iri, parent_iri, predicate
-- `xrefs`: iri, prefix, accession, relation, sources, url, found
-
-A value in OLS is a scalar, a list (nested, too), or a reification: an object that wraps the value
-and carries axioms about it. What can't become a row is counted with samples in `Findings`; nothing
-is dropped in silence. This module knows neither files nor PostgreSQL.
+`COLUMNS` names the values of each row; the specifications in `warehouse.tables` give their types
+and meaning. A value in OLS is a scalar, a list (nested, too), or a reification: an object that
+wraps the value and carries axioms about it. What can't become a row is counted with samples in
+`Findings`; nothing is dropped in silence. This module knows neither files nor PostgreSQL.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from operator import attrgetter
+from types import GenericAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -30,30 +25,124 @@ Sink: TypeAlias = Callable[[Row], None]
 Axioms: TypeAlias = Sequence[dict[str, Any]]
 
 NO_AXIOMS: Axioms = ()
-
-_TRUE = "true"
-_NEXT = "; "
-"""Between texts of an annotation that is to be stated once and was stated more often."""
-
-OWL_THING = "http://www.w3.org/2002/07/owl#Thing"
-OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
-EFO = "http://www.ebi.ac.uk/efo/"
-SKOS = "http://www.w3.org/2004/02/skos/core#"
-PREDICATES = {
-    "http://purl.obolibrary.org/obo/BFO_0000050": "part_of",
-    "http://purl.obolibrary.org/obo/RO_0002202": "develops_from",
-    "http://www.w3.org/2000/01/rdf-schema#subClassOf": "is_a_implied",
-}
-"""Relation IRI of `childRelationToParent` to the predicate of an edge; others keep their IRI."""
-EXACT_EVIDENCE = "MONDO:equivalentTo"
-"""The source by which MONDO marks a cross reference as the same concept."""
-RELATIONS = ("exact", "close", "narrow", "broad", "related", "xref")
-"""Of a term to what it is matched with, the strongest first; `xref` says nothing of the kind."""
 KEY_LIMIT_BYTES = 2600
 """PostgreSQL refuses index rows over 2,704 bytes; the rest is left to the key's other columns."""
 SAMPLES_KEPT = 5
-_NUL_ESCAPE = re.compile(rb"\\u0000")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_NUL_ESCAPE = re.compile(rb"\\u0000")
+_WEB = ("http://", "https://")
+
+OWL_THING = "http://www.w3.org/2002/07/owl#Thing"
+OBO = "http://purl.obolibrary.org/obo/"
+OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
+EFO = "http://www.ebi.ac.uk/efo/"
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+
+SCOPES = {
+    f"{OBO_IN_OWL}hasRelatedSynonym": "related",
+    f"{OBO_IN_OWL}hasNarrowSynonym": "narrow",
+    f"{OBO_IN_OWL}hasBroadSynonym": "broad",
+    f"{OBO_IN_OWL}hasExactSynonym": "exact",
+    f"{EFO}alternative_term": "exact",
+}
+"""Annotation property to the scope of the synonyms that it states."""
+RELATIONS = {
+    f"{SKOS}exactMatch": "exact",
+    f"{SKOS}closeMatch": "close",
+    f"{SKOS}narrowMatch": "narrow",
+    f"{SKOS}broadMatch": "broad",
+    f"{SKOS}relatedMatch": "related",
+    f"{OBO_IN_OWL}hasDbXref": "xref",
+}
+"""Annotation property to the relation of the cross references that it states, strongest first."""
+EXACT_EVIDENCE = "MONDO:equivalentTo"
+"""The source by which MONDO marks a cross reference as the same concept."""
+PREDICATES = {
+    f"{OBO}BFO_0000050": "part_of",
+    f"{OBO}RO_0002202": "develops_from",
+    "http://www.w3.org/2000/01/rdf-schema#subClassOf": "is_a_implied",
+}
+"""Relation IRI of `childRelationToParent` to the predicate of an edge; others keep their IRI."""
+
+
+def _joined(texts: list[str]) -> str | None:
+    """One text of an annotation that may be stated several times; None without any."""
+    return "; ".join(texts) or None
+
+
+def _is_true(texts: list[str]) -> bool:
+    return "true" in texts
+
+
+ANNOTATIONS: Mapping[str, tuple[str, Callable[[list[str]], Any]]] = {
+    "replaced_by": (f"{OBO}IAO_0100001", list),
+    "consider": (f"{OBO_IN_OWL}consider", list),
+    "subsets": (f"{OBO_IN_OWL}inSubset", list),
+    "is_gwas_trait": (f"{EFO}gwas_trait", _is_true),
+    "obsoleted_in": (f"{EFO}obsoleted_in_version", _joined),
+    "obsolescence_reason": (f"{EFO}reason_for_obsolescence", _joined),
+}
+"""Column of a term to the annotation property that it holds, and how its texts are read.
+
+A new column begins here, with a line that names its property and reads it as `list` (`text[]`),
+`_joined` (`text`) or `_is_true` (`boolean`). The other lines: `Column(…, since=N)` in
+`warehouse.tables.TERMS`, a value in `sample.ontology.ANNOTATED`, and a field of `Term` in
+`efo_assets_tests/oracle/tables.py`.
+"""
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "terms": (
+        *("iri", "curie", "label", "other_labels", "definition", "other_definitions"),
+        *("is_obsolete", "is_root", "is_defining", *ANNOTATIONS),
+    ),
+    "synonyms": ("iri", "synonym", "scope", "type", "other_types", "sources"),
+    "parent_edges": ("child_iri", "parent_iri", "predicate"),
+    "xrefs": ("iri", "prefix", "accession", "relation", "sources", "url", "found"),
+}
+"""The row contract: staged table to the names of a row's values, in order."""
+
+
+class OlsClass(msgspec.Struct, gc=False, rename="camel"):
+    """OLS's own fields of a v2 class that become rows; msgspec skips all others."""
+
+    iri: str
+    curie: Any = None
+    label: Any = None
+    definition: Any = msgspec.field(default=None, name=f"{OBO}IAO_0000115")
+    direct_parent: Any = None
+    hierarchical_parent: Any = None
+    is_obsolete: Any = False
+    is_defining: Any = msgspec.field(default=False, name="isDefiningOntology")
+    linked_entities: msgspec.Raw = msgspec.Raw()
+
+
+_PROPERTIES = {
+    iri: f"property_{number}"
+    for number, iri in enumerate((*SCOPES, *RELATIONS, *(iri for iri, _ in ANNOTATIONS.values())))
+}
+"""Annotation property to the field of `_AnnotatedClass` that holds its value."""
+_AnnotatedClass = msgspec.defstruct(
+    "_AnnotatedClass",
+    [(name, Any, msgspec.field(default=None, name=iri)) for iri, name in _PROPERTIES.items()],
+    bases=(OlsClass,),
+    gc=False,
+)
+_ClassPage: type[Any] = msgspec.defstruct(
+    "_ClassPage", [("elements", GenericAlias(list, (_AnnotatedClass,)))], gc=False
+)
+
+
+def _values_of(properties: Iterable[str]) -> Callable[[OlsClass], tuple[Any, ...]]:
+    """A function that takes the values of several annotation properties from a class."""
+    return cast(
+        "Callable[[OlsClass], tuple[Any, ...]]",
+        attrgetter(*(_PROPERTIES[iri] for iri in properties)),
+    )
+
+
+_synonym_values, _xref_values = _values_of(SCOPES), _values_of(RELATIONS)
+_annotation_values = _values_of(iri for iri, _ in ANNOTATIONS.values())
+_READINGS = [(read, read([])) for _, read in ANNOTATIONS.values()]
+"""How the texts of each annotation are read, and what none of them gives."""
 
 
 class LinkedEntity(msgspec.Struct, gc=False):
@@ -62,50 +151,12 @@ class LinkedEntity(msgspec.Struct, gc=False):
     url: Any = None
 
 
-class OlsClass(msgspec.Struct, gc=False):
-    """The fields of a v2 class that become rows; msgspec skips all others."""
-
-    iri: str
-    curie: Any = None
-    label: Any = None
-    definition: Any = msgspec.field(default=None, name="http://purl.obolibrary.org/obo/IAO_0000115")
-    exact: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasExactSynonym")
-    related: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasRelatedSynonym")
-    narrow: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasNarrowSynonym")
-    broad: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasBroadSynonym")
-    alternative: Any = msgspec.field(default=None, name=f"{EFO}alternative_term")
-    xrefs: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}hasDbXref")
-    exact_match: Any = msgspec.field(default=None, name=f"{SKOS}exactMatch")
-    close_match: Any = msgspec.field(default=None, name=f"{SKOS}closeMatch")
-    narrow_match: Any = msgspec.field(default=None, name=f"{SKOS}narrowMatch")
-    broad_match: Any = msgspec.field(default=None, name=f"{SKOS}broadMatch")
-    related_match: Any = msgspec.field(default=None, name=f"{SKOS}relatedMatch")
-    replaced_by: Any = msgspec.field(
-        default=None, name="http://purl.obolibrary.org/obo/IAO_0100001"
-    )
-    consider: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}consider")
-    subsets: Any = msgspec.field(default=None, name=f"{OBO_IN_OWL}inSubset")
-    gwas_trait: Any = msgspec.field(default=None, name=f"{EFO}gwas_trait")
-    obsoleted_in: Any = msgspec.field(default=None, name=f"{EFO}obsoleted_in_version")
-    obsolescence_reason: Any = msgspec.field(default=None, name=f"{EFO}reason_for_obsolescence")
-    direct_parent: Any = msgspec.field(default=None, name="directParent")
-    hierarchical_parent: Any = msgspec.field(default=None, name="hierarchicalParent")
-    is_obsolete: Any = msgspec.field(default=False, name="isObsolete")
-    is_defining: Any = msgspec.field(default=False, name="isDefiningOntology")
-    linked_entities: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="linkedEntities")
-
-
-_WEB = ("http://", "https://")
 _LINKED = msgspec.json.Decoder(dict[str, LinkedEntity])
-
-
-class _ClassPage(msgspec.Struct, gc=False):
-    elements: list[OlsClass]
 
 
 @dataclass(slots=True)
 class Findings:
-    """What was left out or mended on the way, by kind, with the first samples of each."""
+    """What was left out or replaced, by kind, with the first samples of each."""
 
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[str]] = field(default_factory=dict)
@@ -117,10 +168,10 @@ class Findings:
         if len(kept) < SAMPLES_KEPT:
             kept.append(sample[:300])
 
-    def add(self, others: "Findings") -> None:
-        """Count what was found elsewhere, too."""
-        self.counts.update(others.counts)
-        for kind, samples in others.samples.items():
+    def add(self, other: "Findings") -> None:
+        """Add the findings of another process."""
+        self.counts.update(other.counts)
+        for kind, samples in other.samples.items():
             kept = self.samples.setdefault(kind, [])
             kept += samples[: SAMPLES_KEPT - len(kept)]
 
@@ -133,7 +184,7 @@ class Findings:
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> "Findings":
-        """What `as_facts` told."""
+        """Inverse of `as_facts`."""
         return cls(
             Counter({kind: each["count"] for kind, each in facts.items()}),
             {kind: list(each["samples"]) for kind, each in facts.items()},
@@ -142,7 +193,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
-    """Where the rows of each table go."""
+    """A callable per table that takes one row; its values are those that `COLUMNS` names."""
 
     terms: Sink
     synonyms: Sink
@@ -156,20 +207,20 @@ def decode_page(body: Body, sinks: Sinks, findings: Findings, most: int | None =
     Args:
         body: the JSON text of a page, not compressed.
         sinks: one callable per table, called once per row.
-        findings: receives what was left out or mended.
+        findings: receives what was left out or replaced.
         most: decode only the first classes of the page.
 
     Raises:
         PayloadError: the body is no v2 page.
         RecordRejected: a value can't be a key in PostgreSQL; the message names the class.
     """
-    page, replaced = parse(body, _ClassPage)
-    if replaced:
-        findings.note("text_replaced", "lone surrogates in a page", replaced)
+    page, surrogates = parse(body, _ClassPage)
+    if surrogates:
+        findings.note("text_replaced", "lone surrogates in a page", surrogates)
     # Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text.
     reader = _ClassReader(sinks, findings, may_hold_nul=_NUL_ESCAPE.search(body) is not None)
     try:
-        return sum(reader.read(found) for found in page.elements[:most])
+        return sum(reader.read(ols_class) for ols_class in page.elements[:most])
     except RecursionError:
         raise PayloadError("a value is nested too deep") from None
 
@@ -182,7 +233,7 @@ class _Xref:
     """The strongest, since annotations are read in that order."""
     axioms: Axioms = NO_AXIOMS
     urls: list[str] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
+    spellings: list[str] = field(default_factory=list)
 
 
 class _ClassReader:
@@ -195,27 +246,25 @@ class _ClassReader:
         self._prefixes = registered()
         self._iri = ""
 
-    def read(self, found: OlsClass) -> int:
+    def read(self, ols_class: OlsClass) -> int:
         """Emit all rows of one class; 1, or 0 for `owl#Thing`, which is no term."""
-        if found.iri == OWL_THING:
-            self._findings.note("owl_thing", found.iri)
+        if ols_class.iri == OWL_THING:
+            self._findings.note("owl_thing", ols_class.iri)
             return 0
-        self._iri = self._key("iri", self._clean(found.iri))
-        edges = self._edges(found)
-        self._term(found, is_root=not edges)
+        self._iri = self._key("iri", self._clean(ols_class.iri))
+        edges = self._edges(ols_class)
+        self._term(ols_class, is_root=not edges)
         for parent, predicate in edges:
             self._sinks.parent_edges((self._iri, parent, predicate))
-        self._synonyms(found)
-        matched = self._matched(found)
-        if matched:
-            self._xrefs(matched, found.linked_entities)
+        self._synonyms(ols_class)
+        self._xrefs(ols_class)
         return 1
 
-    def _term(self, found: OlsClass, *, is_root: bool) -> None:
-        label, other_labels = _chosen(self._texts(found.label), shortest=True)
-        definition, other_definitions = _chosen(self._texts(found.definition), shortest=False)
-        curie = next(iter(self._texts(found.curie)), None)
-        is_obsolete = found.is_obsolete is True
+    def _term(self, ols_class: OlsClass, *, is_root: bool) -> None:
+        label, other_labels = _chosen(self._texts(ols_class.label), shortest=True)
+        definition, other_definitions = _chosen(self._texts(ols_class.definition), shortest=False)
+        curie = next(iter(self._texts(ols_class.curie)), None)
+        is_obsolete = ols_class.is_obsolete is True
         self._sinks.terms(
             (
                 self._iri,
@@ -226,32 +275,24 @@ class _ClassReader:
                 other_definitions,
                 is_obsolete,
                 is_root and not is_obsolete,
-                found.is_defining is True,
-                self._distinct(found.replaced_by),
-                self._distinct(found.consider),
-                self._distinct(found.subsets),
-                _TRUE in self._distinct(found.gwas_trait),
-                _NEXT.join(self._distinct(found.obsoleted_in)) or None,
-                _NEXT.join(self._distinct(found.obsolescence_reason)) or None,
+                ols_class.is_defining is True,
+                *[
+                    nothing if value is None else read(_distinct(self._texts(value)))
+                    for value, (read, nothing) in zip(
+                        _annotation_values(ols_class), _READINGS, strict=True
+                    )
+                ],
             )
         )
 
-    def _distinct(self, value: Any) -> list[str]:
-        """Every text of a value, each once and in order."""
-        if value is None:
-            return []
-        texts = self._texts(value)
-        return sorted(set(texts)) if len(texts) > 1 else texts
-
-    def _edges(self, found: OlsClass) -> list[tuple[str, str]]:
+    def _edges(self, ols_class: OlsClass) -> list[tuple[str, str]]:
         """Parent and predicate of each edge, each once, in a stable order."""
-        if found.direct_parent is None and found.hierarchical_parent is None:
+        if ols_class.direct_parent is None and ols_class.hierarchical_parent is None:
             return []
-        edges = {(parent, "is_a"): None for parent, _ in self._values(found.direct_parent)}
-        for parent, axioms in self._values(found.hierarchical_parent):
-            for predicate in _relations(axioms):
-                known = predicate in ("is_a", "is_a_implied") and (parent, "is_a") in edges
-                if not known:
+        edges = {(parent, "is_a"): None for parent, _ in self._values(ols_class.direct_parent)}
+        for parent, axioms in self._values(ols_class.hierarchical_parent):
+            for predicate in _predicates(axioms):
+                if predicate not in ("is_a", "is_a_implied") or (parent, "is_a") not in edges:
                     edges[parent, predicate] = None
         return [
             (self._key("parent", parent), predicate)
@@ -259,61 +300,40 @@ class _ClassReader:
             if parent != OWL_THING
         ]
 
-    def _synonyms(self, found: OlsClass) -> None:
-        for scope, value in (
-            ("related", found.related),
-            ("narrow", found.narrow),
-            ("broad", found.broad),
-        ):
+    def _synonyms(self, ols_class: OlsClass) -> None:
+        axioms_of: dict[tuple[str, str], Axioms] = {}
+        for scope, value in zip(SCOPES.values(), _synonym_values(ols_class), strict=True):
             if value is not None:
-                self._scoped_synonyms(scope, value)
-        if found.exact is not None or found.alternative is not None:
-            self._scoped_synonyms("exact", [found.exact, found.alternative])
-
-    def _scoped_synonyms(self, scope: str, value: Any) -> None:
-        merged: dict[str, Axioms] = {}
-        for text, axioms in self._values(value):
-            merged[text] = [*merged[text], *axioms] if text in merged else axioms
-        for text, axioms in merged.items():
+                for text, axioms in self._values(value):
+                    known = axioms_of.get((scope, text))
+                    axioms_of[scope, text] = [*known, *axioms] if known else axioms
+        for (scope, text), axioms in axioms_of.items():
             types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
             sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
-            first, others = (types[0], types[1:]) if types else (None, types)
-            key = self._key("synonym", text)
-            self._sinks.synonyms((self._iri, key, scope, first, others, sources))
+            synonym, first = self._key("synonym", text), types[0] if types else None
+            self._sinks.synonyms((self._iri, synonym, scope, first, types[1:], sources))
 
     def _stated(self, axioms: Axioms, predicate: str) -> list[str]:
-        """What axioms state by a predicate, each once and in order."""
-        found: list[str] = []
+        """What axioms state by a predicate, each text once and in order."""
+        texts: list[str] = []
         for axiom in axioms:
             value = axiom.get(predicate)
             if value is not None:
-                found += self._texts(value)
-        return sorted(set(found)) if len(found) > 1 else found
+                texts += self._texts(value)
+        return sorted(set(texts)) if len(texts) > 1 else texts
 
-    def _matched(self, found: OlsClass) -> list[tuple[str, Any]]:
-        """What the class is matched with: relation and value of each annotation that says so."""
-        stated = zip(
-            RELATIONS,
-            (
-                found.exact_match,
-                found.close_match,
-                found.narrow_match,
-                found.broad_match,
-                found.related_match,
-                found.xrefs,
-            ),
-            strict=True,
-        )
-        return [(relation, value) for relation, value in stated if value is not None]
-
-    def _xrefs(self, matched: list[tuple[str, Any]], linked: msgspec.Raw) -> None:
+    def _xrefs(self, ols_class: OlsClass) -> None:
         merged: dict[tuple[str, str], _Xref] = {}
-        links = _links(linked)
-        for relation, stated in matched:
+        links: dict[str, LinkedEntity] | None = None
+        for relation, stated in zip(RELATIONS.values(), _xref_values(ols_class), strict=True):
+            if stated is None:
+                continue
+            if links is None:
+                links = _links(ols_class.linked_entities)
             for value, axioms in self._values(stated):
                 prefix, accession = self._split(value)
                 xref = merged.setdefault((prefix, accession), _Xref(relation))
-                xref.found.append(value)
+                xref.spellings.append(value)
                 xref.axioms = [*xref.axioms, *axioms] if xref.axioms else axioms
                 if value.startswith(_WEB):
                     xref.urls.append(value)
@@ -326,10 +346,10 @@ class _ClassReader:
                     self._iri,
                     self._key("prefix of a cross reference", prefix),
                     self._key("cross reference", accession),
-                    RELATIONS[0] if EXACT_EVIDENCE in sources else xref.relation,
+                    "exact" if EXACT_EVIDENCE in sources else xref.relation,
                     sources,
                     min(xref.urls, default=None),
-                    sorted(set(xref.found)) if len(xref.found) > 1 else xref.found,
+                    sorted(set(xref.spellings)) if len(xref.spellings) > 1 else xref.spellings,
                 )
             )
 
@@ -357,15 +377,18 @@ class _ClassReader:
         return [(_scalar_text(value), axioms)]
 
     def _listed_values(self, values: list[Any], axioms: Axioms) -> list[tuple[str, Axioms]]:
-        """As `_values`; plain texts, which most are, are taken without another call."""
-        found: list[tuple[str, Axioms]] = []
+        """As `_values`; plain texts, most of them reified, are taken without another call."""
+        pairs: list[tuple[str, Axioms]] = []
         is_plain = not self._may_hold_nul
         for value in values:
-            if is_plain and type(value) is str and value:
-                found.append((value, axioms))
+            text, about = value, axioms
+            if type(value) is dict and type(value.get("value")) is str:
+                text, about = value["value"], _axioms(value) or axioms
+            if is_plain and type(text) is str and text:
+                pairs.append((text, about))
             else:
-                found += self._values(value, axioms)
-        return found
+                pairs += self._values(text, about)
+        return pairs
 
     def _texts(self, value: Any) -> list[str]:
         if type(value) is str and value and not self._may_hold_nul:
@@ -389,6 +412,11 @@ class _ClassReader:
         )
 
 
+def _distinct(texts: list[str]) -> list[str]:
+    """Each text once and in order."""
+    return sorted(set(texts)) if len(texts) > 1 else texts
+
+
 def _chosen(texts: list[str], *, shortest: bool) -> tuple[str | None, list[str]]:
     """The shortest (or longest) of the distinct texts, ties by code point; the others sorted.
 
@@ -402,7 +430,7 @@ def _chosen(texts: list[str], *, shortest: bool) -> tuple[str | None, list[str]]
     return chosen, distinct
 
 
-def _relations(axioms: Axioms) -> list[str]:
+def _predicates(axioms: Axioms) -> list[str]:
     """The predicates that the axioms of a hierarchicalParent name; is_a where they name none."""
     named = [axiom["childRelationToParent"] for axiom in axioms if "childRelationToParent" in axiom]
     flat = [iri for name in named for iri in (name if isinstance(name, list) else [name])]
@@ -410,8 +438,8 @@ def _relations(axioms: Axioms) -> list[str]:
 
 
 def _axioms(reification: dict[str, Any]) -> Axioms:
-    given = reification.get("axioms")
-    listed = given if isinstance(given, list) else [given]
+    axioms = reification.get("axioms")
+    listed = axioms if isinstance(axioms, list) else [axioms]
     return [axiom for axiom in listed if isinstance(axiom, dict)]
 
 

@@ -20,11 +20,10 @@ from typing import IO, Any
 from efo_assets.errors import EfoError, PageStoreError, RecordRejected
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageSpec
-from efo_assets.ols.records import Findings, Sink, Sinks, decode_page
+from efo_assets.ols.records import COLUMNS, Findings, Sink, Sinks, decode_page
 from efo_assets.ols.stored_pages import PageSet, open_page_set
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.warehouse.copy_files import CopyFiles, row_writers
-from efo_assets.warehouse.tables import COPIED
 
 WORTH_A_PROCESS_BYTES = 32_000_000
 """Decoded JSON; about a third of a second's work, as long as it takes to start a process."""
@@ -43,7 +42,7 @@ def decode(pages: PageSet, work_dir: Path) -> tuple[CopyFiles, Findings]:
     """
     specs = list(pages.plan.pages())
     shares = _shares(specs, _processes(pages))
-    files = CopyFiles(work_dir, parts=len(shares))
+    files = CopyFiles(work_dir, COLUMNS, parts=len(shares))
     try:
         if len(shares) > 1:
             return files, _in_processes(pages, shares, files)
@@ -70,7 +69,7 @@ def _decode_share(
     pages: PageSet, specs: Sequence[PageSpec], write: Mapping[str, Sink], *, tick: bool = False
 ) -> Findings:
     findings = Findings()
-    sinks = Sinks(*(write[table.staged_name] for table in COPIED))
+    sinks = Sinks(**write)
     with collector_paused():
         for page in pages.bodies(specs):
             try:
@@ -159,7 +158,7 @@ def _decode_inherited(task: dict[str, Any]) -> Findings:
             name: opened.enter_context(os.fdopen(descriptor, "wb"))
             for name, descriptor in task["files"].items()
         }
-        with row_writers(files) as write:
+        with row_writers(files, COLUMNS) as write:
             return _decode_share(pages, specs, write, tick=True)
 
 

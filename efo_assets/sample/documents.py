@@ -33,14 +33,6 @@ RELATIONS = {
     "develops_from": f"{OBO}RO_0002202",
     "is_a_implied": f"{RDFS}subClassOf",
 }
-ANNOTATIONS = {
-    "subset": f"{OIO}inSubset",
-    "gwas_trait": f"{EFO}gwas_trait",
-    "replaced_by": f"{OBO}IAO_0100001",
-    "consider": f"{OIO}consider",
-    "obsoleted_in_version": f"{EFO}obsoleted_in_version",
-    "reason": f"{EFO}reason_for_obsolescence",
-}
 PROPERTIES = (
     (f"{OBO}IAO_0000115", "definition"),
     (f"{OBO}IAO_0000117", "term editor"),
@@ -182,7 +174,7 @@ class Documents:
             ]
         for match in each.matches:
             fields.setdefault(f"{SKOS}{match.relation}Match", []).append(match.value)
-        fields |= {ANNOTATIONS[name]: list(values) for name, values in each.annotations.items()}
+        fields |= {iri: list(values) for iri, values in each.annotations.items()}
         return {
             name: self._several(value) if isinstance(value, list) else value
             for name, value in fields.items()

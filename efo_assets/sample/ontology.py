@@ -15,6 +15,17 @@ from efo_assets.sample.words import KINDS, PLACES, QUALITIES, VERBS
 
 EFO = "http://www.ebi.ac.uk/efo/EFO_"
 OBO = "http://purl.obolibrary.org/obo/"
+OIO = "http://www.geneontology.org/formats/oboInOwl#"
+REPLACED_BY = f"{OBO}IAO_0100001"
+CONSIDER = f"{OIO}consider"
+OBSOLETED_IN = "http://www.ebi.ac.uk/efo/obsoleted_in_version"
+REASON = "http://www.ebi.ac.uk/efo/reason_for_obsolescence"
+ANNOTATED = (
+    (5, f"{OIO}inSubset", (f"{OBO}mondo#sample_subset",)),
+    (15, f"{OIO}inSubset", (f"{OBO}a#one", f"{OBO}a#two")),
+    (9, "http://www.ebi.ac.uk/efo/gwas_trait", ("true",)),
+)
+"""What every so-many-th current class states: a property and its values."""
 ONTOLOGY_IRI = "http://www.ebi.ac.uk/efo/efo.owl"
 FIRST_VERSION = 900
 """Versions of the generated ontology begin far beyond those of EFO."""
@@ -114,6 +125,7 @@ class GeneratedClass:
     xrefs: tuple[Xref, ...]
     matches: tuple[Match, ...] = ()
     annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """IRI of a property to what the class states by it; synonyms and cross references apart."""
     has_anonymous_parent: bool = False
 
     @property
@@ -358,25 +370,18 @@ def _annotations(
     is_obsolete: bool,
 ) -> dict[str, tuple[str, ...]]:
     if not is_obsolete:
-        return {
-            key: values
-            for key, values, every in (
-                ("subset", ("http://purl.obolibrary.org/obo/mondo#sample_subset",), 5),
-                ("subset", (f"{OBO}a#one", f"{OBO}a#two"), 15),
-                ("gwas_trait", ("true",), 9),
-            )
-            if number % every == 0
-        }
-    notes: dict[str, tuple[str, ...]] = {
-        "obsoleted_in_version": (f"3.{number % 80}",),
-        "reason": ("merged in sample data",),
+        return {iri: values for every, iri, values in ANNOTATED if number % every == 0}
+    annotations: dict[str, tuple[str, ...]] = {
+        OBSOLETED_IN: (f"3.{number % 80}",),
+        REASON: ("merged in sample data",),
     }
     replaced_by = _replaced_by(chance, number, iris, current)
     if replaced_by:
-        notes["replaced_by"] = replaced_by
+        annotations[REPLACED_BY] = replaced_by
     if number % 4 == 0:
-        notes["consider"] = (chance.choice(current), _curie(chance.choice(iris)))[: 1 + number % 3]
-    return notes
+        considered = (chance.choice(current), _curie(chance.choice(iris)))
+        annotations[CONSIDER] = considered[: 1 + number % 3]
+    return annotations
 
 
 def _replaced_by(
@@ -490,7 +495,7 @@ class _Editor:
                     is_obsolete=True,
                     parents=(),
                     has_anonymous_parent=False,
-                    annotations={"replaced_by": (target,), "reason": ("merged",)},
+                    annotations={REPLACED_BY: (target,), REASON: ("merged",)},
                 )
             case "re-parented":
                 # A root has no ancestors, so no cycle can come of it.

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from psycopg import adapters
 from psycopg._copy_base import BinaryFormatter  # public only through a connection's cursor
@@ -18,6 +18,8 @@ from psycopg.pq import Format
 
 from efo_assets.errors import PageStoreError
 from efo_assets.warehouse.tables import BY_STAGED_NAME, COPIED, Table
+
+Columns: TypeAlias = Mapping[str, Sequence[str]]
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 """With no flags and no header extension (PostgreSQL: COPY, "Binary Format")."""
@@ -57,17 +59,17 @@ class _Context:
 class RowWriter:
     """Appends staged rows of one table to a file; `finish` when the last one is in."""
 
-    def __init__(self, table: Table, file: IO[bytes]) -> None:
+    def __init__(self, table: Table, columns: Sequence[str], file: IO[bytes]) -> None:
         self._file = file
         transformer = Transformer(_Context())
         known = transformer.adapters.types
-        oids = [known.get_oid(name) for name in table.copy_types]
+        oids = [known.get_oid(name) for name in table.copy_types(columns)]
         transformer.set_dumper_types(oids, Format.BINARY)
         self._formatter = BinaryFormatter(transformer)
         self._write_row = self._formatter.write_row
 
     def __call__(self, row: Sequence[Any]) -> None:
-        """Append one row; its values stand in the order of the staged columns."""
+        """Append one row; its values stand in the order of the columns."""
         if piece := self._write_row(row):
             self._file.write(piece)
 
@@ -78,9 +80,11 @@ class RowWriter:
 
 
 @contextmanager
-def row_writers(files: Mapping[str, IO[bytes]]) -> Iterator[dict[str, RowWriter]]:
+def row_writers(files: Mapping[str, IO[bytes]], columns: Columns) -> Iterator[dict[str, RowWriter]]:
     """Give a row writer per staged table name; all that they wrote is in the files afterwards."""
-    writers = {name: RowWriter(BY_STAGED_NAME[name], file) for name, file in files.items()}
+    writers = {
+        name: RowWriter(BY_STAGED_NAME[name], columns[name], file) for name, file in files.items()
+    }
     yield writers
     for writer in writers.values():
         writer.finish()
@@ -89,8 +93,9 @@ def row_writers(files: Mapping[str, IO[bytes]]) -> Iterator[dict[str, RowWriter]
 class CopyFile:
     """One table's rows for reading: the parts as one, in order."""
 
-    def __init__(self, parts: Sequence[IO[bytes]]) -> None:
+    def __init__(self, parts: Sequence[IO[bytes]], columns: Sequence[str]) -> None:
         self._parts = parts
+        self.columns = columns
 
     def chunks(self, size_bytes: int) -> Iterator[bytes]:
         """All of it, from the first byte on, in pieces of at most `size_bytes`."""
@@ -111,13 +116,22 @@ class CopyFile:
 class CopyFiles:
     """Nameless files, some parts per table, gone with the last process that has them open."""
 
-    def __init__(self, folder: Path, parts: int = 1) -> None:
+    def __init__(self, folder: Path, columns: Columns, parts: int = 1) -> None:
         """Open them; use as a context manager.
+
+        Args:
+            folder: where the files are made.
+            columns: staged table name to the names of a row's values, in order.
+            parts: files per table.
 
         Raises:
             PageStoreError: the folder can't be written.
+            ValueError: the columns are not those of the specification.
         """
+        for table in COPIED:
+            table.copy_types(columns[table.staged_name])
         self._folder = folder
+        self._columns = columns
         self._files: list[dict[str, IO[bytes]]] = []
         with self.explained():
             folder.mkdir(0o700, parents=True, exist_ok=True)
@@ -156,12 +170,13 @@ class CopyFiles:
         Raises:
             PageStoreError: the disk is full.
         """
-        with self.explained(), row_writers(self._files[part]) as writers:
+        with self.explained(), row_writers(self._files[part], self._columns) as writers:
             yield writers
 
     def file(self, table: Table) -> CopyFile:
         """The rows of `table`, of all parts."""
-        return CopyFile([part[table.staged_name] for part in self._files])
+        name = table.staged_name
+        return CopyFile([part[name] for part in self._files], self._columns[name])
 
     def close(self) -> None:
         """Give the space back."""

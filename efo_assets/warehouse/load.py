@@ -171,7 +171,7 @@ def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) 
     with connection.transaction(), connection.cursor() as cursor:
         # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
         cursor.execute(sql.SQL("truncate {}").format(where))
-        with cursor.copy(copy_staged(load.schema, table)) as copy:
+        with cursor.copy(copy_staged(load.schema, table, file.columns)) as copy:
             for chunk in file.chunks(COPY_CHUNK_BYTES):
                 copy.write(chunk)
                 sys.audit("efo_assets.chunk_copied")

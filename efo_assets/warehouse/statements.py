@@ -86,11 +86,10 @@ def create_staged(load_schema: str, table: Table) -> sql.Composed:
     )
 
 
-def copy_staged(load_schema: str, table: Table) -> sql.Composed:
-    """COPY in binary, columns named."""
+def copy_staged(load_schema: str, table: Table, columns: Sequence[str]) -> sql.Composed:
+    """COPY in binary, in the order of these columns."""
     return sql.SQL("copy {} ({}) from stdin (format binary)").format(
-        sql.Identifier(load_schema, table.staged_name),
-        names(column.name for column in table.staged_columns),
+        sql.Identifier(load_schema, table.staged_name), names(columns)
     )
 
 

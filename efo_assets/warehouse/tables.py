@@ -6,6 +6,7 @@ by surrogate keys that survive releases, and constraints, indexes and comments a
 is an entry in `TABLES`; this module holds no SQL that runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TERM_KEY = "bigint"
@@ -122,10 +123,19 @@ class Table:
         )
         return (*release, *references, *self.columns)
 
-    @property
-    def copy_types(self) -> tuple[str, ...]:
-        """The types of a staged row, for binary COPY."""
-        return tuple(column.type for column in self.staged_columns)
+    def copy_types(self, columns: Sequence[str]) -> list[str]:
+        """The types of a staged row's values, which stand in the order of `columns`.
+
+        Raises:
+            ValueError: the names are not those of the staged columns.
+        """
+        types = {column.name: column.type for column in self.staged_columns}
+        if differing := sorted(types.keys() ^ set(columns)):
+            raise ValueError(
+                f"Rows of {self.staged_name} and their specification differ in "
+                f"{', '.join(differing)}: a column needs a line in each (CONTRIBUTING.md)."
+            )
+        return [types[name] for name in columns]
 
     @property
     def published_key(self) -> tuple[str, ...]:

@@ -26,8 +26,18 @@ from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets.warehouse.writer import WriterLock
 from efo_assets_tests.graph.materializing import Graph, failure
-from efo_assets_tests.oracle.rows import ExpectedRows, expected_rows
-from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, term, xref
+from efo_assets_tests.oracle.rows import expected_rows
+from efo_assets_tests.oracle.tables import ExpectedRows
+from efo_assets_tests.warehouse.loads import (
+    ask,
+    edge,
+    expected,
+    iri,
+    publish,
+    synonym,
+    term,
+    xref,
+)
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 1_500
@@ -86,51 +96,51 @@ def relations(house: Warehouse, schema: str) -> dict[str, str]:
 
 def expected_cards(rows: ExpectedRows) -> set[tuple[Any, ...]]:
     """One row per current term, from the generator's rows alone."""
-    curies = {row[0]: row[1] for row in rows.terms}
-    labels = {row[0]: row[2] for row in rows.terms}
+    curies = {row.iri: row.curie for row in rows.terms}
+    labels = {row.iri: row.label for row in rows.terms}
     synonyms: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for of, text, scope, *_ in rows.synonyms:
-        synonyms[of, scope].append(text)
+    for row in rows.synonyms:
+        synonyms[row.iri, row.scope].append(row.synonym)
     parents: dict[str, list[str]] = defaultdict(list)
     for child, parent, predicate in rows.parent_edges:
         if predicate == "is_a":
             parents[child].append(parent)
     mesh: dict[str, list[str]] = defaultdict(list)
     xrefs: dict[str, list[str]] = defaultdict(list)
-    for of, prefix, accession, *_ in rows.xrefs:
-        xrefs[of].append(f"{prefix}:{accession}" if prefix else accession)
-        if prefix == "mesh":
-            mesh[of].append(accession)
+    for ref in rows.xrefs:
+        xrefs[ref.iri].append(f"{ref.prefix}:{ref.accession}" if ref.prefix else ref.accession)
+        if ref.prefix == "mesh":
+            mesh[ref.iri].append(ref.accession)
     return {
         (
-            row[0],
-            row[1],
-            row[2],
-            row[4],
+            of.iri,
+            of.curie,
+            of.label,
+            of.definition,
             *(
-                tuple(sorted(synonyms[row[0], scope]))
+                tuple(sorted(synonyms[of.iri, scope]))
                 for scope in ("exact", "related", "narrow", "broad")
             ),
-            tuple(sorted(parents[row[0]])),
-            tuple(curies[parent] for parent in sorted(parents[row[0]])),
-            tuple(labels[parent] for parent in sorted(parents[row[0]])),
-            tuple(sorted(xrefs[row[0]])),
-            tuple(sorted(mesh[row[0]])),
+            tuple(sorted(parents[of.iri])),
+            tuple(curies[parent] for parent in sorted(parents[of.iri])),
+            tuple(labels[parent] for parent in sorted(parents[of.iri])),
+            tuple(sorted(xrefs[of.iri])),
+            tuple(sorted(mesh[of.iri])),
         )
-        for row in rows.terms
-        if not row[6]
+        for of in rows.terms
+        if not of.is_obsolete
     }
 
 
 def expected_tree(rows: ExpectedRows) -> set[tuple[Any, ...]]:
     """Root, term, depth and path, by a breadth-first walk from each root."""
-    current = {row[0]: row[2] for row in rows.terms if not row[6]}
+    current = {row.iri: row.label for row in rows.terms if not row.is_obsolete}
     children: dict[str, list[str]] = defaultdict(list)
     for child, parent, predicate in rows.parent_edges:
         if predicate == "is_a" and child in current and parent in current:
             children[parent].append(child)
     tree = set()
-    for root in (row[0] for row in rows.terms if row[7]):
+    for root in (row.iri for row in rows.terms if row.is_root):
         paths: dict[str, tuple[str, ...]] = {root: (current[root],)}
         level = [root]
         while level:
@@ -174,19 +184,7 @@ def publish_sample(house: Warehouse, number: int = 1) -> ExpectedRows:
     """Publish a generated release, from the generator's own expectation."""
     made = release(CLASSES, SEED, number)
     rows = expected_rows(made)
-    publish(
-        house,
-        made.version,
-        **{
-            name: [tuple(list(v) if isinstance(v, tuple) else v for v in row) for row in each]
-            for name, each in (
-                ("terms", rows.terms),
-                ("synonyms", rows.synonyms),
-                ("edges", rows.parent_edges),
-                ("xrefs", rows.xrefs),
-            )
-        },
-    )
+    publish(house, made.version, **expected(rows))
     return rows
 
 
@@ -211,10 +209,8 @@ def test_dbt_build_is_green_and_the_models_are_what_the_generator_expects(
 def listed(
     name: str, *, curie: str | None = "", is_root: bool = False, is_obsolete: bool = False
 ) -> tuple[Any, ...]:
-    made = list(term(name, name, is_obsolete=is_obsolete))
-    made[1] = f"EX:{name}" if curie == "" else curie
-    made[7] = is_root
-    return tuple(made)
+    curie = f"EX:{name}" if curie == "" else curie
+    return term(name, name, curie=curie, is_root=is_root, is_obsolete=is_obsolete)
 
 
 @with_the_extra

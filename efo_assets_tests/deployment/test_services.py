@@ -97,7 +97,7 @@ class Deployed:
         patiently(lambda: self.published() == number, claim, patience_s)
         rows = self.ask("select iri from efo_terms where removed_in is null")
         assert {iri for (iri,) in rows} == {
-            row[0] for row in expected_rows(release(CLASSES, SEED, number)).terms
+            row.iri for row in expected_rows(release(CLASSES, SEED, number)).terms
         }
 
     def graphql(self, query: str) -> Any:

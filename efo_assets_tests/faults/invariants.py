@@ -21,7 +21,8 @@ from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.engine import PAGE_SIZE
 from efo_assets_tests.graph.materializing import published_ancestors, published_rows
 from efo_assets_tests.oracle.derived import expected_ancestors
-from efo_assets_tests.oracle.rows import ExpectedRows, expected_rows
+from efo_assets_tests.oracle.rows import expected_rows
+from efo_assets_tests.oracle.tables import ExpectedRows
 
 MOST_LOAD_SCHEMAS = 4
 """The one that is published, a live one, and two kept for diagnosis."""

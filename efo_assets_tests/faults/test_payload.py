@@ -66,7 +66,7 @@ def assert_refused(warehouse: Warehouse, load: Load, *checks: str) -> None:
 
 def clean(number: int = 1) -> set[tuple[Any, ...]]:
     """IRI and label of every class of a generated release."""
-    return {(row[0], row[2]) for row in expected_rows(release(100, 1, number)).terms}
+    return {(row.iri, row.label) for row in expected_rows(release(100, 1, number)).terms}
 
 
 def on_first_class(**fields: Any) -> Any:

@@ -11,9 +11,11 @@ import pytest
 from efo_assets.definitions import build_defs
 from efo_assets.graph.exported import exported_files
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.tables import BY_STAGED_NAME, TERMS, Table
 from efo_assets_tests.databases import connected
+from efo_assets_tests.oracle.tables import ROW_TYPES
 
-Rows = set[tuple[Any, ...]]
+Rows = set[Any]
 
 
 class Graph:
@@ -61,52 +63,23 @@ class Graph:
 
 
 def published_rows(ask: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, Rows]:
-    """Every table by natural keys, arrays as tuples, in the contract's column order.
+    """The rows of each table that the oracle knows, by the columns of the specification."""
+    return {name: _published(ask, BY_STAGED_NAME[name], made) for name, made in ROW_TYPES.items()}
 
-    Without ancestors, which are many, and changes, which add up.
-    """
-    return {
-        "terms": _rows(
-            ask(
-                "select iri, curie, label, other_labels, definition, other_definitions,"
-                " is_obsolete, is_root, is_defining, replaced_by, consider, subsets,"
-                " is_gwas_trait, obsoleted_in, obsolescence_reason"
-                " from efo_terms where removed_in is null"
-            )
-        ),
-        "synonyms": _rows(
-            ask(
-                "select t.iri, s.synonym, s.scope, s.type, s.other_types, s.sources"
-                " from efo_synonyms as s join efo_terms as t on t.id = s.term_id"
-            )
-        ),
-        "parent_edges": _rows(
-            ask(
-                "select c.iri, p.iri, e.predicate from efo_parent_edges as e"
-                " join efo_terms as c on c.id = e.child_id"
-                " join efo_terms as p on p.id = e.parent_id"
-            )
-        ),
-        "xrefs": _rows(
-            ask(
-                "select t.iri, x.prefix, x.accession, x.relation, x.sources, x.url, x.found"
-                " from efo_xrefs as x join efo_terms as t on t.id = x.term_id"
-            )
-        ),
-        "replacements": _rows(
-            ask(
-                "select t.iri, r.ordinal, r.kind, r.target, r.status, r.hops, r.path, r.evidence"
-                " from efo_replacements as r join efo_terms as t on t.id = r.term_id"
-            )
-        ),
-        "mesh_terms": _rows(
-            ask(
-                "select t.iri, m.mesh_id, m.mesh_kind, m.relation, m.is_own, m.via, m.sources,"
-                " m.is_only_term, m.is_only_mesh_id"
-                " from efo_mesh_terms as m join efo_terms as t on t.id = m.term_id"
-            )
-        ),
-    }
+
+def _published(ask: Callable[[str], list[tuple[Any, ...]]], table: Table, made: Any) -> Rows:
+    """All rows of a table, as the oracle's type takes them by name; terms by IRI."""
+    names = [column.name for column in table.staged_columns]
+    columns = [f"r.{column.name}" for column in table.columns]
+    joins = ""
+    for ref in reversed(table.references):
+        columns.insert(0, f"{ref.published}.iri")
+        joins += (
+            f" left join efo_terms as {ref.published} on {ref.published}.id = r.{ref.published}"
+        )
+    where = " where r.removed_in is null" if table is TERMS else ""
+    rows = _rows(ask(f"select {', '.join(columns)} from {table.name} as r{joins}{where}"))
+    return {made(**dict(zip(names, row, strict=True))) for row in rows}
 
 
 def published_ancestors(ask: Callable[[str], list[tuple[Any, ...]]]) -> Rows:
@@ -119,8 +92,8 @@ def published_ancestors(ask: Callable[[str], list[tuple[Any, ...]]]) -> Rows:
     )
 
 
-def _rows(found: Sequence[Sequence[Any]]) -> Rows:
-    rows = [tuple(tuple(v) if isinstance(v, list) else v for v in row) for row in found]
+def _rows(fetched: Sequence[Sequence[Any]]) -> Rows:
+    rows = [tuple(tuple(v) if isinstance(v, list) else v for v in row) for row in fetched]
     distinct = set(rows)
     assert len(distinct) == len(rows), "a row stands twice"
     return distinct

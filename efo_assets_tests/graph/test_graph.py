@@ -104,7 +104,7 @@ def test_the_next_release_writes_only_what_differs(graph: Graph, sample: Sample)
     before, after = (expected_rows(release(CLASSES, SEED, number)) for number in (1, 2))
     changes = graph.ask("select changes from efo_meta.releases where release_id = 2")[0][0]
     inserted_or_changed = len(after.terms - before.terms)
-    gone = len({row[0] for row in before.terms} - {row[0] for row in after.terms})
+    gone = len({row.iri for row in before.terms} - {row.iri for row in after.terms})
     terms = changes["efo_terms"]
     assert terms["inserted"] + terms["changed"] == inserted_or_changed
     assert terms["removed"] == gone

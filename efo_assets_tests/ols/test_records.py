@@ -7,7 +7,7 @@ import pytest
 
 from efo_assets.errors import RecordRejected
 from efo_assets.ols.payload import PayloadError
-from efo_assets.ols.records import KEY_LIMIT_BYTES, OWL_THING, Findings, Sinks, decode_page
+from efo_assets.ols.records import COLUMNS, KEY_LIMIT_BYTES, OWL_THING, Findings, Sinks, decode_page
 
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
 SKOS = "http://www.w3.org/2004/02/skos/core#"
@@ -19,23 +19,23 @@ SUBCLASS_OF = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
 
 
-NO_NOTES: tuple[Any, ...] = ([], [], [], False, None, None)
-
-
 class Decoded:
-    """The rows of one page, and what was found."""
+    """The rows of one page, and the findings; of terms the columns by name."""
 
     def __init__(self, *classes: dict[str, Any], body: bytes | None = None) -> None:
-        self.terms: list[Any] = []
+        terms: list[Any] = []
         self.synonyms: list[Any] = []
         self.parent_edges: list[Any] = []
         self.xrefs: list[Any] = []
         self.findings = Findings()
         sinks = Sinks(
-            self.terms.append, self.synonyms.append, self.parent_edges.append, self.xrefs.append
+            terms.append, self.synonyms.append, self.parent_edges.append, self.xrefs.append
         )
         page = body or json.dumps({"elements": classes}).encode()
         self.count = decode_page(page, sinks, self.findings)
+        self.terms = [dict(zip(COLUMNS["terms"], row, strict=True)) for row in terms]
+        for name in ("synonyms", "parent_edges", "xrefs"):
+            assert {len(row) for row in getattr(self, name)} <= {len(COLUMNS[name])}
 
 
 def a_class(**fields: Any) -> dict[str, Any]:
@@ -55,9 +55,15 @@ def test_a_plain_class_is_one_term() -> None:
             **{DEFINITION: "What it is."},
         )
     )
-    assert found.terms == [
-        (IRI, "EFO:0000001", "a label", [], "What it is.", [], False, True, True, *NO_NOTES)
-    ]
+    (term,) = found.terms
+    assert {name: value for name, value in term.items() if value} == {
+        "iri": IRI,
+        "curie": "EFO:0000001",
+        "label": "a label",
+        "definition": "What it is.",
+        "is_root": True,
+        "is_defining": True,
+    }
     assert found.count == 1
     assert not found.findings.counts
 
@@ -68,7 +74,8 @@ def test_a_plain_class_is_one_term() -> None:
     ids=["scalar", "list", "nested", "reified", "reified in list", "list in reified", "twice"],
 )
 def test_every_shape_of_a_value_is_the_same_text(value: Any) -> None:
-    assert Decoded(a_class(label=value)).terms[0][2:4] == ("x", [])
+    (term,) = Decoded(a_class(label=value)).terms
+    assert (term["label"], term["other_labels"]) == ("x", [])
 
 
 @pytest.mark.parametrize(
@@ -76,31 +83,33 @@ def test_every_shape_of_a_value_is_the_same_text(value: Any) -> None:
 )
 @pytest.mark.fault("P10")
 def test_a_literal_that_is_no_text_becomes_one(value: Any, text: str) -> None:
-    assert Decoded(a_class(label=value)).terms[0][2] == text
+    assert Decoded(a_class(label=value)).terms[0]["label"] == text
 
 
 def test_of_several_labels_the_shortest_is_chosen_and_the_others_kept() -> None:
-    assert Decoded(a_class(label=["longer", "bb", "aa"])).terms[0][2:4] == ("aa", ["bb", "longer"])
+    (term,) = Decoded(a_class(label=["longer", "bb", "aa"])).terms
+    assert (term["label"], term["other_labels"]) == ("aa", ["bb", "longer"])
 
 
 def test_of_several_definitions_the_longest_is_chosen_and_the_others_kept() -> None:
-    found = Decoded(a_class(**{DEFINITION: ["bb", "long one", "aa"]}))
-    assert found.terms[0][4:6] == ("long one", ["aa", "bb"])
+    (term,) = Decoded(a_class(**{DEFINITION: ["bb", "long one", "aa"]})).terms
+    assert (term["definition"], term["other_definitions"]) == ("long one", ["aa", "bb"])
 
 
 @pytest.mark.fault("P11")
 def test_a_missing_label_stays_missing() -> None:
-    assert Decoded({"iri": IRI}).terms[0][2] is None
+    assert Decoded({"iri": IRI}).terms[0]["label"] is None
 
 
 def test_an_obsolete_class_is_no_root() -> None:
-    assert Decoded(a_class(isObsolete=True, directParent=OWL_THING)).terms[0][6:8] == (True, False)
+    (term,) = Decoded(a_class(isObsolete=True, directParent=OWL_THING)).terms
+    assert (term["is_obsolete"], term["is_root"]) == (True, False)
 
 
 def test_owl_thing_is_neither_parent_nor_term() -> None:
     found = Decoded(a_class(directParent=[OWL_THING]), {"iri": OWL_THING, "label": "Thing"})
     assert found.parent_edges == []
-    assert [row[0] for row in found.terms] == [IRI]
+    assert [term["iri"] for term in found.terms] == [IRI]
     assert found.count == 1
     assert found.findings.counts == {"owl_thing": 1}
 
@@ -247,7 +256,7 @@ def test_a_match_by_skos_is_a_cross_reference_of_its_strength() -> None:
 
 
 def test_replacements_subsets_and_flags_are_kept_as_found() -> None:
-    found = Decoded(
+    (term,) = Decoded(
         a_class(
             **{
                 "http://purl.obolibrary.org/obo/IAO_0100001": ["MONDO:1", reified("HP_2")],
@@ -258,15 +267,16 @@ def test_replacements_subsets_and_flags_are_kept_as_found() -> None:
                 f"{EFO}reason_for_obsolescence": ["moved", "merged"],
             }
         )
-    )
-    assert found.terms[0][9:] == (
-        ["HP_2", "MONDO:1"],
-        ["http://x/3"],
-        ["http://s/a", "http://s/b"],
-        True,
-        "2.31",
-        "merged; moved",
-    )
+    ).terms
+    annotations = {
+        "replaced_by": ["HP_2", "MONDO:1"],
+        "consider": ["http://x/3"],
+        "subsets": ["http://s/a", "http://s/b"],
+        "is_gwas_trait": True,
+        "obsoleted_in": "2.31",
+        "obsolescence_reason": "merged; moved",
+    }
+    assert annotations.items() <= term.items()
 
 
 def test_a_malformed_cross_reference_is_kept_and_counted() -> None:
@@ -285,7 +295,7 @@ def test_an_anonymous_node_is_dropped_and_counted() -> None:
 @pytest.mark.fault("P03")
 def test_a_nul_becomes_the_replacement_character_everywhere_and_is_counted() -> None:
     found = Decoded(a_class(label="a\0b", **{f"{OIO}hasExactSynonym": "c\0"}))
-    assert found.terms[0][2] == "a\ufffdb"
+    assert found.terms[0]["label"] == "a\ufffdb"
     assert found.synonyms[0][1] == "c\ufffd"
     assert found.findings.counts == {"text_replaced": 2}
 
@@ -294,7 +304,7 @@ def test_a_nul_becomes_the_replacement_character_everywhere_and_is_counted() -> 
 def test_a_lone_surrogate_becomes_the_replacement_character_and_is_counted() -> None:
     body = b'{"elements": [{"iri": "http://x", "label": "a\\ud800b"}]}'
     found = Decoded(body=body)
-    assert found.terms[0][2] == "a\ufffdb"
+    assert found.terms[0]["label"] == "a\ufffdb"
     assert found.findings.counts == {"text_replaced": 1}
 
 
@@ -305,7 +315,8 @@ def test_a_text_too_long_for_an_index_is_refused_by_name() -> None:
 
 
 def test_a_long_definition_is_no_key_and_passes() -> None:
-    assert len(Decoded(a_class(**{DEFINITION: "x" * 1_000_000})).terms[0][4]) == 1_000_000
+    (term,) = Decoded(a_class(**{DEFINITION: "x" * 1_000_000})).terms
+    assert len(term["definition"]) == 1_000_000
 
 
 @pytest.mark.fault("P12")

@@ -1,19 +1,23 @@
 """The rows that the database must hold for a generated release, made without the loader.
 
-Columns are those of the row contract (`efo_assets.ols.records` documents it); this module shares no
-code with it, so that a fault there can't hide here.
+This module shares no code with `efo_assets.ols.records`, so that a fault there can't hide here.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from efo_assets.sample.ontology import GeneratedClass, GeneratedRelease
-from efo_assets_tests.oracle.derived import (
-    expected_mesh_terms,
-    expected_replacements,
+from efo_assets_tests.oracle.derived import expected_mesh_terms, expected_replacements
+from efo_assets_tests.oracle.tables import (
+    STRENGTH,
+    ExpectedRows,
+    ParentEdge,
+    Synonym,
+    Term,
+    Texts,
+    Xref,
 )
 
-Row = tuple[Any, ...]
 PREFIXES = {
     "ADDED": "added",
     "DOID": "doid",
@@ -30,36 +34,26 @@ PREFIXES = {
 }
 """The Bioregistry's name of each database that the generated ontology refers to."""
 MESH_PAGES = ("https://meshb.nlm.nih.gov/record/ui?ui=", "http://identifiers.org/mesh/")
-STRENGTH = ("exact", "close", "narrow", "broad", "related", "xref")
-
-
-@dataclass(frozen=True)
-class ExpectedRows:
-    """The rows of each table, arrays as sorted tuples."""
-
-    terms: frozenset[Row]
-    synonyms: frozenset[Row]
-    parent_edges: frozenset[Row]
-    dangling_edges: frozenset[Row]
-    xrefs: frozenset[Row]
-    replacements: frozenset[Row]
-    """iri, ordinal, kind, target, status, hops, path, evidence."""
-    mesh_terms: frozenset[Row]
-    """iri, mesh_id, kind, relation, is_own, via, sources, is_only_term, is_only_mesh_id."""
+ANNOTATED = {
+    name: get_args(hint)
+    for name, hint in get_type_hints(Term, include_extras=True).items()
+    if get_origin(hint) is Annotated
+}
+"""Column of a term to its type and the annotation property that it holds."""
 
 
 def expected_rows(release: GeneratedRelease) -> ExpectedRows:
     """All rows of a release."""
     listed = {each.iri for each in release.classes}
-    edges = {edge for each in release.classes for edge in _edges(each)}
-    inner = frozenset(edge for edge in edges if edge[1] in listed)
+    edges = frozenset(edge for each in release.classes for edge in _edges(each))
+    inner = frozenset(edge for edge in edges if edge.parent_iri in listed)
     xrefs = frozenset(row for each in release.classes for row in _xrefs(each))
     replacements = expected_replacements(release)
     return ExpectedRows(
         terms=frozenset(_term(each) for each in release.classes),
         synonyms=frozenset(row for each in release.classes for row in _synonyms(each)),
         parent_edges=inner,
-        dangling_edges=frozenset(edges - inner),
+        dangling_edges=edges - inner,
         xrefs=xrefs,
         replacements=replacements,
         mesh_terms=expected_mesh_terms(release, xrefs, replacements),
@@ -74,28 +68,36 @@ def _text(value: str | bool | float) -> str:  # a literal of the ontology
     return value.replace("\0", "\ufffd")
 
 
-def _term(each: GeneratedClass) -> Row:
-    labels = sorted({_text(label) for label in each.labels}, key=lambda text: (len(text), text))
+def _term(each: GeneratedClass) -> Term:
+    label, *other_labels = sorted(
+        {_text(label) for label in each.labels}, key=lambda text: (len(text), text)
+    )
     definitions = sorted(set(each.definitions), key=lambda text: (-len(text), text))
-    return (
-        each.iri,
-        each.curie,
-        labels[0],
-        tuple(sorted(labels[1:])),
-        definitions[0] if definitions else None,
-        tuple(sorted(definitions[1:])),
-        each.is_obsolete,
-        not each.is_obsolete and not each.parents,
-        each.is_defining,
-        *(tuple(sorted(each.annotations.get(name, ()))) for name in ("replaced_by", "consider")),
-        tuple(sorted(each.annotations.get("subset", ()))),
-        "true" in each.annotations.get("gwas_trait", ()),
-        min(each.annotations.get("obsoleted_in_version", ()), default=None),
-        min(each.annotations.get("reason", ()), default=None),
+    return Term(
+        iri=each.iri,
+        curie=each.curie,
+        label=label,
+        other_labels=tuple(sorted(other_labels)),
+        definition=definitions[0] if definitions else None,
+        other_definitions=tuple(sorted(definitions[1:])),
+        is_obsolete=each.is_obsolete,
+        is_root=not each.is_obsolete and not each.parents,
+        is_defining=each.is_defining,
+        **{
+            column: _annotation(sorted(each.annotations.get(iri, ())), kind)
+            for column, (kind, iri) in ANNOTATED.items()
+        },
     )
 
 
-def _synonyms(each: GeneratedClass) -> set[Row]:
+def _annotation(values: list[str], kind: Any) -> Any:
+    """The values of an annotation as a column of this type."""
+    if kind is bool:
+        return "true" in values
+    return tuple(values) if kind == Texts else "; ".join(values) or None
+
+
+def _synonyms(each: GeneratedClass) -> Iterator[Synonym]:
     merged: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
     for synonym in each.synonyms:
         scope = "exact" if synonym.is_alternative_term else synonym.scope
@@ -103,29 +105,25 @@ def _synonyms(each: GeneratedClass) -> set[Row]:
         for its_types, its_sources in synonym.axioms:
             types.update(its_types)
             sources.update(its_sources)
-    return {
-        (
-            each.iri,
-            text,
-            scope,
-            min(types, default=None),
-            tuple(sorted(types)[1:]),
-            tuple(sorted(sources)),
+    for (text, scope), (types, sources) in merged.items():
+        yield Synonym(
+            iri=each.iri,
+            synonym=text,
+            scope=scope,
+            type=min(types, default=None),
+            other_types=tuple(sorted(types)[1:]),
+            sources=tuple(sorted(sources)),
         )
-        for (text, scope), (types, sources) in merged.items()
-    }
 
 
-def _edges(each: GeneratedClass) -> set[Row]:
+def _edges(each: GeneratedClass) -> Iterator[ParentEdge]:
     is_a = {parent.iri for parent in each.parents if parent.predicate == "is_a"}
-    return {
-        (each.iri, parent.iri, parent.predicate)
-        for parent in each.parents
-        if parent.predicate != "is_a_implied" or parent.iri not in is_a
-    }
+    for parent in each.parents:
+        if parent.predicate != "is_a_implied" or parent.iri not in is_a:
+            yield ParentEdge(each.iri, parent.iri, parent.predicate)
 
 
-def _xrefs(each: GeneratedClass) -> set[Row]:
+def _xrefs(each: GeneratedClass) -> Iterator[Xref]:
     merged: dict[tuple[str, str], tuple[set[str], set[str], set[str], set[str]]] = {}
     stated = [
         (_split(xref.value), "xref", xref.value, xref.sources, xref.url) for xref in each.xrefs
@@ -135,23 +133,21 @@ def _xrefs(each: GeneratedClass) -> set[Row]:
         for match in each.matches
     ]
     for key, relation, value, its_sources, url in stated:
-        sources, urls, found, relations = merged.setdefault(key, (set(), set(), set(), set()))
+        sources, urls, spellings, relations = merged.setdefault(key, (set(), set(), set(), set()))
         sources.update(its_sources)
         urls.update([value] if value.startswith("http") else [url] if url else [])
-        found.add(value)
+        spellings.add(value)
         relations.add("exact" if "MONDO:equivalentTo" in its_sources else relation)
-    return {
-        (
-            each.iri,
-            prefix,
-            accession,
-            min(relations, key=STRENGTH.index),
-            tuple(sorted(sources)),
-            min(urls, default=None),
-            tuple(sorted(found)),
+    for (prefix, accession), (sources, urls, spellings, relations) in merged.items():
+        yield Xref(
+            iri=each.iri,
+            prefix=prefix,
+            accession=accession,
+            relation=min(relations, key=STRENGTH.index),
+            sources=tuple(sorted(sources)),
+            url=min(urls, default=None),
+            found=tuple(sorted(spellings)),
         )
-        for (prefix, accession), (sources, urls, found, relations) in merged.items()
-    }
 
 
 def _split(value: str) -> tuple[str, str]:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.tables import TERMS
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import Row, ask, publish
+from efo_assets_tests.warehouse.loads import Row, ask, publish, row
 
 LISTED = Path(__file__).parents[3] / "shared" / "efo" / "obsoletes-3.92.tsv"
 OBO = "http://purl.obolibrary.org/obo/"
@@ -36,8 +37,8 @@ def a_term(
     iri: str, *, is_obsolete: bool = False, replaced_by: Any = (), consider: Any = ()
 ) -> Row:
     curie = iri.rsplit("/", 1)[-1].replace("_", ":", 1)
-    notes: Row = (sorted(replaced_by), sorted(consider), [], False, None, None)
-    return (iri, curie, curie, [], None, [], is_obsolete, False, True, *notes)
+    columns = {"iri": iri, "curie": curie, "label": curie, "is_obsolete": is_obsolete}
+    return row(TERMS, **columns, replaced_by=sorted(replaced_by), consider=sorted(consider))
 
 
 def replacements(database: DatabaseTarget) -> list[Any]:

@@ -118,27 +118,36 @@ def test_the_tables_hold_what_was_recorded(
     assert result.success, failure(result)
 
     wanted, found = expected(classes), graph.published()
-    assert {(row[0], row[1], row[6], row[8]) for row in found["terms"]} == wanted["terms"]
-    assert {(*row[:3], row[5]) for row in found["synonyms"]} == wanted["synonyms"]
+    terms = found["terms"]
+    assert {(row.iri, row.curie, row.is_obsolete, row.is_defining) for row in terms} == wanted[
+        "terms"
+    ]
+    assert {(row.iri, row.synonym, row.scope, row.sources) for row in found["synonyms"]} == wanted[
+        "synonyms"
+    ]
     assert found["parent_edges"] == wanted["parent_edges"]
     stated = {
-        (row[0], text, source)
+        (row.iri, text, source)
         for row in found["xrefs"]
-        for text in row[6]
-        for source in (*row[4], "")
+        for text in row.found
+        for source in (*row.sources, "")
     }
     assert stated == wanted["xrefs"]
     labels = {each["iri"]: texts(each["label"]) for each in classes if each["iri"] != THING}
-    assert {row[0]: {row[2], *row[3]} for row in found["terms"]} == labels
+    assert {row.iri: {row.label, *row.other_labels} for row in terms} == labels
     definition = "http://purl.obolibrary.org/obo/IAO_0000115"
     definitions = {each["iri"]: texts(each.get(definition)) for each in classes}
-    assert all({row[4], *row[5]} - {None} == definitions[row[0]] for row in found["terms"])
+    assert all(
+        {row.definition, *row.other_definitions} - {None} == definitions[row.iri] for row in terms
+    )
 
     parents = read("v1", f"{ontology}.parents.json")
     is_a = {
-        (child, parent) for child, parent, predicate in found["parent_edges"] if predicate == "is_a"
+        (edge.child_iri, edge.parent_iri)
+        for edge in found["parent_edges"]
+        if edge.predicate == "is_a"
     }
-    current = {row[0] for row in found["terms"] if not row[6]}
+    current = {row.iri for row in terms if not row.is_obsolete}
     assert is_a == {
         (child, parent)
         for child, found_parents in parents.items()

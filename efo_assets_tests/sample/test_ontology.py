@@ -17,6 +17,7 @@ from efo_assets.sample.ontology import (
     release,
 )
 from efo_assets_tests.oracle.rows import expected_rows
+from efo_assets_tests.oracle.tables import Term
 
 
 def test_the_same_seed_gives_the_same_ontology() -> None:
@@ -90,10 +91,6 @@ def test_the_awkward_is_there() -> None:
     assert any(len(each.labels) > 1 for each in made.classes)
 
 
-NO_NOTES = ((), (), (), False, None, None)
-"""Of a class without replacements, subsets and EFO's own flags."""
-
-
 def test_expected_rows_of_a_class_made_by_hand() -> None:
     each = GeneratedClass(
         iri="http://x/A_1",
@@ -117,19 +114,18 @@ def test_expected_rows_of_a_class_made_by_hand() -> None:
     other = GeneratedClass("http://x/A_2", "A:2", (2.5,), (), True, False, (), (), ())
     rows = expected_rows(GeneratedRelease(1, (each, other)))
     assert rows.terms == {
-        (
-            "http://x/A_1",
-            "A:1",
-            "a",
-            ("b", "long label"),
-            "the longest",
-            ("short",),
-            False,
-            False,
-            True,
-            *NO_NOTES,
+        Term(
+            iri="http://x/A_1",
+            curie="A:1",
+            label="a",
+            other_labels=("b", "long label"),
+            definition="the longest",
+            other_definitions=("short",),
+            is_obsolete=False,
+            is_root=False,
+            is_defining=True,
         ),
-        ("http://x/A_2", "A:2", "2.5", (), None, (), True, False, False, *NO_NOTES),
+        Term("http://x/A_2", "A:2", "2.5", (), None, (), True, False, False),
     }
     assert rows.synonyms == {
         ("http://x/A_1", "s", "exact", "t1", ("t2",), ("S:1", "S:2")),

@@ -1,16 +1,22 @@
 """Small loads made row by row, for tests of staging, audit and publication."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, TypedDict
 
 from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.load import Load, Source
-from efo_assets.warehouse.tables import COPIED
+from efo_assets.warehouse.tables import COPIED, PARENT_EDGES, SYNONYMS, TERMS, XREFS, Table
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.oracle.tables import ExpectedRows
 
 Row = tuple[Any, ...]
+COLUMNS = {table.staged_name: [column.name for column in table.staged_columns] for table in COPIED}
+EMPTY: dict[str, Callable[[], Any]] = {"text": type(None), "text[]": list, "boolean": bool}
+"""Type of a column to what makes its empty value."""
+PARAMETERS = {"terms": TERMS, "synonyms": SYNONYMS, "edges": PARENT_EDGES, "xrefs": XREFS}
+"""Parameter of `stage` to the table that it fills."""
 
 
 class Rows(TypedDict, total=False):
@@ -26,43 +32,47 @@ def iri(name: str) -> str:
     return f"http://example.org/{name}"
 
 
-def term(
-    name: str,
-    label: str | None = None,
-    *,
-    is_obsolete: bool = False,
-    replaced_by: Sequence[str] = (),
-    consider: Sequence[str] = (),
-) -> Row:
-    return (
-        iri(name),
-        f"EX:{name}",
-        label or f"label of {name}",
-        [],
-        f"Definition of {name}.",
-        [],
-        is_obsolete,
-        False,
-        True,
-        list(replaced_by),
-        list(consider),
-        [],
-        False,
-        None,
-        None,
-    )
+def row(table: Table, **columns: Any) -> Row:
+    """A staged row; columns that are not named are empty, false or null."""
+    unknown = columns.keys() - set(COLUMNS[table.staged_name])
+    assert not unknown, f"{table.staged_name} has no {unknown}"
+    blank = {column.name: EMPTY[column.type]() for column in table.staged_columns}
+    values = (blank | columns).values()
+    return tuple(list(value) if isinstance(value, tuple) else value for value in values)
+
+
+def term(name: str, label: str | None = "", **columns: Any) -> Row:
+    """A current term with a definition, unless the columns say otherwise."""
+    defaults = {
+        "curie": f"EX:{name}",
+        "label": f"label of {name}" if label == "" else label,
+        "definition": f"Definition of {name}.",
+        "is_defining": True,
+    }
+    return row(TERMS, iri=iri(name), **(defaults | columns))
 
 
 def synonym(name: str, text: str, scope: str = "exact", *sources: str) -> Row:
-    return (iri(name), text, scope, None, [], list(sources))
+    return row(SYNONYMS, iri=iri(name), synonym=text, scope=scope, sources=sources)
 
 
 def edge(child: str, parent: str, predicate: str = "is_a") -> Row:
     return (iri(child), iri(parent), predicate)
 
 
-def xref(name: str, prefix: str, accession: str) -> Row:
-    return (iri(name), prefix, accession, "xref", [], None, [f"{prefix}:{accession}"])
+def xref(name: str, prefix: str, accession: str, relation: str = "xref") -> Row:
+    found = [f"{prefix}:{accession}"]
+    return row(
+        XREFS, iri=iri(name), prefix=prefix, accession=accession, relation=relation, found=found
+    )
+
+
+def expected(rows: ExpectedRows) -> dict[str, Any]:
+    """The rows that the oracle expects, to be staged."""
+    return {
+        parameter: [row(table, **each._asdict()) for each in getattr(rows, table.staged_name)]
+        for parameter, table in PARAMETERS.items()
+    }
 
 
 def stage(
@@ -87,11 +97,11 @@ def stage(
         source, expected_terms=len(terms) if expected_terms is None else expected_terms
     )
     rows = {"terms": terms, "synonyms": synonyms, "parent_edges": edges, "xrefs": xrefs}
-    files = CopyFiles(Path(gettempdir()))
+    files = CopyFiles(Path(gettempdir()), COLUMNS)
     with files.writing() as write:
         for name, each in rows.items():
-            for row in each:
-                write[name](row)
+            for values in each:
+                write[name](values)
     for table in COPIED:
         warehouse.copy_into(load, table, files.file(table))
     files.close()

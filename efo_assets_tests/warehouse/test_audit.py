@@ -45,7 +45,7 @@ def test_a_sound_load_passes_every_check(warehouse: Warehouse) -> None:
     [
         ("terms_are_complete", {"terms": [term("a")], "expected_terms": 3}, 2),
         ("terms_are_unique", {"terms": [term("a"), term("a", "other")]}, 1),
-        ("terms_have_labels", {"terms": [(*term("a")[:2], None, *term("a")[3:])]}, 1),
+        ("terms_have_labels", {"terms": [term("a", label=None)]}, 1),
         ("synonyms_have_terms", {"terms": [term("a")], "synonyms": [synonym("z", "s")]}, 1),
         (
             "synonyms_are_unique",
@@ -152,7 +152,7 @@ def test_a_column_that_fell_empty_is_refused_unless_allowed(
 ) -> None:
     names = [f"t{number}" for number in range(FEW_VALUES)]
     publish(warehouse, terms=[term(name) for name in names])
-    bare = [(*term(name)[:4], None, *term(name)[5:]) for name in names]
+    bare = [term(name, definition=None) for name in names]
     warehouse.allow_shrink = allow
     load = stage(warehouse, "2", terms=bare)
     (verdict,) = [
@@ -165,7 +165,7 @@ def test_a_column_that_fell_empty_is_refused_unless_allowed(
 
 def test_a_column_of_a_few_values_may_fall_empty(warehouse: Warehouse) -> None:
     publish(warehouse, terms=[term("a")])
-    load = stage(warehouse, "2", terms=[(*term("a")[:4], None, *term("a")[5:])])
+    load = stage(warehouse, "2", terms=[term("a", definition=None)])
     assert failed(warehouse, load) == {}
 
 

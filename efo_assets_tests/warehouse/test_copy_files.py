@@ -21,6 +21,7 @@ from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.statements import copy_staged, create_staged
 from efo_assets.warehouse.tables import SYNONYMS, TERMS
 from efo_assets_tests.databases import connected
+from efo_assets_tests.warehouse.loads import COLUMNS, row
 
 # PostgreSQL refuses NUL and lone surrogates in text; the decoder replaces them before.
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -48,13 +49,15 @@ def test_every_text_comes_back_byte_for_byte(
     rows: list[tuple[Any, ...]],
     more: list[tuple[Any, ...]],
 ) -> None:
-    files = CopyFiles(tmp_path, parts=2)
+    files = CopyFiles(tmp_path, COLUMNS, parts=2)
     for part, some in enumerate((rows, more)):
         with files.writing(part) as write:
             for row in some:
                 write["synonyms"](row)
     connection.execute("truncate copy_files_test.synonyms")
-    with connection.cursor().copy(copy_staged("copy_files_test", SYNONYMS)) as copy:
+    with connection.cursor().copy(
+        copy_staged("copy_files_test", SYNONYMS, COLUMNS["synonyms"])
+    ) as copy:
         for chunk in files.file(SYNONYMS).chunks(7):
             copy.write(chunk)
     files.close()
@@ -63,17 +66,22 @@ def test_every_text_comes_back_byte_for_byte(
 
 
 def test_booleans_and_nulls_come_back(connection: psycopg.Connection[Any], tmp_path: Path) -> None:
-    flags: tuple[Any, ...] = ([], ["x"], ["a", ""], True, None, "why")
-    row: tuple[Any, ...] = ("iri", None, None, [], None, ["a", ""], True, False, True, *flags)
-    files = CopyFiles(tmp_path)
+    values = row(TERMS, iri="iri", other_labels=["a", ""], is_root=True, obsoleted_in="3.1")
+    files = CopyFiles(tmp_path, COLUMNS)
     with files.writing() as write:
-        write["terms"](row)
-    with connection.cursor().copy(copy_staged("copy_files_test", TERMS)) as copy:
+        write["terms"](values)
+    with connection.cursor().copy(copy_staged("copy_files_test", TERMS, COLUMNS["terms"])) as copy:
         for chunk in files.file(TERMS).chunks(1 << 16):
             copy.write(chunk)
     files.close()
     found = connection.execute("select * from copy_files_test.terms").fetchall()
-    assert found == [(*row, 1)], "and a number"
+    assert found == [(*values, 1)], "and a number"
+
+
+def test_columns_that_the_specification_does_not_have_are_refused_by_name(tmp_path: Path) -> None:
+    columns = {**COLUMNS, "terms": [*COLUMNS["terms"][1:], "editor"]}
+    with pytest.raises(ValueError, match=r"^Rows of terms and .* differ in editor, iri:"):
+        CopyFiles(tmp_path, columns)
 
 
 @contextmanager
@@ -89,7 +97,7 @@ def largest_file(size_bytes: int) -> Iterator[None]:
 
 @pytest.mark.fault("X11")
 def test_a_disk_that_takes_no_more_is_one_sentence(tmp_path: Path) -> None:
-    files = CopyFiles(tmp_path)
+    files = CopyFiles(tmp_path, COLUMNS)
 
     def write_much() -> None:
         with files.writing() as write:
@@ -105,7 +113,7 @@ def test_a_disk_that_takes_no_more_is_one_sentence(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PageStoreError, match=r"COPY files cannot be written in .*Not a directory"):
-        CopyFiles(tmp_path / "file" / "copy")
+        CopyFiles(tmp_path / "file" / "copy", COLUMNS)
 
 
 @pytest.mark.fault("X11")
@@ -122,5 +130,5 @@ def test_files_that_were_opened_before_one_could_not_be_are_closed(
 
     monkeypatch.setattr(copy_files, "_nameless", some)
     with pytest.raises(PageStoreError, match=r"COPY files cannot be written .*Too many open files"):
-        CopyFiles(tmp_path)
+        CopyFiles(tmp_path, COLUMNS)
     assert [file.closed for file in opened] == [True, True]

@@ -118,8 +118,7 @@ def test_names_of_what_a_term_replaces_lead_to_it(warehouse: Warehouse) -> None:
 
 
 def test_a_label_that_was_not_chosen_is_found(warehouse: Warehouse) -> None:
-    several = (*term("a", "short")[:3], ["much longer"], *term("a")[4:])
-    publish(warehouse, terms=[several])
+    publish(warehouse, terms=[term("a", "short", other_labels=["much longer"])])
     assert lookup(warehouse, "Much Longer") == [("a", "other label", False, False)]
 
 
