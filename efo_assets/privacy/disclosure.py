@@ -42,7 +42,10 @@ def one_line(text: str, most_characters: int) -> str:
 
 
 class Scrubbed(Exception):
-    """Stands in for a defect that holds a secret; its text is the scrubbed traceback."""
+    """Stands in for a defect that holds a secret: its name, scrubbed text and frames.
+
+    Where other errors led to it, the text holds the scrubbed traceback of all.
+    """
 
 
 @contextmanager
@@ -67,4 +70,8 @@ def without_secrets(error: BaseException) -> BaseException:
     """The error itself where its traceback shows no secret, else a `Scrubbed` in its place."""
     text = "".join(traceback.format_exception(error))
     harmless = "\n".join(map(escaped, scrubbed(text).split("\n")))
-    return error if harmless == text else Scrubbed(f"{shown(error)}\n\n{harmless}")
+    if harmless == text:
+        return error
+    origin = error.__cause__ or error.__context__ or isinstance(error, BaseExceptionGroup)
+    stand_in = Scrubbed(f"{shown(error)}\n\n{harmless}" if origin else shown(error))
+    return stand_in.with_traceback(error.__traceback__)

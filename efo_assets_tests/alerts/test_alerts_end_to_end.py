@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -14,7 +13,6 @@ import sentry_sdk
 from aiohttp import web
 
 from efo_assets.definitions import build_defs
-from efo_assets.ols.client import OlsClient
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets_tests.alerts.receivers import SENTRY_KEY, MailServer, WebReceiver
@@ -81,7 +79,7 @@ def graph(
 ) -> Graph:
     made = Graph(monkeypatch, database, tmp_path / "data", sample.url)
     # Waiting between attempts is what the tests of the client are about.
-    monkeypatch.setattr("efo_assets.graph.resources.OlsClient", partial(OlsClient, pause=no_pause))
+    monkeypatch.setattr("efo_assets.ols.pace.BACKOFF_BASE_S", 0.001)
     made.configure(
         EFO_UI_URL=UI,
         EFO_ALERT_WEBHOOK_URL=f"{told.webhook.url}/hook/CANARY-webhook-path",
@@ -208,7 +206,8 @@ def test_a_defect_is_one_event_grouped_by_its_stack_and_shows_no_secret(
     (event,) = told.sink.events()
     assert event["fingerprint"] == ["{{ default }}", "raw_ols_pages"]
     raised = event["exception"]["values"][-1]
-    assert (raised["type"], raised["value"]) == ("RuntimeError", "connecting with password=***")
+    assert raised["type"] == "Scrubbed"
+    assert raised["value"] == "RuntimeError: connecting with password=***"
     assert raised["stacktrace"]["frames"][-1]["function"] == "defect"
     sensed(result, instance)
     assert "RuntimeError: connecting with password=***" in told.webhook.texts()[0]
