@@ -1,30 +1,25 @@
 """The command line: `efo-assets COMMAND`, or `python -m efo_assets COMMAND`.
 
-What people do beside Dagster's own commands. The docstring of a command's function is its help.
-Exit codes: 0; 1 for a failure, told in one sentence; 2 for wrong usage; 130 after Ctrl-C or
-SIGTERM; `psql` and `dbt` hand on their program's.
-
-A command imports what it needs when it runs: `status` needs 0.2 s for that, Dagster alone 2 s.
+What people do beside Dagster's own commands. The docstring of a command is its help. Exit codes: 0;
+1 for a failure, told in one sentence; 2 for wrong usage; 130 after Ctrl-C or SIGTERM; `psql` and
+`dbt` hand on their program's. A command imports what it needs when it runs: `status` is there in
+half a second, and Dagster alone takes two.
 """
 
-import argparse
 import asyncio
-import inspect
 import logging
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
-from tabulate import tabulate
+import click
 
 from efo_assets.errors import EfoError
 from efo_assets.privacy.disclosure import no_secret_shown, shown
-from efo_assets.privacy.printable import escaped
 from efo_assets.settings import Settings, child_environment
 
 METRICS_PORT = 9464
@@ -32,8 +27,7 @@ DEFAULT_CLASSES = 20_000
 """Of the generated ontology."""
 FEWEST_CLASSES = 20
 """Every kind of change needs classes of its own."""
-INTERRUPTED = 130
-_WITH_WORDS_OF_A_PROGRAM = ("psql", "dbt")
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 _PSQL_VARIABLES = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
@@ -46,25 +40,23 @@ _PSQL_VARIABLES = {
 }
 """libpq keyword to the variable that psql reads; a command line would show a password."""
 
-Options = argparse.Namespace
-
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    words = list(sys.argv[1:] if words is None else words)
-    own = len(words)
-    if words[:1] and words[0] in _WITH_WORDS_OF_A_PROGRAM and words[1:] != ["--help"]:
-        own = 1
-    options = _parser().parse_args(words[:own])
-    options.words = words[own:]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with no_secret_shown():
-            return int(options.run(options))
+            return int(cli.main(words, "efo-assets", standalone_mode=False) or 0)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "efo-assets"
+        said = shown(error.format_message())
+        stop = "" if said.endswith((".", "?")) else "."
+        sys.stderr.write(f"{said}{stop} See `{command} --help`.\n")
+        return WRONG_USAGE
     except EfoError as error:
         sys.stderr.write(f"{shown(error)}\n")
-        return 1
-    except KeyboardInterrupt:
+        return FAILED
+    except click.Abort:
         sys.stderr.write(
             "Interrupted. What was downloaded is kept, and so is the published release; run the "
             "same command again to go on from there.\n"
@@ -72,7 +64,48 @@ def main(words: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def load(_: Options) -> int:
+@click.group(
+    context_settings={"show_default": True},
+    no_args_is_help=False,
+    epilog="`efo-assets COMMAND --help` tells what a command does, what it needs, and an example. "
+    "Settings are environment variables, EFO_…, that all commands share.",
+)
+def cli() -> None:
+    """EFO in PostgreSQL, kept current from OLS: load it, look at it, serve it."""
+
+
+_host = click.option("--host", default="127.0.0.1", help="Address to listen on.")
+_classes = click.option(
+    "--classes",
+    type=click.IntRange(FEWEST_CLASSES),
+    default=DEFAULT_CLASSES,
+    help="How many classes to generate.",
+)
+_release = click.option(
+    "--release", type=click.IntRange(1), default=1, help="Which consecutive release to serve."
+)
+_port = click.IntRange(0, 65535)
+_path = click.Path(path_type=Path)
+
+
+class _Program(click.Command):
+    """A command whose words are those of a program, `-h` too; `--help` alone is its own."""
+
+    ignore_unknown_options = True
+    allow_interspersed_args = False
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Leave `--help` to the program where there are other words."""
+        if args != ["--help"]:
+            ctx.help_option_names = []
+        return super().parse_args(ctx, args)
+
+
+_words = click.argument("words", nargs=-1, type=click.UNPROCESSED)
+
+
+@cli.command()
+def load() -> None:
     """Load the ontology that OLS serves now into PostgreSQL.
 
     Without Dagster: downloads, stages, audits, and publishes in one transaction. Pages that are
@@ -88,21 +121,20 @@ def load(_: Options) -> int:
     logging.basicConfig(format="%(message)s")
     log = logging.getLogger("efo_assets")
     log.setLevel(logging.INFO)
-    began = time.monotonic()
     # Lines of the log would tear the bar that a terminal shows.
-    publication = load(
-        Settings.from_environment(), log=log.debug if sys.stderr.isatty() else log.info
-    )
+    report = log.debug if sys.stderr.isatty() else log.info
+    began = time.monotonic()
+    publication = load(Settings.from_environment(), log=report)
     seconds = time.monotonic() - began
     result = "is published" if publication.written else "is published already, nothing changed"
-    sys.stdout.write(
+    click.echo(
         f"{publication.release} {result}: release {publication.release_id}, "
-        f"{publication.written:,} rows written, {seconds:.1f} s\n"
+        f"{publication.written:,} rows written, {seconds:.1f} s"
     )
-    return 0
 
 
-def status(_: Options) -> int:
+@cli.command()
+def status() -> None:
     """Print the published releases, newest first.
 
     Reads the ledger in PostgreSQL (EFO_DATABASE_URL; without it, the embedded one in EFO_DATA_DIR,
@@ -114,26 +146,23 @@ def status(_: Options) -> int:
 
     with Warehouse.opened(Settings.from_environment()) as warehouse:
         # A version is OLS's text, and this is a terminal.
-        rows = [
-            [escaped(cell) if isinstance(cell, str) else cell for cell in row]
-            for row in warehouse.releases()
-        ]
+        rows = [[shown(c) if isinstance(c, str) else c for c in r] for r in warehouse.releases()]
     if rows:
-        headers = ["release", "version", "published at (UTC)", "terms", "rows written", "load"]
-        sys.stdout.write(tabulate(rows, headers=headers, intfmt=",") + "\n")
+        _table(rows, "release", "version", "published at (UTC)", "terms", "rows written", "load")
     else:
-        sys.stdout.write(
-            "Nothing is published yet: run `make run`, in a deployment the service `pipeline`.\n"
+        click.echo(
+            "Nothing is published yet: run `make run`, in a deployment the service `pipeline`."
         )
-    return 0
 
 
-def psql(options: Options) -> int:
+@cli.command(cls=_Program)
+@_words
+def psql(words: Sequence[str]) -> int:
     """Open psql, PostgreSQL's own shell, on the published tables.
 
     On the database that EFO_DATABASE_URL names; without it, on the embedded one in EFO_DATA_DIR,
-    which is started if need be. Whatever follows are psql's own arguments; `psql --help=commands`
-    lists what can be typed in the shell.
+    which is started if need be. All words are psql's own; `psql --help=commands` lists what can be
+    typed in the shell.
 
     Example: efo-assets psql -c 'select * from efo_terms limit 5'
     """
@@ -142,11 +171,12 @@ def psql(options: Options) -> int:
 
     settings = Settings.from_environment()
     with Warehouse.opened(settings) as warehouse:
-        # Ctrl-C cancels a query of psql, which it reaches, too; it must not end this process.
+        variables = _psql_environment(warehouse.target.parameters, settings.schema)
+        # Ctrl-C reaches psql, too, where it cancels a query; it must not end this process.
         signal.signal(signal.SIGINT, lambda *_: None)
-        return subprocess.run(  # noqa: S603  # our own program
-            [str(program("psql")), "--no-psqlrc", *options.words],
-            env=child_environment(_psql_environment(warehouse.target.parameters, settings.schema)),
+        return subprocess.run(  # noqa: S603  # PostgreSQL's own program
+            [str(program("psql")), "--no-psqlrc", *words],
+            env=child_environment(variables),
             check=False,
         ).returncode
 
@@ -158,37 +188,50 @@ def _psql_environment(parameters: Mapping[str, str], schema: str) -> dict[str, s
     return {"PAGER": "", **known, "PGOPTIONS": f"-c search_path={schema},efo_meta,public"}
 
 
-def exports(options: Options) -> int:
-    """Write the published release as files.
+@cli.command(cls=_Program)
+@_words
+def dbt(words: Sequence[str]) -> int:
+    """Run dbt on the published tables.
+
+    Needs the extra `dbt` and a published release. All words are dbt's own; `dbt -h` lists them.
+
+    Example: efo-assets dbt build
+    """
+    from efo_assets.dbt import project
+    from efo_assets.warehouse.warehouse import Warehouse
+
+    settings = Settings.from_environment()
+    with Warehouse.opened(settings) as warehouse:
+        return project.run(warehouse, settings, words)
+
+
+@cli.command()
+@click.option("--folder", type=_path, help="Where to; by default exports/ in EFO_DATA_DIR.")
+@click.argument("names", nargs=-1, metavar="[FILE]...")
+def exports(folder: Path | None, names: Sequence[str]) -> None:
+    """Write the published release as files, all or the named ones.
 
     Parquet of every table, MeSH as SSSOM, replacements as TSV. All files come from one snapshot,
-    and the same release gives the same bytes. A file gets its name once it is whole. Needs a
-    published release.
+    and the same release gives the same bytes. A file gets its name once it is whole.
 
-    Example: efo-assets exports --folder /tmp/efo --only efo_terms.parquet efo_xrefs.parquet
+    Example: efo-assets exports --folder efo efo_terms.parquet
     """
     from efo_assets.pipeline.exports import EXPORT_NAMES, FOLDER, export
     from efo_assets.warehouse.warehouse import Warehouse
 
+    if not set(names) <= set(EXPORT_NAMES):
+        raise click.UsageError(f"FILE is one of {', '.join(EXPORT_NAMES)}.")
     settings = Settings.from_environment()
-    folder = options.folder or settings.data_dir / FOLDER
     with Warehouse.opened(settings) as warehouse:
-        files = export(warehouse, folder, options.only or EXPORT_NAMES)
-    rows = [[str(file.path), file.rows, file.bytes] for file in files]
-    sys.stdout.write(tabulate(rows, headers=["file", "rows", "bytes"], intfmt=",") + "\n")
-    return 0
+        files = export(warehouse, folder or settings.data_dir / FOLDER, names or EXPORT_NAMES)
+    _table([[str(file.path), file.rows, file.bytes] for file in files], "file", "rows", "bytes")
 
 
-def _export_name(text: str) -> str:
-    from efo_assets.pipeline.exports import EXPORT_NAMES
-
-    if text not in EXPORT_NAMES:
-        names = ", ".join(EXPORT_NAMES)
-        raise argparse.ArgumentTypeError(f"takes {names}; it is {text[:40]!r}")
-    return text
-
-
-def demo(options: Options) -> int:
+@cli.command()
+@_classes
+@_release
+@click.option("--data-dir", type=_path, default=Path(".efo/demo"), help="Where all of it is kept.")
+def demo(classes: int, release: int, data_dir: Path) -> None:
     """Run the whole asset graph on generated data.
 
     With nothing to set up and no network: starts the sample OLS server, materializes every asset
@@ -200,101 +243,98 @@ def demo(options: Options) -> int:
     """
     from efo_assets.sample.demo import run_demo
 
-    run_demo(options.data_dir.absolute(), options.classes, options.release)
-    return 0
+    run_demo(data_dir.absolute(), classes, release)
 
 
-def metrics(options: Options) -> int:
+@cli.command()
+@_host
+@click.option("--port", type=_port, default=METRICS_PORT, help="0 takes any free one.")
+def metrics(host: str, port: int) -> None:
     """Serve metrics to Prometheus.
 
     Until Ctrl-C or SIGTERM, at /metrics and /healthz. Reads Dagster's instance (DAGSTER_HOME) and
     the ledger in PostgreSQL (EFO_DATABASE_URL, or the embedded one, if it runs) whenever /metrics
     is asked for. A source that is down is a metric, too.
 
-    Example: DAGSTER_HOME=$PWD/.efo/dagster_home efo-assets metrics --port 9464
+    Example: DAGSTER_HOME=$PWD/.efo/dagster_home efo-assets metrics
     """
     from efo_assets.monitoring.exporter import serve
 
-    serve(Settings.from_environment(), options.host, options.port)
-    return 0
+    serve(Settings.from_environment(), host, port)
 
 
-def sample(options: Options) -> int:
+@cli.command()
+@_host
+@click.option("--port", type=_port, default=8080, help="0 takes any free one.")
+@_classes
+@_release
+@click.option("--seed", type=int, default=1, help="The same seed, the same ontology.")
+@click.option("--generation", type=click.Choice(["A", "B", "C"]), default="C", help="Of OLS.")
+@click.option("--base-latency-ms", type=click.FloatRange(0), default=0.0, help="Per request.")
+@click.option("--row-latency-ms", type=click.FloatRange(0), default=0.0, help="Per row of a page.")
+@click.option("--recorded", type=_path, help="Serve recordings of this folder, too.")
+@click.option("--warm", is_flag=True, help="Render releases 1 and 2 before being ready.")
+@click.option("--port-file", type=_path, help="Write the port here once ready.")
+def sample(port: int, **options: Any) -> None:
     """Serve generated data as a small OLS server.
 
     Until Ctrl-C or SIGTERM. The ontology has the shape of EFO and is not EFO; the same seed and
     release give the same one. Needs no network.
 
     Example: efo-assets sample --port 8080
+
     Beside it: EFO_OLS_URL=http://127.0.0.1:8080 efo-assets load
     """
+    recorded = options["recorded"]
+    if recorded is not None and not (recorded / "v2").is_dir():
+        raise click.UsageError(
+            f"--recorded takes a folder with v2/*.classes.json; {recorded} has none."
+        )
     try:
-        asyncio.run(_serve_sample(options))
+        asyncio.run(_serve_sample(port, **options))
     except OSError as error:
-        raise EfoError(
-            f"Port {options.port} can't be used ({error.strerror}): try --port 0."
-        ) from error
-    return 0
+        raise EfoError(f"Port {port} can't be used ({error.strerror}): try --port 0.") from error
 
 
-async def _serve_sample(options: Options) -> None:
+async def _serve_sample(
+    port: int, *, host: str, warm: bool, port_file: Path | None, **options: Any
+) -> None:
     from efo_assets.files import write_whole
     from efo_assets.sample.server import Sample, serving
 
-    server = Sample(
-        classes=options.classes,
-        seed=options.seed,
-        recorded=options.recorded,
-        release=options.release,
-        generation=options.generation,
-        base_latency_ms=options.base_latency_ms,
-        row_latency_ms=options.row_latency_ms,
-    )
+    server = Sample(**options)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    if options.warm:
+    if warm:
         server.warm()
-    async with serving(server, options.port, options.host):
-        if options.port_file is not None:
-            write_whole(options.port_file, server.url.rpartition(":")[2].encode())
-        _say(f"Serving generated sample data at {server.url} (Ctrl-C ends it)")
+    async with serving(server, port, host):
+        if port_file is not None:
+            write_whole(port_file, server.url.rpartition(":")[2].encode())
+        click.echo(f"Serving generated sample data at {server.url} (Ctrl-C ends it)")
         await ended.wait()
 
 
-def alert_test(_: Options) -> int:
+@cli.command()
+def alert_test() -> int:
     """Send a test to every configured receiver of alerts.
 
     Prints where it arrived. Needs EFO_ALERT_WEBHOOK_URL, EFO_ALERT_SMTP_URL or SENTRY_DSN. Run it
     where the code location runs: with the same environment and the same way out.
 
-    Example: EFO_ALERT_WEBHOOK_URL=http://127.0.0.1:9000/hook efo-assets alert-test
+    Example: EFO_ALERT_WEBHOOK_URL=http://127.0.0.1:9000 efo-assets alert-test
     """
     from efo_assets.alerts.delivery import try_alerts
 
     outcomes = try_alerts()
     for name, outcome in outcomes.items():
-        _say(f"{name}: {outcome.trouble or 'arrived'}")
-    return 1 if any(outcome.trouble for outcome in outcomes.values()) else 0
+        click.echo(f"{name}: {outcome.trouble or 'arrived'}")
+    return FAILED if any(outcome.trouble for outcome in outcomes.values()) else 0
 
 
-def dbt(options: Options) -> int:
-    """Run dbt on the published tables.
-
-    Needs the extra `dbt` and a published release. Whatever follows are dbt's own arguments;
-    `dbt -h` lists them.
-
-    Example: efo-assets dbt build
-    """
-    from efo_assets.dbt import project
-    from efo_assets.warehouse.warehouse import Warehouse
-
-    settings = Settings.from_environment()
-    with Warehouse.opened(settings) as warehouse:
-        return project.run(warehouse, settings, options.words)
-
-
-def clean(options: Options) -> int:
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, type=_path, metavar="FOLDER...")
+def clean(folders: Sequence[Path]) -> None:
     """Delete the embedded PostgreSQL of data directories.
 
     Stops it first. Downloaded pages and exported files stay. A folder without a server is left as
@@ -304,132 +344,14 @@ def clean(options: Options) -> int:
     """
     from efo_assets.warehouse.embedded import remove
 
-    for folder in options.folders:
+    for folder in folders:
         remove(folder)
-    return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses wrong usage in one sentence."""
+def _table(rows: Sequence[Sequence[object]], *headers: str) -> None:
+    from tabulate import tabulate
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message.removeprefix('argument ')}; see `{self.prog} --help`.\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="efo-assets",
-        description="EFO in PostgreSQL, kept current from OLS: load it, look at it, serve it.",
-        epilog="`efo-assets COMMAND --help` tells what a command does, what it needs, and an "
-        "example. Settings are environment variables, EFO_…, that all commands share.",
-    )
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", title="commands"
-    )
-
-    def command(run: Callable[[Options], int], *, add_help: bool = True) -> argparse.ArgumentParser:
-        about = inspect.getdoc(run) or ""
-        added = commands.add_parser(
-            run.__name__.replace("_", "-"),
-            help=about.partition("\n")[0],
-            description=about,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            add_help=add_help,
-        )
-        added.set_defaults(run=run)
-        return added
-
-    command(load)
-    command(status)
-    _add_words(command(psql, add_help=False))
-    added = command(exports)
-    added.add_argument("--folder", type=Path, help="where (default: exports/ in EFO_DATA_DIR)")
-    added.add_argument(
-        "--only", type=_export_name, nargs="+", metavar="FILE", help="these files (default: all)"
-    )
-    added = command(demo)
-    _add_generator(added)
-    added.add_argument(
-        "--data-dir", type=Path, default=Path(".efo") / "demo", help="(default %(default)s)"
-    )
-    added = command(metrics)
-    _add_address(added, METRICS_PORT)
-    added = command(sample)
-    _add_address(added, 8080)
-    _add_generator(added)
-    added.add_argument("--seed", type=int, default=1, help="the same seed, the same ontology")
-    added.add_argument(
-        "--generation", choices=["A", "B", "C"], default="C", help="of the OLS server (default C)"
-    )
-    added.add_argument("--base-latency-ms", type=float, default=0.0, help="per request")
-    added.add_argument("--row-latency-ms", type=float, default=0.0, help="per row of a page")
-    added.add_argument("--recorded", type=_recorded, help="serve recordings of this folder, too")
-    added.add_argument(
-        "--warm", action="store_true", help="render releases 1 and 2 before being ready"
-    )
-    added.add_argument("--port-file", type=Path, help="write the port here once ready")
-    command(alert_test)
-    _add_words(command(dbt, add_help=False))
-    added = command(clean)
-    added.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="a data directory")
-    return parser
-
-
-def _add_words(parser: argparse.ArgumentParser) -> None:
-    """Leave all words but `--help` to another program, `-h` too."""
-    parser.add_argument("--help", action="help", help="show this help message and exit")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="of the program itself")
-
-
-def _add_address(parser: argparse.ArgumentParser, port: int) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="to listen on (default %(default)s)")
-    parser.add_argument(
-        "--port",
-        type=_whole(0, 65535),
-        default=port,
-        help="0 for any free one (default %(default)s)",
-    )
-
-
-def _add_generator(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--classes",
-        type=_whole(FEWEST_CLASSES),
-        default=DEFAULT_CLASSES,
-        help="how many classes to generate (default %(default)s)",
-    )
-    parser.add_argument(
-        "--release",
-        type=_whole(1),
-        default=1,
-        help="which consecutive release to serve (default %(default)s)",
-    )
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A type of argument: a whole number in this range."""
-
-    def read(text: str) -> int:
-        value = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else -1
-        if value < least or (most is not None and value > most):
-            bound = f"of at least {least}" if most is None else f"from {least} to {most}"
-            raise argparse.ArgumentTypeError(f"takes a whole number {bound}; it is {text[:40]!r}")
-        return value
-
-    return read
-
-
-def _recorded(text: str) -> Path:
-    if not (Path(text) / "v2").is_dir():
-        raise argparse.ArgumentTypeError(
-            f"takes a folder with v2/*.classes.json; {text[:200]!r} has none"
-        )
-    return Path(text)
-
-
-def _say(text: str) -> None:
-    """Print a line at once, also into a pipe."""
-    print(text, flush=True)
+    click.echo(tabulate(rows, headers=headers, intfmt=","))
 
 
 if __name__ == "__main__":

@@ -14,21 +14,21 @@ from aiohttp import web
 
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse.embedded import embedded_server, is_made
+from efo_assets.warehouse.embedded import embedded_server, is_made, remove
 from efo_assets_tests.alerts.receivers import mail_server, web_receiver
 from efo_assets_tests.commands import free_port
 
 COMMANDS = (
-    "load",
-    "status",
-    "psql",
-    "exports",
-    "demo",
-    "metrics",
-    "sample",
     "alert-test",
-    "dbt",
     "clean",
+    "dbt",
+    "demo",
+    "exports",
+    "load",
+    "metrics",
+    "psql",
+    "sample",
+    "status",
 )
 CLASSES = 120
 
@@ -66,7 +66,7 @@ def ols() -> Iterator[Sample]:
 def test_the_help_lists_every_command() -> None:
     done = command(dict(os.environ), "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert tuple(re.findall(r"^    ([a-z][a-z-]+)\b", done.stdout, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^  ([a-z][a-z-]+)  ", done.stdout, re.MULTILINE)) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -74,9 +74,9 @@ def test_a_commands_help_says_what_it_does_and_gives_an_example(name: str) -> No
     done = command(dict(os.environ), name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     usage, summary = done.stdout.split("\n\n")[:2]
-    assert usage.startswith(f"usage: efo-assets {name} [")
+    assert usage.startswith(f"Usage: efo-assets {name} [")
     assert summary.endswith(".")
-    assert re.search(rf"\n\nExample: .*\befo-assets {name}\b", done.stdout)
+    assert re.search(rf"\n\n  Example: .*\befo-assets {name}\b", done.stdout)
 
 
 def test_load_publishes_what_ols_serves_and_says_so(
@@ -129,7 +129,7 @@ def test_exports_writes_the_files_that_are_asked_for(
     assert command(environment | {"EFO_OLS_URL": ols.url}, "load").returncode == 0
     folder = tmp_path / "files"
     names = ["efo_terms.parquet", "efo_mesh_terms.sssom.tsv"]
-    done = command(environment, "exports", "--folder", str(folder), "--only", *names)
+    done = command(environment, "exports", "--folder", str(folder), *names)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     assert f"{folder / names[0]}" in done.stdout
@@ -152,13 +152,13 @@ def test_clean_deletes_the_embedded_databases_alone(clusters: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["stauts"], "COMMAND: invalid choice: 'stauts' (choose from 'load', 'status'"),
-        ([], "the following arguments are required: COMMAND"),
-        (["status", "now"], "unrecognized arguments: now"),
-        (["metrics", "--port", "99999"], "--port: takes a whole number from 0 to 65535"),
-        (["demo", "--release", "-3"], "--release: takes a whole number of at least 1; it is '-3'"),
-        (["exports", "--only", "x"], "--only: takes efo_terms.parquet, efo_synonyms.parquet"),
-        (["clean"], "the following arguments are required: FOLDER"),
+        (["stauts"], "No such command 'stauts'. Did you mean 'status'?"),
+        ([], "Missing command."),
+        (["status", "now"], "Got unexpected extra argument (now)."),
+        (["metrics", "--port", "99999"], "Invalid value for '--port': 99999 is not in the range"),
+        (["demo", "--release", "-3"], "Invalid value for '--release': -3 is not in the range x>=1"),
+        (["exports", "x"], "FILE is one of efo_terms.parquet, efo_synonyms.parquet"),
+        (["clean"], "Missing argument 'FOLDER...'."),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(words: list[str], said: str) -> None:
@@ -172,6 +172,19 @@ def test_metrics_that_cannot_be_served_are_one_sentence(
     port = ols.url.rpartition(":")[2]
     done = command(environment, "metrics", "--host", host, "--port", port)
     assert_one_sentence(done, 1, f"The metrics can't be served at {host}:{port} (")
+
+
+def test_the_demo_loads_generated_data_and_asks_the_tables(clusters: Path) -> None:
+    folder = clusters / "demo"
+    words = ("demo", "--classes", "60", "--data-dir", str(folder))
+    try:
+        done = command(dict(os.environ), *words)
+    finally:
+        remove(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Published: efo 3.901.0 (release 1)" in done.stdout
+    assert re.search(r"^efo_terms +60$", done.stdout, re.MULTILINE)
+    assert done.stdout.count("?\n") == 2
 
 
 def test_a_folder_that_the_demo_cannot_use_is_one_sentence(tmp_path: Path) -> None:

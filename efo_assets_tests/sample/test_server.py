@@ -153,8 +153,8 @@ def test_the_command_serves_says_where_and_ends_cleanly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--classes", "3"], "--classes: takes a whole number of at least 20"),
-        (["--recorded", "/nowhere"], "--recorded: takes a folder"),
+        (["--classes", "3"], "Invalid value for '--classes': 3 is not in the range x>=20."),
+        (["--recorded", "/nowhere"], "--recorded takes a folder"),
     ],
 )
 def test_a_bad_argument_is_one_sentence(arguments: list[str], said: str) -> None:
