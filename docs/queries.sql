@@ -1,6 +1,6 @@
 -- Twenty questions that curators ask, on generated sample data. After `make demo`, which loads
 -- the first release alone:
---   EFO_DATA_DIR=.efo/demo .venv/bin/python -m efo_assets psql -f docs/queries.sql
+--   EFO_DATA_DIR=.efo/demo .venv/bin/efo-assets psql -f docs/queries.sql
 
 -- 1. Which current terms carry this name, as label or synonym, whatever its case and punctuation?
 select l.curie, l.label, l.matched, l.kind, l.is_ambiguous

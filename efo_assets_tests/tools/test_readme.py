@@ -1,6 +1,8 @@
 """README and docs say what the code says."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,3 +102,12 @@ def test_every_make_target_that_is_named_is_there() -> None:
         re.findall(r"^\$ make ([a-z-]+)", text, re.MULTILINE)
     )
     assert named - set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)) == set()
+
+
+def test_every_command_that_is_named_is_there() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"efo-assets ([a-z][a-z-]+)", text))
+    assert {"load", "status", "psql"} <= named
+    for command in sorted(named):
+        words = [sys.executable, "-m", "efo_assets", command, "--help"]
+        assert subprocess.run(words, capture_output=True, check=False).returncode == 0, command
