@@ -6,20 +6,18 @@ never from what OLS sends. A whole download is a function over a client, in `dow
 
 import asyncio
 import random
-from importlib.metadata import version
-from types import TracebackType
 from typing import Any, Self
 
+import aiohttp
 from yarl import URL
 
 from efo_assets.errors import IncompleteDownload, PageRejected, UnknownOntology
-from efo_assets.ols.http import AttemptFailed, Limits, NotFound, Response, Transport
+from efo_assets.ols.http import AttemptFailed, NotFound, Response, Transport
 from efo_assets.ols.pace import Gate, Pause
 from efo_assets.ols.payload import Body, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING, ListingName
 from efo_assets.ols.release import Release, Totals
 
-USER_AGENT = f"efo_assets/{version('efo_assets')}"
 MIB = 1 << 20
 UNKNOWN_MARK = "Expected at least 1 result"
 """What OLS before June 2026 says, with status 500, of an ontology that it doesn't hold."""
@@ -43,34 +41,24 @@ class OlsClient:
         rng: random.Random | None = None,
     ) -> None:
         self.max_in_flight = max_in_flight
-        self._base = URL(base_url)
-        self._start_in_flight = start_in_flight
-        self._limits = Limits(
-            connect_timeout_s, sock_read_timeout_s, total_timeout_s, body_cap_bytes, attempts
+        self.transport = Transport(
+            Gate(start_in_flight, max_in_flight, pause),
+            aiohttp.ClientTimeout(
+                total_timeout_s, sock_connect=connect_timeout_s, sock_read=sock_read_timeout_s
+            ),
+            body_cap_bytes=body_cap_bytes,
+            attempts=attempts,
+            pause=pause,
+            rng=rng or random.SystemRandom(),
         )
-        self._pause = pause
-        self._rng = rng or random.SystemRandom()
-        self._transport: Transport | None = None
+        self._base = URL(base_url)
 
     async def __aenter__(self) -> Self:
-        gate = Gate(self._start_in_flight, self.max_in_flight, self._pause)
-        self._transport = Transport(self._limits, gate, USER_AGENT, self._pause, self._rng)
+        self.transport.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.transport.close()
-
-    @property
-    def transport(self) -> Transport:
-        """The way to OLS, while the client is entered."""
-        if self._transport is None:
-            raise RuntimeError("use the client with `async with`")
-        return self._transport
 
     def classes_url(self, ontology: str, query: dict[str, str]) -> URL:
         """Where a page of classes is."""
@@ -109,11 +97,7 @@ class OlsClient:
         return Release.from_document(ontology, document, totals)
 
     async def _totals(self, ontology: str) -> Totals:
-        totals = Totals(
-            current=await self._total(ontology, "current"),
-            obsolete=await self._total(ontology, "obsolete"),
-            all=await self._total(ontology, "all"),
-        )
+        totals = Totals(**{name: await self._total(ontology, name) for name in QUERY_OF_LISTING})
         if not totals.all and not totals.current:
             raise self._unknown(ontology)
         if totals.all < max(totals.current, totals.obsolete, 1):

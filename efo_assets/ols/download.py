@@ -35,7 +35,7 @@ from efo_assets.ols.client import OlsClient
 from efo_assets.ols.fields import unknown_fields
 from efo_assets.ols.http import AttemptFailed, Response, printable
 from efo_assets.ols.page_store import PageFolder, PageStore
-from efo_assets.ols.payload import Body, BodyTooLarge, parse
+from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageEntry, PageSet
@@ -128,14 +128,6 @@ async def download(
         raise type(error)(f"{error} {downloader.kept}") from error
 
 
-class _PageTooLarge(PlanMismatch):
-    """A page of the planned size is beyond the cap of a body; one of `size` rows may fit."""
-
-    def __init__(self, size: int, cause: BodyTooLarge) -> None:
-        super().__init__(f"With pages of more than {size} rows {cause}")
-        self.size = size
-
-
 @dataclass(slots=True)
 class _Downloader:
     """Runs one download to its end, with another plan where the first one doesn't fit."""
@@ -176,15 +168,22 @@ class _Downloader:
             plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
             with self.store.folder(plan) as folder:
                 self.folder = folder
-                self.store.prune(ontology, in_use=folder.path)
+                self.store.prune(ontology, in_use=folder.page_set.folder)
                 try:
                     return await self._whole(plan, folder)
-                except (SmallerPages, _PageTooLarge) as mismatch:
-                    cap = f"OLS serves {mismatch.size} rows in a page at most"
-                    was_cap = isinstance(mismatch, SmallerPages)
-                    self._note(f"{cap if was_cap else mismatch}: asked for pages of that size.")
-                    self.page_size = mismatch.size
-                    self.may_shrink = was_cap
+                except SmallerPages as mismatch:
+                    self.page_size, self.may_shrink = mismatch.size, True
+                    self._note(
+                        f"OLS serves {self.page_size} rows in a page at most: asked for pages of "
+                        "that size."
+                    )
+                except BodyTooLarge as error:
+                    smaller = next(plan.pages()).parts()[0]
+                    self.page_size, self.may_shrink = smaller.size, False
+                    self._note(
+                        f"With pages of more than {self.page_size} rows {error}: asked for pages "
+                        "of that size."
+                    )
                 except FilterIgnored:
                     self._note(
                         "OLS does not honour isObsolete: read from the one list of everything."
@@ -209,7 +208,7 @@ class _Downloader:
         self._note(f"The release changed during the download ({change}): began again.")
 
     async def _whole(self, plan: Plan, folder: PageFolder) -> Download:
-        reused = set(folder.entries)
+        reused = set(folder.page_set.entries)
         fetch = _Fetch(self.client, plan, folder, self.on_progress, self.began_s, self.may_shrink)
         missing = [spec for spec in plan.pages() if spec.key not in reused]
         try:
@@ -232,12 +231,12 @@ class _Downloader:
         traffic = self.client.transport.traffic
         return Download(
             page_set=self.store.complete(folder),
-            pages=len(folder.entries),
+            pages=len(folder.page_set.entries),
             fetched=len(missing),
             reused=len(reused),
             rows=plan.rows,
             bytes_received=traffic.bytes_received,
-            bytes_decoded=sum(entry.decoded_bytes for entry in folder.entries.values()),
+            bytes_decoded=sum(entry.decoded_bytes for entry in folder.page_set.entries.values()),
             requests=traffic.requests,
             retries=traffic.retries,
             seconds=time.monotonic() - self.began_s,
@@ -251,7 +250,7 @@ class _Downloader:
         self, plan: Plan, folder: PageFolder, hashes: dict[PageKey, "array[int]"]
     ) -> None:
         """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
-        page_set = folder.page_set()
+        page_set = folder.page_set
         for spec in plan.pages():
             if spec.key not in hashes:
                 page, _ = parse(page_set.read(spec).body, ClassPage)
@@ -322,8 +321,8 @@ class _Fetch:
 
     async def run(self, missing: list[PageSpec]) -> None:
         """Fetch and keep these pages; the first failure ends all others."""
-        self.pages_done = len(self.folder.entries)
-        self.rows_done = sum(entry.rows for entry in self.folder.entries.values())
+        self.pages_done = len(self.folder.page_set.entries)
+        self.rows_done = sum(entry.rows for entry in self.folder.page_set.entries.values())
         self._report()
         waiting = iter(missing)
         halfway = (len(missing) + 1) // 2
@@ -335,7 +334,10 @@ class _Fetch:
                     group.create_task(self._work(waiting, halfway))
         except BaseExceptionGroup as failures:
             # An unexpected one before an expected one, and that before a plan that doesn't fit.
-            gravest = min(failures.exceptions, key=_expectedness)
+            gravest = min(
+                failures.exceptions,
+                key=lambda each: (isinstance(each, PayloadError), isinstance(each, OlsError)),
+            )
             raise gravest from gravest.__cause__
         if self.rejected:
             others = len(self.rejected) - 1
@@ -373,15 +375,15 @@ class _Fetch:
 
         Raises:
             PlanMismatch: OLS serves smaller pages, other lists or another release than planned.
+            BodyTooLarge: so is the page; smaller ones may not be.
             PageRejected: with the rows that were found by asking for parts.
         """
         try:
             return await self._get(spec)
         except AttemptFailed as error:
             failure = error
-        cause, parts = failure.__cause__, spec.parts()
-        if isinstance(cause, BodyTooLarge) and self.may_shrink and parts:
-            raise _PageTooLarge(parts[0].size, cause) from failure
+        if isinstance(failure.__cause__, BodyTooLarge) and self.may_shrink and spec.size > 1:
+            raise failure.__cause__ from None
         rows = await self._unservable(spec)
         if not rows:
             try:
@@ -453,7 +455,3 @@ def _place(specs: list[PageSpec]) -> str:
     begin, end = first.first_row, last.first_row + last.rows - 1
     rows = f"row {begin}" if begin == end else f"rows {begin}-{end}"
     return f"{rows} of the {first.key.listing} list (counted from 0)"
-
-
-def _expectedness(failure: BaseException) -> int:
-    return 2 if isinstance(failure, PlanMismatch) else int(isinstance(failure, OlsError))

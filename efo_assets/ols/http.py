@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import aiohttp
@@ -31,13 +32,13 @@ from efo_assets.ols.payload import (
     PayloadError,
     UnexpectedContent,
     encoding_named,
-    inflate,
 )
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import escaped
 
 log = logger(__name__)
 
+USER_AGENT = f"efo_assets/{version('efo_assets')}"
 EXCERPT_CHARACTERS = 200
 MAX_ATTEMPTS_OF_NO_USE = 2
 """Where the same answer is to be expected when asked again."""
@@ -95,33 +96,34 @@ class Traffic:
     latencies_s: list[float] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may cost."""
-
-    connect_timeout_s: float
-    sock_read_timeout_s: float
-    total_timeout_s: float
-    body_cap_bytes: int
-    attempts: int
-
-
 class Transport:
     """Sends the requests of one client, through one gate and with one count of failures."""
 
     def __init__(
-        self, limits: Limits, gate: Gate, user_agent: str, pause: Pause, rng: random.Random
+        self,
+        gate: Gate,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        body_cap_bytes: int,
+        attempts: int,
+        pause: Pause,
+        rng: random.Random,
     ) -> None:
         self.gate = gate
         self.traffic = Traffic()
-        self._limits = limits
+        self._timeout = timeout
+        self._body_cap_bytes = body_cap_bytes
+        self._attempts = attempts
         self._pause = pause
         self._rng = rng
         self._outage = Outage()
-        self._threads = ThreadPoolExecutor(DECODING_THREADS, "efo-decode")
         self._of_thread = threading.local()
-        self._pooled = _session(limits, user_agent, force_close=False)
-        self._unpooled = _session(limits, user_agent, force_close=True)
+
+    def open(self) -> None:
+        """Make what holds connections, in a running event loop, and threads."""
+        self._pooled = _session(self._timeout, force_close=False)
+        self._unpooled = _session(self._timeout, force_close=True)
+        self._threads = ThreadPoolExecutor(DECODING_THREADS, "efo-decode")
 
     async def close(self) -> None:
         """Close the connections and end the threads."""
@@ -214,7 +216,7 @@ class Transport:
                 f"OLS unreachable at {place_of(url)}: {outage.failures_in_a_row} requests in a row "
                 f"failed, the last with: {failure}."
             ) from failure
-        most = attempts or self._limits.attempts
+        most = attempts or self._attempts
         is_settled = isinstance(failure.__cause__, BodyTooLarge | NotText | UnexpectedContent)
         if failed < (min(most, MAX_ATTEMPTS_OF_NO_USE) if is_settled else most):
             return True
@@ -250,7 +252,7 @@ class Transport:
                 "certificate, or set EFO_OLS_URL to the right host."
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            sentence = _sentence_of(url, error, self._limits)
+            sentence = _sentence_of(url, error, self._timeout)
             if isinstance(error, aiohttp.ClientConnectorDNSError) and _is_permanent(error.os_error):
                 raise OlsUnreachable(
                     f"OLS unreachable: {sentence}; look at EFO_OLS_URL."
@@ -272,12 +274,12 @@ class Transport:
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
-        room_bytes = self._limits.body_cap_bytes
+        room_bytes = self._body_cap_bytes
         async for chunk in answer.content.iter_any():
             self.traffic.bytes_received += len(chunk)
             room_bytes -= len(chunk)
             if room_bytes < 0:
-                raise BodyTooLarge(self._limits.body_cap_bytes)
+                raise BodyTooLarge(self._body_cap_bytes)
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -286,9 +288,8 @@ class Transport:
             if not hasattr(self._of_thread, "inflater"):
                 self._of_thread.inflater = Inflater()
             inflater: Inflater = self._of_thread.inflater
-            cap_bytes = self._limits.body_cap_bytes
-            body = inflater.inflate(response.body, response.content_encoding, cap_bytes)
-            return accept(response, body)
+            encoding, cap_bytes = response.content_encoding, self._body_cap_bytes
+            return accept(response, inflater.inflate(response.body, encoding, cap_bytes))
 
         loop = asyncio.get_running_loop()
         try:
@@ -314,7 +315,7 @@ def printable(text: str) -> str:
 
 def _excerpt(start: bytes, content_encoding: str | None) -> str:
     with contextlib.suppress(PayloadError):
-        start = inflate(start, content_encoding, 1 << 20)
+        start = bytes(Inflater().inflate(start, content_encoding, 1 << 20))
     return printable(start.decode(errors="replace").strip())
 
 
@@ -360,16 +361,16 @@ def _is_permanent(error: OSError) -> bool:
     return isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
 
 
-def _sentence_of(url: URL, error: Exception, limits: Limits) -> str:
+def _sentence_of(url: URL, error: Exception, timeout: aiohttp.ClientTimeout) -> str:
     match error:
         case aiohttp.ClientConnectorDNSError():
             return f"cannot resolve the host name {url.host!r}"
         case aiohttp.ConnectionTimeoutError():
-            return f"no connection within {limits.connect_timeout_s:g} s"
+            return f"no connection within {timeout.sock_connect:g} s"
         case aiohttp.SocketTimeoutError():
-            return f"nothing came for {limits.sock_read_timeout_s:g} s"
+            return f"nothing came for {timeout.sock_read:g} s"
         case TimeoutError():
-            return f"the answer was not whole within {limits.total_timeout_s:g} s"
+            return f"the answer was not whole within {timeout.total:g} s"
         case _:
             return printable(f"{type(error).__name__}: {error}")
 
@@ -378,7 +379,7 @@ class Disconnected(aiohttp.ClientConnectionError):
     """The connection broke before an answer came."""
 
 
-def _session(limits: Limits, user_agent: str, *, force_close: bool) -> aiohttp.ClientSession:
+def _session(timeout: aiohttp.ClientTimeout, *, force_close: bool) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(
@@ -387,13 +388,9 @@ def _session(limits: Limits, user_agent: str, *, force_close: bool) -> aiohttp.C
         trace_configs=[trace],
         # The gate is the limit: waiting for a connection would count as time of a request.
         connector=aiohttp.TCPConnector(limit=0, force_close=force_close),
-        timeout=aiohttp.ClientTimeout(
-            total=limits.total_timeout_s,
-            sock_connect=limits.connect_timeout_s,
-            sock_read=limits.sock_read_timeout_s,
-        ),
+        timeout=timeout,
         headers={
-            "User-Agent": user_agent,
+            "User-Agent": USER_AGENT,
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
         },

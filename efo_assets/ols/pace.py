@@ -1,4 +1,4 @@
-"""How fast we ask: requests under way, pauses, and when to stop asking. No HTTP lives here.
+"""The pace of requests: how many at once, how long between them, when to stop. No HTTP here.
 
 Rows in flight are what hurts OLS. So requests begin few and grow by two a round, by one once the
 server has been overloaded. They halve whenever it is, stand still together when it says
@@ -9,14 +9,13 @@ that has lasted.
 import asyncio
 import contextlib
 import email.utils
-import math
 import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 Pause = Callable[[float], Awaitable[None]]
-"""Waits for so many seconds; tests put in one that doesn't."""
+"""Wait for so many seconds; tests put in one that doesn't."""
 
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 30.0
@@ -36,7 +35,7 @@ def backoff_s(attempt: int, rng: random.Random) -> float:
 
 
 def probe_pause_s(failures_in_a_row: int, rng: random.Random) -> float:
-    """Seconds in which nobody asks during an outage: 36 requests last for minutes, not seconds."""
+    """Seconds between requests during an outage: 36 of them last for minutes, not seconds."""
     doublings = min(failures_in_a_row - SUSPICIOUS_FAILURES_IN_A_ROW, 6)
     return min(BACKOFF_CAP_S, 2.0**doublings) * rng.uniform(0.5, 1)
 
@@ -52,16 +51,10 @@ def retry_after_s(header: str | None, date: str | None) -> float | None:
     try:
         seconds = float(header)
     except ValueError:
-        seconds = _seconds_until(header, date)
-    if math.isnan(seconds) or seconds <= 0:
-        return None
-    return min(seconds, MAX_RETRY_AFTER_S)
-
-
-def _seconds_until(moment: str, date: str | None) -> float:
-    until = _timestamp(moment)
-    now = _timestamp(date)
-    return math.nan if until is None else until - (time.time() if now is None else now)
+        now, until = _timestamp(date), _timestamp(header)
+        seconds = (until or 0.0) - (time.time() if now is None else now)
+    # NaN, too, is not greater than 0.
+    return min(seconds, MAX_RETRY_AFTER_S) if seconds > 0 else None
 
 
 def _timestamp(http_date: str | None) -> float | None:
@@ -85,14 +78,22 @@ class Gate:
 
     @property
     def width(self) -> int:
-        """How many requests may be under way now."""
+        """Requests that may be under way now."""
         return int(self._width)
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
-        """Wait for room; gives the count of halvings so far, for `overloaded`."""
+        """Wait for room; yields the count of halvings so far, for `overloaded`."""
         while self._holds or self.in_flight >= self.width:
-            await self._turn()
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(turn)
+                self._wake()
+                raise
         self.in_flight += 1
         self.max_in_flight_seen = max(self.max_in_flight_seen, self.in_flight)
         try:
@@ -102,7 +103,7 @@ class Gate:
             self._wake()
 
     def succeeded(self) -> None:
-        """Grow by two for every round of successes, by one if it was ever too much."""
+        """Grow by two a round of successes, by one if it was ever too much."""
         more = 1 if self._halvings else 2
         self._width = min(float(self._ceiling), self._width + more / self._width)
         self._wake()
@@ -119,23 +120,13 @@ class Gate:
         self._width = 1.0
 
     async def hold(self, seconds: float) -> None:
-        """Let nobody through for so long."""
+        """Let no request through for so long."""
         self._holds += 1
         try:
             await self._pause(seconds)
         finally:
             self._holds -= 1
             self._wake()
-
-    async def _turn(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            self._waiting = deque(other for other in self._waiting if other is not turn)
-            self._wake()
-            raise
 
     def _wake(self) -> None:
         room = 0 if self._holds else self.width - self.in_flight
@@ -147,7 +138,7 @@ class Gate:
 
 
 class Outage:
-    """Counts failures since the last success, and says when it is time to give up."""
+    """Failures since the last success: is it bad luck, an outage, or time to give up?"""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.failures_in_a_row = 0
@@ -156,7 +147,7 @@ class Outage:
         self._since_s = clock()
 
     def succeeded(self) -> None:
-        """Begin to count anew."""
+        """Count from 0 again."""
         self.failures_in_a_row = 0
         self.ever_succeeded = True
 
@@ -168,11 +159,11 @@ class Outage:
 
     @property
     def is_suspected(self) -> bool:
-        """Say whether the failures are too many for bad luck."""
+        """Whether the failures are too many for bad luck."""
         return self.failures_in_a_row >= SUSPICIOUS_FAILURES_IN_A_ROW
 
     @property
     def is_total(self) -> bool:
-        """Say whether asking on would be of no use."""
+        """Whether asking on would be of no use."""
         lasted_s = self._clock() - self._since_s if self.failures_in_a_row > 1 else 0.0
         return self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or lasted_s > MAX_OUTAGE_S

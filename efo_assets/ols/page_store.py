@@ -9,7 +9,7 @@ A file gets its name after its bytes are on the disk, and its line in the manife
 whatever dies in between leaves a page that is fetched again and never one that is half there. Names
 are made of numbers and of words listed here; a symbolic link inside the store is refused. Other
 accounts may read pages, which are public, and neither write nor lock anything. HTTP lives
-elsewhere; pages are read in `page_set`.
+elsewhere; pages are read in `stored_pages`.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -35,7 +36,7 @@ from efo_assets.files import (
     write_all,
     write_whole,
 )
-from efo_assets.ols.plan import PageKey, Plan
+from efo_assets.ols.plan import Plan
 from efo_assets.ols.stored_pages import (
     FORMAT,
     MANIFEST,
@@ -46,8 +47,8 @@ from efo_assets.ols.stored_pages import (
     explained,
     folder_name,
     is_being_read,
-    is_there,
     read_manifest,
+    verified,
 )
 
 KEPT_SETS = 2
@@ -55,7 +56,7 @@ KEPT_SETS = 2
 KEPT_UNFINISHED = 1
 """Interrupted downloads kept to be resumed."""
 _LOCK_MODE = 0o600
-"""Whoever can open a lock file can hold it."""
+"""An account that can open a lock file can hold it."""
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SET_FOLDER = re.compile(r"[0-9a-f]{16}-s[0-9]{1,7}(-first[0-9]{1,9})?-(one|two)")
 
@@ -64,26 +65,20 @@ class PageFolder:
     """The folder of one download, for writing. Its methods may be called from any thread."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        self.path = path
-        self.plan = plan
-        self.entries: dict[PageKey, PageEntry] = {}
-        self._serial = 0
         self._closed = False
         self._writing = threading.Lock()
-
-    def open(self) -> None:
-        """Take over what is there and matches its hash; begin anew where nothing can be used."""
-        with explained(self.path, "be opened"):
-            found = read_manifest(self.path)
-            if found is None or found.plan != self.plan:
-                _remove(self.path)
-                self.path.mkdir(FOLDER_MODE)
-                sync_folder(self.path.parent)
-                self._append(Header(FORMAT, self.plan))
-                return
-            drop_unfinished_line(self.path / MANIFEST)
-            self._serial = found.serial
-            self.entries = {e.key: e for e in found.entries.values() if is_there(self.path, e)}
+        with explained(path, "be opened"):
+            kept = read_manifest(path)
+            if kept is None or kept.plan != plan:
+                _remove(path)
+                path.mkdir(FOLDER_MODE)
+                sync_folder(path.parent)
+                self.page_set = PageSet(path, plan, {}, 0)
+                self._append(Header(FORMAT, plan))
+            else:
+                drop_unfinished_line(path / MANIFEST)
+                self.page_set = kept
+                kept.entries = {key: e for key, e in kept.entries.items() if _is_there(path, e)}
 
     def close(self) -> None:
         """Wait for the page being written, and take no other."""
@@ -91,32 +86,29 @@ class PageFolder:
             self._closed = True
 
     def put(self, entry: PageEntry, body: bytes) -> None:
-        """Keep `body`, exactly as received, so that it outlives us from now on."""
-        with self._writing, explained(self.path, "take a page", self.kept):
+        """Keep `body` exactly as received; once this returns, it outlives the process."""
+        folder = self.page_set.folder
+        with self._writing, explained(folder, "take a page", self.kept):
             if self._closed:
-                raise PageStoreError(f"{self.path} takes no page any more: its download has ended.")
-            write_whole(self.path / entry.file_name, body)
+                raise PageStoreError(f"{folder} takes no page any more: its download has ended.")
+            write_whole(folder / entry.file_name, body)
             sys.audit("efo_assets.page_written")
             self._append(entry)
-            self.entries[entry.key] = entry
+            self.page_set.entries[entry.key] = entry
 
     def complete(self, serial: int) -> None:
         """Declare the download whole."""
-        with self._writing, explained(self.path, "be completed", self.kept):
+        with self._writing, explained(self.page_set.folder, "be completed", self.kept):
             self._append(Completed(serial))
-            self._serial = serial
+            self.page_set.serial = serial
 
     @property
     def kept(self) -> str:
         """What is kept here, in words."""
-        return f"{len(self.entries)} pages are kept in {self.path}"
-
-    def page_set(self) -> PageSet:
-        """Give the pages for reading."""
-        return PageSet(self.path, self.plan, self.entries, self._serial)
+        return f"{len(self.page_set.entries)} pages are kept in {self.page_set.folder}"
 
     def _append(self, line: Header | PageEntry | Completed) -> None:
-        path = self.path / MANIFEST
+        path = self.page_set.folder / MANIFEST
         drop_unfinished_line(path)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         with open(os.open(path, flags, FILE_MODE), "ab", buffering=0) as manifest:  # noqa: PTH123
@@ -139,23 +131,26 @@ class PageStore:
         """
         folder = self._ontology_folder(ontology)
         with explained(folder, "be written"):
-            for made in (self.root.parent, self.root, folder):
-                make_folder(made)
+            for each in (self.root.parent, self.root, folder):
+                make_folder(each)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
             descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
         try:
-            _lock_or_name_the_holder(descriptor, ontology, folder)
+            with explained(folder, "be written"):
+                _lock_or_name_the_holder(descriptor, ontology, folder)
             yield
         finally:
             os.close(descriptor)
 
     @contextlib.contextmanager
     def folder(self, plan: Plan) -> Iterator[PageFolder]:
-        """Open the folder of `plan`; call it under the lock."""
+        """Open the folder of `plan`, with the pages that are there and match their hashes.
+
+        Call it under the lock.
+        """
         path = self._ontology_folder(plan.release.ontology) / folder_name(plan)
         _refuse_symlink(path)
         folder = PageFolder(path, plan)
-        folder.open()
         try:
             yield folder
         finally:
@@ -163,49 +158,47 @@ class PageStore:
 
     def complete(self, folder: PageFolder) -> PageSet:
         """Declare the download in `folder` whole and the newest, and drop what is superseded."""
-        ontology = folder.plan.release.ontology
+        page_set = folder.page_set
+        ontology = page_set.plan.release.ontology
         newest = max((each.serial for each in self._sets(ontology)), default=0)
-        made = folder.page_set()
-        if not made.complete or made.serial < newest:
+        if not page_set.complete or page_set.serial < newest:
             folder.complete(newest + 1)
-        self.prune(ontology, in_use=folder.path)
-        return folder.page_set()
+        self.prune(ontology, in_use=page_set.folder)
+        return page_set
 
     def latest(self, ontology: str) -> PageSet | None:
-        """Give the newest complete download, or None."""
+        """The newest complete download, or None."""
         complete = [each for each in self._sets(ontology) if each.complete]
-        return max(complete, key=_serial, default=None)
+        return max(complete, key=attrgetter("serial"), default=None)
 
     def discard(self, folder: PageFolder) -> None:
         """Remove a download that turned out to be of no use, once no page is being written."""
         folder.close()
-        with explained(folder.path, "be removed"):
-            _remove(folder.path)
+        _remove(folder.page_set.folder)
 
     def prune(self, ontology: str, in_use: Path | None = None) -> None:
         """Keep `in_use`, the newest complete downloads and the last one that can be resumed."""
-        sets = list(self._sets(ontology))
-        complete = sorted((each for each in sets if each.complete), key=_serial, reverse=True)
+        sets = sorted(self._sets(ontology), key=attrgetter("serial"), reverse=True)
+        complete = [each.folder for each in sets if each.complete]
         unfinished = [each.folder for each in sets if not each.complete]
-        keep = {each.folder for each in complete[:KEPT_SETS]} | {in_use}
-        keep |= set(sorted(unfinished, key=_written_ns)[-KEPT_UNFINISHED:])
+        unfinished.sort(key=lambda folder: (folder / MANIFEST).stat().st_mtime_ns)
+        keep = {in_use, *complete[:KEPT_SETS], *unfinished[-KEPT_UNFINISHED:]}
         for path in self._set_folders(ontology):
-            if path not in keep and not is_being_read(path / MANIFEST):
-                with explained(path, "be removed"):
-                    _remove(path)
+            if path not in keep and not is_being_read(path):
+                _remove(path)
 
     def _sets(self, ontology: str) -> Iterator[PageSet]:
         for path in self._set_folders(ontology):
             with explained(path, "be read"):
-                found = read_manifest(path)
-            if found is not None:
-                yield found
+                page_set = read_manifest(path)
+            if page_set is not None:
+                yield page_set
 
     def _set_folders(self, ontology: str) -> list[Path]:
         folder = self._ontology_folder(ontology)
         with explained(folder, "be read"):
-            names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-        paths = [folder / name for name in names if _SET_FOLDER.fullmatch(name)]
+            paths = sorted(folder.iterdir()) if folder.exists() else []
+        paths = [path for path in paths if _SET_FOLDER.fullmatch(path.name)]
         for path in paths:
             _refuse_symlink(path)
         return paths
@@ -218,12 +211,12 @@ class PageStore:
         return path
 
 
-def _serial(page_set: PageSet) -> int:
-    return page_set.serial
-
-
-def _written_ns(folder: Path) -> int:
-    return (folder / MANIFEST).stat().st_mtime_ns
+def _is_there(folder: Path, entry: PageEntry) -> bool:
+    try:
+        verified(folder, entry)
+    except OSError:
+        return False
+    return True
 
 
 def _refuse_symlink(path: Path) -> None:
@@ -234,10 +227,11 @@ def _refuse_symlink(path: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder of ours, the manifest first, so that half of it is never taken for a set."""
-    if folder.exists():
-        (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder)
+    """Remove a download, its manifest first, so that half of it is never taken for a set."""
+    with explained(folder, "be removed"):
+        if folder.exists():
+            (folder / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(folder)
 
 
 def _lock_or_name_the_holder(descriptor: int, ontology: str, folder: Path) -> None:
@@ -249,6 +243,5 @@ def _lock_or_name_the_holder(descriptor: int, ontology: str, folder: Path) -> No
             f"Another download of {ontology} is writing to {folder} "
             f"({holder or 'unknown process'}); wait for it, or end it and run again."
         ) from None
-    with explained(folder, "be written"):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

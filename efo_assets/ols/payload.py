@@ -88,15 +88,17 @@ class Inflater:
         self._room = bytearray(_FIRST_ROOM_BYTES)
 
     def inflate(self, body: bytes, content_encoding: str | None, cap_bytes: int) -> memoryview:
-        """Undo the `Content-Encoding` of `body`; what is given is there until the next call.
+        """Undo the `Content-Encoding` of `body`; the result is valid until the next call.
 
         Raises:
             BodyTooLarge: the result would be larger than `cap_bytes`.
             PayloadError: an encoding we didn't ask for, or a gzip body that is cut or damaged.
         """
         end = 0
-        for piece in _pieces(body, content_encoding, cap_bytes):
+        for piece in _inflated(body) if encoding_named(content_encoding) == "gzip" else (body,):
             begin, end = end, end + len(piece)
+            if end > cap_bytes:
+                raise BodyTooLarge(cap_bytes)
             if end > len(self._room):
                 # Not made longer in place: a view of it may still be about.
                 larger = bytearray(max(end, 2 * len(self._room)))
@@ -104,20 +106,6 @@ class Inflater:
                 self._room = larger
             self._room[begin:end] = piece
         return memoryview(self._room)[:end]
-
-
-def inflate(body: bytes, content_encoding: str | None, cap_bytes: int) -> bytes:
-    """Undo the `Content-Encoding` of `body`, to at most `cap_bytes`; raises as `Inflater` does."""
-    return b"".join(_pieces(body, content_encoding, cap_bytes))
-
-
-def _pieces(body: bytes, content_encoding: str | None, cap_bytes: int) -> Iterator[bytes]:
-    room_bytes = cap_bytes
-    for piece in _inflated(body) if encoding_named(content_encoding) == "gzip" else (body,):
-        room_bytes -= len(piece)
-        if room_bytes < 0:
-            raise BodyTooLarge(cap_bytes)
-        yield piece
 
 
 def _inflated(body: bytes) -> Iterator[bytes]:
@@ -143,10 +131,10 @@ def _inflated(body: bytes) -> Iterator[bytes]:
 
 
 def parse(body: Body, type: type[T]) -> tuple[T, int]:  # noqa: A002  (msgspec's own word)
-    """Decode JSON `body` as `type`; also give how many lone surrogates became U+FFFD.
+    """JSON `body` as `type`, and how many lone surrogates in it became U+FFFD.
 
     A byte order mark is dropped. PostgreSQL has no place for a lone surrogate, and msgspec calls
-    one "truncated": each is replaced by U+FFFD and counted.
+    one "truncated".
 
     Raises:
         PayloadError: not UTF-8, not JSON, nested too deep, or not of the shape of `type`.
@@ -157,9 +145,12 @@ def parse(body: Body, type: type[T]) -> tuple[T, int]:  # noqa: A002  (msgspec's
     try:
         return _decode(text, type), 0
     except PayloadError as error:
-        repaired, replaced = _replace_lone_surrogates(text)
+        replaced = sum(match[1] is not None for match in _PAIR_OR_ESCAPE.finditer(text))
         if not replaced:
             raise error from None
+    repaired = _PAIR_OR_ESCAPE.sub(
+        lambda match: match[0] if match[1] is None else REPLACEMENT_ESCAPE, text
+    )
     return _decode(repaired, type), replaced
 
 
@@ -214,25 +205,9 @@ def _decode(text: Body, wanted: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise PayloadError(f"the JSON has another shape: {error}") from None
     except msgspec.DecodeError as error:
-        raise PayloadError(f"the body isn't JSON: {error}", _byte_named_in(error, text)) from None
+        # msgspec writes the offset into its sentence; without one, the text ended early.
+        at = None if "(byte " in str(error) else len(text)
+        raise PayloadError(f"the body isn't JSON: {error}", at) from None
     except RecursionError:
         raise PayloadError("the JSON is nested too deep") from None
     return value
-
-
-def _byte_named_in(error: msgspec.DecodeError, text: Body) -> int | None:
-    """Msgspec writes the offset into its sentence; without one, the text ended early."""
-    return None if "(byte " in str(error) else len(text)
-
-
-def _replace_lone_surrogates(text: memoryview) -> tuple[bytes, int]:
-    replaced = 0
-
-    def mend(found: re.Match[bytes]) -> bytes:
-        nonlocal replaced
-        if found[1] is None:
-            return found[0]
-        replaced += 1
-        return REPLACEMENT_ESCAPE
-
-    return _PAIR_OR_ESCAPE.sub(mend, text), replaced

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from efo_assets.ols.release import Release, Totals
+from efo_assets.ols.release import Release
 
 ListingName = Literal["current", "obsolete", "all"]
 QUERY_OF_LISTING: dict[ListingName, dict[str, str]] = {
@@ -29,7 +29,7 @@ class PageKey(NamedTuple):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """One list of classes: all that OLS counts in it, and how many of its first rows we want."""
+    """One list of classes: all that OLS counts in it, and how many of its first rows count."""
 
     name: ListingName
     total: int
@@ -46,7 +46,7 @@ class PageSpec(NamedTuple):
 
     @property
     def first_row(self) -> int:
-        """The row of the list that the page begins with."""
+        """Row that the page begins with."""
         return self.key.number * self.size
 
     @property
@@ -56,7 +56,7 @@ class PageSpec(NamedTuple):
 
     @property
     def is_last(self) -> bool:
-        """Say whether the list ends with this page."""
+        """Whether the list ends with this page."""
         return self.first_row + self.size >= self.total
 
     @property
@@ -67,7 +67,7 @@ class PageSpec(NamedTuple):
         return f"page {self.key.number} of {listing} (rows {self.first_row}-{last_row})"
 
     def query(self) -> dict[str, str]:
-        """Give the parameters of the request."""
+        """Parameters of the request."""
         paging = {"page": str(self.key.number), "size": str(self.size)}
         return QUERY_OF_LISTING[self.key.listing] | paging
 
@@ -105,11 +105,11 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def is_one_list(self) -> bool:
-        """Say whether everything comes from the one list of everything."""
+        """Whether everything comes from the one list of everything."""
         return self.listings[0].name == "all"
 
     def pages(self) -> Iterator[PageSpec]:
-        """Give every page in order."""
+        """Every page in order."""
         for listing in self.listings:
             for number in range(-(-listing.wanted // self.page_size)):
                 yield PageSpec(PageKey(listing.name, number), self.page_size, listing.total)
@@ -122,18 +122,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 def make_plan(release: Release, page_size: int, limit: int | None, *, one_list: bool) -> Plan:
     """Plan the pages of `release`, from two lists or from one."""
-    size = page_size if limit is None else min(page_size, limit)
-    return Plan(release, size, limit, _listings(release.totals, limit, one_list=one_list))
-
-
-def _listings(totals: Totals, limit: int | None, *, one_list: bool) -> tuple[Listing, ...]:
-    offered: list[tuple[ListingName, int]] = (
-        [("all", totals.all)]
-        if one_list
-        else [("current", totals.current), ("obsolete", totals.obsolete)]
+    totals = release.totals
+    limit_rows = totals.all if limit is None else limit
+    wanted = min(totals.current, limit_rows)
+    listings: tuple[Listing, ...] = (
+        Listing("current", totals.current, wanted),
+        Listing("obsolete", totals.obsolete, min(totals.obsolete, limit_rows - wanted)),
     )
-    listings, left = [], totals.all if limit is None else limit
-    for name, total in offered:
-        listings.append(Listing(name, total, min(total, left)))
-        left -= listings[-1].wanted
-    return tuple(listings)
+    if one_list:
+        listings = (Listing("all", totals.all, min(totals.all, limit_rows)),)
+    return Plan(release, min(page_size, limit or page_size), limit, listings)

@@ -24,12 +24,12 @@ class Totals(msgspec.Struct, frozen=True):
 
     @property
     def add_up(self) -> bool:
-        """Say whether the two lists make the whole."""
+        """Whether the two lists make the whole."""
         return self.current + self.obsolete == self.all
 
 
 class Release(msgspec.Struct, frozen=True):
-    """One release of an ontology as OLS serves it; None where OLS doesn't tell."""
+    """One release of an ontology as OLS serves it; None where it gives no value."""
 
     ontology: str
     version_iri: str | None
@@ -40,12 +40,12 @@ class Release(msgspec.Struct, frozen=True):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits over everything: equal before and after, or pages are mixed."""
+        """16 hexadecimal digits over everything: a download whose release changes is mixed."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
     @property
     def identity(self) -> tuple[str | None, str | None, Totals]:
-        """What says whether there is anything new."""
+        """Equal for two releases without news between them."""
         return self.version_iri, self.version, self.totals
 
     @property
@@ -67,7 +67,7 @@ class Release(msgspec.Struct, frozen=True):
 
 
 def first_text(value: object) -> str | None:
-    """Give the first value as text; OLS writes a scalar, a list, a reified value or nothing.
+    """The first value as text; OLS writes a scalar, a list, a reified value or nothing.
 
     NUL, which PostgreSQL refuses, becomes U+FFFD, as in the rows.
     """

@@ -1,7 +1,7 @@
-"""The pages of one download, for reading, and what its manifest tells of them.
+"""The pages of one download, for reading, and the lines of its manifest.
 
 A page is there when the manifest has its hash and its file matches it; it is verified each time it
-is read. Writing them is `pages`' part.
+is read. Writing them is in `page_store`.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from efo_assets.ols.plan import ListingName, PageKey, PageSpec, Plan
 FORMAT = 1
 """Of the manifest and the names; a folder of another format is fetched anew."""
 STORED_BODY_CAP_BYTES = 1 << 30
-"""Our own verified file is inflated without the client's cap, within reason."""
+"""A verified file is inflated without the client's cap, within reason."""
 FETCH_COMMAND = "dagster asset materialize -m efo_assets.definitions --select raw_ols_pages"
 
 MANIFEST = "manifest.jsonl"
@@ -68,17 +68,11 @@ class Completed(msgspec.Struct, frozen=True, tag="completed"):
     serial: int
 
 
-class _Format(msgspec.Struct):
-    format: int
-
-
 class StoredPage(NamedTuple):
     """One verified page of a page set, as decoded JSON."""
 
     listing: ListingName
     number: int
-    first_row: int
-    """Row within the list that the page begins with."""
     rows: int
     """Rows that count: on the last page of a limited download, fewer than it has."""
     body: Body
@@ -98,30 +92,35 @@ class PageSet:
         self.plan = plan
         self.entries = entries
         self.serial = serial
+        """Of its completion; 0 until then."""
 
     def __repr__(self) -> str:
         return f"PageSet({str(self.folder)!r}, complete={self.complete})"
 
     @property
     def complete(self) -> bool:
-        """Say whether the download was declared whole."""
+        """Whether the download was declared whole, and no page of it is missing."""
         return self.serial > 0 and all(spec.key in self.entries for spec in self.plan.pages())
 
     def bodies(self, specs: Iterable[PageSpec] | None = None) -> Iterator[StoredPage]:
-        """Give these pages (all of them) in order, verified; one is read while you use another.
+        """These pages, or all, in order and verified; the next is read while you use one.
 
-        A page's body is there until you ask for the next.
+        The body of a page is valid until you ask for the next page.
 
         Raises:
             PageStoreError: a page is missing, or isn't what was stored.
         """
-        with _shared_lock(self.folder / MANIFEST), ThreadPoolExecutor(max_workers=1) as reader:
+        with (
+            explained(self.folder, "be read"),
+            _opened(self.folder / MANIFEST) as descriptor,
+            ThreadPoolExecutor(max_workers=1) as reader,
+        ):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # keeps `prune` away
             ahead = None
-            # One holds the page that is used, the other the next.
+            # One holds the page in use, the other the next one.
             inflaters = cycle((Inflater(), Inflater()))
-            wanted = self.plan.pages() if specs is None else specs
-            for spec, inflater in zip(wanted, inflaters, strict=False):
-                behind, ahead = ahead, reader.submit(self.read, spec, inflater)
+            for spec in self.plan.pages() if specs is None else specs:
+                behind, ahead = ahead, reader.submit(self.read, spec, next(inflaters))
                 if behind is not None:
                     yield behind.result()
             if ahead is not None:
@@ -133,18 +132,17 @@ class PageSet:
         Raises:
             PageStoreError: the page is missing, or isn't what was stored.
         """
+        inflater = inflater or Inflater()
         try:
             entry = self.entries[spec.key]
-            body = _verified(self.folder / entry.file_name, entry)
-            inflater = inflater or Inflater()
+            body = verified(self.folder, entry)
             decoded = inflater.inflate(body, entry.encoding, STORED_BODY_CAP_BYTES)
         except (KeyError, OSError, PayloadError) as error:
             raise PageStoreError(
                 f"{spec.place} in {self.folder} is missing or isn't what was stored ({error}); "
                 f"fetch it again with: {FETCH_COMMAND}"
             ) from None
-        rows = self.plan.wanted_rows(spec)
-        return StoredPage(spec.key.listing, spec.key.number, spec.first_row, rows, decoded)
+        return StoredPage(*spec.key, self.plan.wanted_rows(spec), decoded)
 
 
 def open_page_set(folder: Path) -> PageSet:
@@ -154,10 +152,10 @@ def open_page_set(folder: Path) -> PageSet:
         PageStoreError: there are none in a format that we know.
     """
     with explained(folder, "be read"):
-        found = read_manifest(folder)
-    if found is None:
+        page_set = read_manifest(folder)
+    if page_set is None:
         raise PageStoreError(f"{folder} holds no pages; fetch them with: {FETCH_COMMAND}")
-    return found
+    return page_set
 
 
 def folder_name(plan: Plan) -> str:
@@ -168,77 +166,67 @@ def folder_name(plan: Plan) -> str:
 
 
 def read_manifest(folder: Path) -> PageSet | None:
-    """Read what the manifest tells; None if there is none in a format that we know."""
+    """The pages that the manifest tells of; None if there is none in a format that we know."""
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
         lines = read_nofollow(folder / MANIFEST).split(b"\n")
-        if msgspec.json.decode(lines[0], type=_Format).format != FORMAT:
-            return None
         header = _LINE.decode(lines[0])
-        if isinstance(header, Header) and folder.name == folder_name(header.plan):
-            return _page_set(folder, header.plan, lines[1:-1])
+        if not isinstance(header, Header) or header.format != FORMAT:
+            return None
+        if folder.name != folder_name(header.plan):
+            return None
+        page_set = PageSet(folder, header.plan, {}, 0)
+        keys = {spec.key for spec in header.plan.pages()}
+        for line in lines[1:-1]:
+            with contextlib.suppress(msgspec.DecodeError):  # a damaged line tells of nothing
+                match _LINE.decode(line):
+                    case PageEntry() as entry if entry.key in keys:
+                        page_set.entries[entry.key] = entry
+                    case Completed() as completed:
+                        page_set.serial = max(page_set.serial, completed.serial)
+        return page_set
     return None
 
 
-def _page_set(folder: Path, plan: Plan, lines: Iterable[bytes]) -> PageSet:
-    entries: dict[PageKey, PageEntry] = {}
-    serial = 0
-    for line in lines:
-        with contextlib.suppress(msgspec.DecodeError):  # a damaged line tells of nothing
-            match _LINE.decode(line):
-                case PageEntry() as entry:
-                    entries[entry.key] = entry
-                case Completed() as completed:
-                    serial = max(serial, completed.serial)
-    known = {spec.key for spec in plan.pages()}
-    return PageSet(folder, plan, {k: e for k, e in entries.items() if k in known}, serial)
+def verified(folder: Path, entry: PageEntry) -> bytes:
+    """One page as received.
 
-
-def is_there(folder: Path, entry: PageEntry) -> bool:
-    """Say whether the page's file is what its entry tells."""
-    try:
-        _verified(folder / entry.file_name, entry)
-    except OSError:
-        return False
-    return True
-
-
-def _verified(path: Path, entry: PageEntry) -> bytes:
-    body = read_nofollow(path)
+    Raises:
+        OSError: its file can't be read, or is not what was stored.
+    """
+    body = read_nofollow(folder / entry.file_name)
     if hashlib.sha256(body).hexdigest() != entry.sha256:
-        raise OSError(f"the hash of {path.name} differs")
+        raise OSError(f"the hash of {entry.file_name} differs")
     return body
 
 
-@contextlib.contextmanager
-def _shared_lock(manifest: Path) -> Iterator[None]:
-    """Tell `prune` that somebody reads here."""
-    with explained(manifest, "be read"):
-        descriptor = os.open(manifest, os.O_RDONLY | os.O_NOFOLLOW)
+def is_being_read(folder: Path) -> bool:
+    """Whether a process reads the pages in `folder` just now."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_being_read(manifest: Path) -> bool:
-    """Say whether a process holds these pages open."""
-    try:
-        descriptor = os.open(manifest, os.O_RDONLY | os.O_NOFOLLOW)
+        with _opened(folder / MANIFEST) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    finally:
-        os.close(descriptor)
     return False
 
 
 @contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def explained(path: Path, what: str, kept: str = "") -> Iterator[None]:
-    """Tell an error of the file system as one sentence: what, where, kept, and what to do."""
+    """Turn an error of the file system into one sentence: what, where, kept, and what to do.
+
+    Raises:
+        PageStoreError: the block raised an OSError.
+    """
     try:
         yield
     except OSError as error:

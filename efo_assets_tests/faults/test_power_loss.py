@@ -164,8 +164,8 @@ def _taken_after(left: Tree, root: Path, folder: Path) -> list[bytes]:
         copy.write_bytes(body)
     store = PageStore(folder / "data" / "pages")
     with store.lock("efo"), store.folder(_plan()) as opened:
-        return [_body(opened, entry) for _, entry in sorted(opened.entries.items())]
+        return [_body(opened, entry) for _, entry in sorted(opened.page_set.entries.items())]
 
 
 def _body(folder: PageFolder, entry: PageEntry) -> bytes:
-    return (folder.path / entry.file_name).read_bytes()
+    return (folder.page_set.folder / entry.file_name).read_bytes()
