@@ -87,7 +87,7 @@ def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exp
                 make_folder(folder)
                 return list(_files(connection, warehouse.schema, release, folder, wanted))
 
-    return warehouse.reading("exporting", write)
+    return warehouse.run("exporting", write)
 
 
 @contextmanager

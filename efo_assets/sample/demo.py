@@ -63,7 +63,7 @@ def _load(warehouse: Warehouse, folder: Path, sample: Sample) -> None:
         click.echo(f"Published: {release.name} (release {release.release_id})")
     written = _rows_written(warehouse) - before
     click.echo(f"{written:,} rows written" if written else "Nothing changed: 0 rows written")
-    rows = warehouse.ask("row_counts", {})
+    rows = warehouse.row_counts()
     click.echo(tabulate(rows, headers=["table", "rows"], intfmt=","))
 
 

@@ -1,16 +1,18 @@
 """The audit: SQL checks over a load, and verdicts bound to the content that they saw.
 
-A check is a `.sql` file that selects one row: the number of offenders and samples of them. It
-passes with none. A verdict is stored in `efo_meta.verdicts` with the hash of all staged rows; the
-publisher accepts no other proof. New checks are entries in `CHECKS`.
+A check passes if it finds no offenders. What it looks for is a statement in `sql/checks.sql` that
+has its name, or follows from the specification of its table. A verdict is stored in
+`efo_meta.verdicts` with the hash of all staged rows; the publisher accepts no other proof. A new
+check is an entry in `CHECKS`.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from psycopg import sql
+from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from efo_assets.errors import AuditNotPassed
@@ -18,8 +20,25 @@ from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import fillable, filled, statement
-from efo_assets.warehouse.tables import BY_STAGED_NAME, SYNONYMS, TERMS, XREFS, Table
+from efo_assets.warehouse.statements import (
+    fillable,
+    filled,
+    repeated,
+    statement,
+    text,
+    without_terms,
+)
+from efo_assets.warehouse.tables import (
+    ANCESTORS,
+    COPIED,
+    MESH_TERMS,
+    PARENT_EDGES,
+    REPLACEMENTS,
+    SYNONYMS,
+    TERMS,
+    XREFS,
+    Table,
+)
 
 SHRINK_TERMS = 0.02
 """A release that loses more of its terms than this is refused."""
@@ -30,7 +49,93 @@ FEW_VALUES = 10
 
 SAMPLES = 10
 
+Offenders: TypeAlias = tuple[int, list[Any]]
+"""Their number, and samples of them."""
+
 _log = logger(__name__)
+
+
+def _by_name(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find the rows of the statement that is named after the check."""
+    query = statement(f"check_{check.name}", load=load.schema)
+    return _selected(connection, load, query, check.weight)
+
+
+def _repeated(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find keys that stand more than once."""
+    return _selected(connection, load, repeated(load.schema, check.about), check.weight)
+
+
+def _without_terms(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find rows that refer to terms that are not staged."""
+    return _selected(connection, load, without_terms(load.schema, check.about), check.weight)
+
+
+def _selected(
+    connection: Connection, load: Load, query: sql.Composed, weight: str = "1"
+) -> Offenders:
+    """Count the rows of a query and sample them; a sample of one column is its value."""
+    counted = statement("offenders", query=query, weight=text(weight), samples=sql.Literal(SAMPLES))
+    number, samples = connection.row(counted, {"load_id": load.load_id})
+    return number, [
+        next(iter(sample.values())) if len(sample) == 1 else sample for sample in samples or []
+    ]
+
+
+def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Count rows missing against the published release, where they are too many.
+
+    A partial load is no release: the publisher keeps it from replacing a whole one.
+    """
+    table = check.about
+    tolerated = SHRINK_TERMS if table.is_referenced else SHRINK_OTHERS
+    query = statement("shrinkage", staged=sql.Identifier(load.schema, table.staged_name))
+    values = {"schema": load.target_schema, "table": table.staged_name}
+    published, staged = connection.row(query, values)
+    # None: nothing is published yet, or only a part.
+    if load.is_partial or published is None or published - staged <= published * tolerated:
+        return 0, []
+    return published - staged, [{"published": published, "staged": staged}]
+
+
+def _emptied(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find columns without a value that had some in the release that the load is compared with."""
+    if load.base_release is None:
+        return 0, []
+    table = check.about
+    published = sql.Identifier(load.target_schema, table.name)
+    staged = sql.Identifier(load.schema, table.staged_name)
+    emptied = [
+        {"column": column.name, "published": before, "staged": now}
+        for column, before, now in zip(
+            fillable(table),
+            connection.row(filled(published, table, is_published=True)),
+            connection.row(filled(staged, table, is_published=False)),
+            strict=True,
+        )
+        if before >= FEW_VALUES and not now
+    ]
+    return len(emptied), emptied
+
+
+def _on_cycles(connection: Connection, load: Load, _: "Check") -> Offenders:
+    """Find the is_a edges that lie on a cycle, or between two."""
+    connection.execute(statement("cycle_edges", load=load.schema))
+    peel(connection)
+    offenders = _selected(connection, load, statement("cycle_rest"))
+    connection.execute("drop table pg_temp.efo_cycle_edges")
+    return offenders
+
+
+def _new_loops(connection: Connection, load: Load, _: "Check") -> Offenders:
+    """Find replacements in circles that were not in the release that the load is compared with."""
+    known: set[str] = set()
+    if load.base_release is not None:
+        rows = connection.execute(statement("loops_published", schema=load.target_schema))
+        known = {iri for (iri,) in rows}
+    loops = connection.execute(statement("loops_staged", load=load.schema))
+    new = [{"iri": iri, "path": path} for iri, path in loops if iri not in known]
+    return len(new), new[:SAMPLES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,105 +143,136 @@ class Check:
     """One question about a staged table whose good answer is "no offenders"."""
 
     name: str
-    table: str
-    """The staged table that it is about."""
+    about: Table
     description: str
+    find: Callable[[Connection, Load, "Check"], Offenders] = _by_name
     blocking: bool = True
     overridable: bool = False
     """Whether EFO_ALLOW_SHRINK lets a load pass all the same."""
+    weight: str = "1"
+    """SQL for how many offenders a row of its query stands for."""
+
+    @property
+    def table(self) -> str:
+        """The staged table that it is about, by name."""
+        return self.about.staged_name
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("terms_are_complete", "terms", "As many terms as OLS announced, counted apart."),
-    Check("terms_are_unique", "terms", "No IRI stands twice."),
-    Check("terms_have_labels", "terms", "No term is without a label."),
+    Check(
+        "terms_are_complete",
+        TERMS,
+        "As many terms as OLS announced, counted apart.",
+        weight="abs(announced - staged)",
+    ),
+    Check("terms_are_unique", TERMS, "No IRI stands twice.", _repeated, weight="times - 1"),
+    Check("terms_have_labels", TERMS, "No term is without a label."),
     Check(
         "terms_did_not_shrink",
-        "terms",
+        TERMS,
         f"At most {SHRINK_TERMS:.0%} fewer terms than in the published release.",
+        _shrunk,
         overridable=True,
     ),
-    Check("synonyms_have_terms", "synonyms", "Every synonym belongs to a staged term."),
-    Check("synonyms_are_unique", "synonyms", "One row per term, scope and synonym."),
+    Check(
+        "synonyms_have_terms", SYNONYMS, "Every synonym belongs to a staged term.", _without_terms
+    ),
+    Check("synonyms_are_unique", SYNONYMS, "One row per term, scope and synonym.", _repeated),
     Check(
         "synonyms_did_not_shrink",
-        "synonyms",
+        SYNONYMS,
         f"At most {SHRINK_OTHERS:.0%} fewer synonyms than in the published release.",
+        _shrunk,
         overridable=True,
     ),
-    Check("edges_have_terms", "parent_edges", "Both ends of every edge are staged terms."),
-    Check("edges_are_unique", "parent_edges", "One row per child, parent and relation."),
-    Check("edges_have_no_cycle", "parent_edges", "No term is its own ancestor over is_a."),
+    Check(
+        "edges_have_terms",
+        PARENT_EDGES,
+        "Both ends of every edge are staged terms.",
+        _without_terms,
+    ),
+    Check("edges_are_unique", PARENT_EDGES, "One row per child, parent and relation.", _repeated),
+    Check(
+        "edges_have_no_cycle", PARENT_EDGES, "No term is its own ancestor over is_a.", _on_cycles
+    ),
     Check(
         "edges_did_not_shrink",
-        "parent_edges",
+        PARENT_EDGES,
         f"At most {SHRINK_OTHERS:.0%} fewer edges than in the published release.",
+        _shrunk,
         overridable=True,
     ),
-    Check("xrefs_have_terms", "xrefs", "Every cross reference belongs to a staged term."),
-    Check("xrefs_are_unique", "xrefs", "One row per term, prefix and accession."),
+    Check(
+        "xrefs_have_terms", XREFS, "Every cross reference belongs to a staged term.", _without_terms
+    ),
+    Check("xrefs_are_unique", XREFS, "One row per term, prefix and accession.", _repeated),
     Check(
         "xrefs_did_not_shrink",
-        "xrefs",
+        XREFS,
         f"At most {SHRINK_OTHERS:.0%} fewer cross references than in the published release.",
+        _shrunk,
         overridable=True,
     ),
     *(
         Check(
             f"{table.staged_name}_columns_did_not_empty",
-            table.staged_name,
+            table,
             f"No column fell empty that held {FEW_VALUES} values or more in the published release.",
+            _emptied,
             overridable=True,
         )
-        for table in (TERMS, SYNONYMS, XREFS)
+        for table in COPIED
+        if fillable(table)
     ),
     Check(
         "edges_are_not_dangling",
-        "parent_edges",
+        PARENT_EDGES,
         "Every parent is a listed class; the others are kept aside in `dangling_edges`.",
         blocking=False,
     ),
     Check(
         "values_are_well_formed",
-        "terms",
+        TERMS,
         "No value was left out or mended while decoding.",
         blocking=False,
+        weight="count",
     ),
     Check(
         "labels_are_unique",
-        "terms",
+        TERMS,
         "No two current terms have the same label.",
         blocking=False,
     ),
     Check(
         "iris_are_not_alike",
-        "terms",
+        TERMS,
         "No two IRIs differ by case, outer spaces or Unicode form alone.",
         blocking=False,
     ),
     Check(
         "replacements_are_of_every_obsolete_class",
-        "replacements",
+        REPLACEMENTS,
         "Every obsolete class has a row, and no other class has one.",
     ),
     Check(
         "replacements_do_not_loop",
-        "replacements",
+        REPLACEMENTS,
         "No class is replaced, over whatever steps, by a class on the way, but those that were so "
         "in the published release.",
+        _new_loops,
         blocking=False,
     ),
-    Check("mesh_terms_are_current", "mesh_terms", "Every id leads to a staged, current term."),
+    Check("mesh_terms_are_current", MESH_TERMS, "Every id leads to a staged, current term."),
     Check(
         "mesh_ids_are_well_formed",
-        "mesh_terms",
+        MESH_TERMS,
         "Every MeSH reference is a unique id (D…, C…, Q…); tree numbers and others are left out.",
         blocking=False,
     ),
-    Check("ancestors_are_others", "ancestors", "No term is its own ancestor."),
+    Check("ancestors_are_others", ANCESTORS, "No term is its own ancestor."),
     Check(
         "ancestors_follow_every_edge",
-        "ancestors",
+        ANCESTORS,
         "Every parent is an ancestor; edges that close a cycle are left out.",
         blocking=False,
     ),
@@ -171,67 +307,57 @@ def audit(
 
     A load that was published keeps the verdicts that it was published by: what stands is compared
     with them, and never with what became of the staged rows.
+
+    Raises:
+        AuditNotPassed: the rows of a published load aren't those that were published.
     """
     sys.audit("efo_assets.audit_began")
     with connection.transaction():
         # One snapshot: the hash and all checks see the same rows.
         connection.execute("set transaction isolation level repeatable read")
         connection.execute(statement("bulk_session"))
-        standing = _standing(connection, load)
-        if standing is not None:
+        stored = _stored(connection, load)
+        kept = _kept(load, stored)
+        if kept is not None:
             _log.info("load %s was audited before it was published", load.load_id)
-            return standing
-        seen = content(connection, load)
-        _keep_proof(connection, load, seen)
+            return kept
+        audited = content(connection, load)
+        if load.state == "published" and any(row[1] != audited.digest for row in stored):
+            # Nothing takes the place of verdicts that a publication rests on.
+            raise AuditNotPassed(
+                f"The staged rows of load {load.load_id} ({load.source.name}) were changed after "
+                "their publication, so they are not audited again: the published release stays; "
+                "run `dagster asset materialize -m efo_assets.definitions --select '*efo_terms'`, "
+                "which stages them anew."
+            )
         verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
         sys.audit("efo_assets.audited")
         for verdict in verdicts:
-            connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, seen))
+            connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, audited))
     for verdict in verdicts:
         if not verdict.passed:
             _log.warning("%s: %s offenders", verdict.check.name, f"{verdict.offenders:,}")
     return verdicts
 
 
-def _standing(connection: Connection, load: Load) -> list[Verdict] | None:
+def _stored(connection: Connection, load: Load) -> list[TupleRow]:
+    """Name, content hash, blocking, passed, offenders and detail of each verdict, newest last."""
+    values = {"load_id": load.load_id}
+    return connection.execute(statement("verdicts_of_load"), values).fetchall()
+
+
+def _kept(load: Load, stored: list[TupleRow]) -> list[Verdict] | None:
     """The verdicts of a published load; None unless it has them all, for one content."""
-    if load.state != "published":
-        return None
-    rows = connection.execute(
-        "select check_name, content_hash, passed, offenders, detail from efo_meta.verdicts"
-        " where load_id = %s",
-        [load.load_id],
-    ).fetchall()
-    found = {name: facts for name, _, *facts in rows}
-    is_of_one = len({content_hash for _, content_hash, *_ in rows}) == 1
-    if not is_of_one or found.keys() != {check.name for check in CHECKS}:
+    by_name = {name: facts for name, _, _, *facts in stored}
+    is_of_one = len({content_hash for _, content_hash, *_ in stored}) == 1
+    is_whole = is_of_one and by_name.keys() == {check.name for check in CHECKS}
+    if load.state != "published" or not is_whole:
         return None
     return [
         Verdict(check, passed, offenders, detail["samples"], detail["overridden"])
         for check in CHECKS
-        for passed, offenders, detail in [found[check.name]]
+        for passed, offenders, detail in [by_name[check.name]]
     ]
-
-
-def _keep_proof(connection: Connection, load: Load, seen: Content) -> None:
-    """Let nothing take the place of verdicts that a publication rests on.
-
-    Raises:
-        AuditNotPassed: the rows of a published load aren't those that were published.
-    """
-    if load.state != "published":
-        return
-    other = connection.execute(
-        "select from efo_meta.verdicts where load_id = %s and content_hash <> %s limit 1",
-        [load.load_id, seen.digest],
-    ).fetchone()
-    if other is not None:
-        raise AuditNotPassed(
-            f"The staged rows of load {load.load_id} ({load.source.name}) were changed after their "
-            "publication, so they are not audited again: the published release stays; run "
-            "`dagster asset materialize -m efo_assets.definitions --select '*efo_terms'`, which "
-            "stages them anew."
-        )
 
 
 def is_spoilt(connection: Connection, load: Load) -> bool:
@@ -240,104 +366,27 @@ def is_spoilt(connection: Connection, load: Load) -> bool:
     What a published one holds matters only if what was made of it must be made again; the publisher
     looks at it then.
     """
-    if _standing(connection, load) is not None:
+    stored = _stored(connection, load)
+    if not stored or _kept(load, stored) is not None:
         return False
-    judged = connection.execute(
-        "select content_hash, bool_and(passed or not blocking) from efo_meta.verdicts"
-        " where load_id = %s group by content_hash",
-        [load.load_id],
-    ).fetchall()
-    if not judged:
-        return False
-    return judged != [(content(connection, load).digest, True)]
+    if any(is_blocking and not passed for _, _, is_blocking, passed, *_ in stored):
+        return True
+    return {content_hash for _, content_hash, *_ in stored} != {content(connection, load).digest}
 
 
 def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:
-    offenders, samples = _offenders(connection, load, check)
+    offenders, samples = check.find(connection, load, check)
     overridden = bool(offenders) and allow and check.overridable
     return Verdict(check, not offenders or overridden, offenders, samples, overridden)
 
 
-def _offenders(connection: Connection, load: Load, check: Check) -> tuple[int, list[Any]]:
-    if check.name.endswith("_did_not_shrink"):
-        return _shrinkage(connection, load, check)
-    if check.name.endswith("_columns_did_not_empty"):
-        return _emptied(connection, load, BY_STAGED_NAME[check.table])
-    if check.name == "edges_have_no_cycle":
-        return _cycles(connection, load)
-    if check.name == "replacements_do_not_loop":
-        return _loops(connection, load)
-    query = statement(f"check_{check.name}", load=load.schema)
-    row = connection.execute(query, {"load_id": load.load_id}).fetchone()
-    return (int(row[0]), list(row[1] or [])) if row else (0, [])
-
-
-def _shrinkage(connection: Connection, load: Load, check: Check) -> tuple[int, list[Any]]:
-    """Rows missing against the published release, where they are too many.
-
-    A partial load is no release: the publisher keeps it from replacing a whole one.
-    """
-    if load.is_partial:
-        return 0, []
-    tolerated = SHRINK_TERMS if check.table == TERMS.staged_name else SHRINK_OTHERS
-    query = statement("shrinkage", staged=sql.Identifier(load.schema, check.table))
-    row = connection.execute(query, {"schema": load.target_schema, "table": check.table}).fetchone()
-    if row is None or row[0] is None:  # nothing is published yet, or only a part
-        return 0, []
-    published, staged = int(row[0]), int(row[1])
-    missing = published - staged
-    if missing <= published * tolerated:
-        return 0, []
-    return missing, [{"published": published, "staged": staged}]
-
-
-def _emptied(connection: Connection, load: Load, table: Table) -> tuple[int, list[Any]]:
-    """Columns without a value that had some in the release that the load is compared with."""
-    if load.base_release is None:
-        return 0, []
-    columns = [column.name for column in fillable(table)]
-    counted = [
-        connection.execute(query).fetchone() or ()
-        for query in (
-            filled(sql.Identifier(load.target_schema, table.name), table, is_published=True),
-            filled(sql.Identifier(load.schema, table.staged_name), table, is_published=False),
-        )
-    ]
-    emptied = [
-        {"column": name, "published": before, "staged": now}
-        for name, before, now in zip(columns, *counted, strict=True)
-        if before >= FEW_VALUES and not now
-    ]
-    return len(emptied), emptied
-
-
-def _loops(connection: Connection, load: Load) -> tuple[int, list[Any]]:
-    """Replacements that go in circles and did not in the release that the load is compared with."""
-    known: set[str] = set()
-    if load.base_release is not None:
-        rows = connection.execute(statement("loops_published", schema=load.target_schema))
-        known = {iri for (iri,) in rows}
-    found = connection.execute(statement("loops_staged", load=load.schema)).fetchall()
-    new = [{"iri": iri, "path": path} for iri, path in found if iri not in known]
-    return len(new), new[:SAMPLES]
-
-
-def _cycles(connection: Connection, load: Load) -> tuple[int, list[Any]]:
-    """What is left of the is_a edges lies on a cycle, or between two."""
-    connection.execute(statement("cycle_edges", load=load.schema))
-    peel(connection)
-    row = connection.execute(statement("cycle_rest")).fetchone()
-    connection.execute("drop table pg_temp.efo_cycle_edges")
-    return (int(row[0]), list(row[1] or [])) if row else (0, [])
-
-
-def _verdict_row(load: Load, verdict: Verdict, seen: Content) -> dict[str, Any]:
+def _verdict_row(load: Load, verdict: Verdict, audited: Content) -> dict[str, Any]:
     return {
         "load_id": load.load_id,
         "check_name": verdict.check.name,
         "blocking": verdict.check.blocking,
         "passed": verdict.passed,
-        "content_hash": seen.digest,
+        "content_hash": audited.digest,
         "offenders": verdict.offenders,
         "detail": Jsonb(verdict.detail),
     }
@@ -348,11 +397,9 @@ def proven(connection: Connection, load: Load) -> tuple[str, list[str]]:
 
     The latter are the blocking checks without a passed verdict for this content.
     """
-    rows = connection.execute(
-        "select content_hash, check_name, passed from efo_meta.verdicts"
-        " where load_id = %s and blocking order by checked_at",
-        [load.load_id],
-    ).fetchall()
-    digest = rows[-1][0] if rows else ""
-    passed = {name for content_hash, name, passed in rows if passed and content_hash == digest}
+    stored = [row for row in _stored(connection, load) if row[2]]
+    digest = stored[-1][1] if stored else ""
+    passed = {
+        name for name, content_hash, _, passed, *_ in stored if passed and content_hash == digest
+    }
     return digest, [name for name in BLOCKING if name not in passed]

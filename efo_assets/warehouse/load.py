@@ -22,10 +22,8 @@ from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.derivation import derive
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import copy_staged, create_staged, staged_hash, statement
-from efo_assets.warehouse.tables import CHANGES, COPIED, DERIVED, TABLES, Table
+from efo_assets.warehouse.tables import CHANGES, COPIED, DERIVED, FORMAT_VERSION, TABLES, Table
 
-FORMAT_VERSION = 2
-"""Of the staged rows; a load of another version is never reused."""
 KEPT_FOR_DIAGNOSIS = 2
 """Loads that never became a release and keep their tables."""
 COPY_CHUNK_BYTES = 1 << 17
@@ -111,21 +109,18 @@ class Content:
     @classmethod
     def of_digest(cls, digest: str) -> "Content":
         """The content that has this digest."""
-        found = {}
-        for each in digest.split():
-            name, _, told = each.partition("=")
-            rows, _, value = told.partition(":")
-            found[name] = (int(rows), value)
-        return cls(
-            {name: rows for name, (rows, _) in found.items()},
-            {name: value for name, (_, value) in found.items()},
-        )
+        rows, hashes = {}, {}
+        for part in digest.split():
+            name, _, facts = part.partition("=")
+            count, _, hashes[name] = facts.partition(":")
+            rows[name] = int(count)
+        return cls(rows, hashes)
 
 
 def without_changes(digest: str) -> str:
     """The part of a `Content.digest` that says what a release is, not what it changed."""
-    ours = f"{CHANGES.staged_name}="
-    return " ".join(each for each in digest.split() if not each.startswith(ours))
+    changes = f"{CHANGES.staged_name}="
+    return " ".join(part for part in digest.split() if not part.startswith(changes))
 
 
 def begin(
@@ -192,7 +187,12 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
             connection.execute(
                 sql.SQL("truncate {}").format(sql.Identifier(load.schema, table.staged_name))
             )
-            _derive(connection, load, table)
+            if not table.is_history:
+                derive(connection, load.schema, table)
+            elif load.base_release is not None:
+                connection.execute(
+                    statement("derive_changes", load=load.schema, schema=load.target_schema)
+                )
             _analyze(connection, load, table)
         counts = {
             table.staged_name: _count(connection, load, table.staged_name) for table in TABLES
@@ -226,16 +226,6 @@ def comparable_release(connection: Connection, load: Load) -> int | None:
     return int(row[0]) if row is not None and not load.is_partial else None
 
 
-def _derive(connection: Connection, load: Load, table: Table) -> None:
-    if table is CHANGES:
-        if load.base_release is not None:
-            connection.execute(
-                statement("derive_changes", load=load.schema, schema=load.target_schema)
-            )
-        return
-    derive(connection, load.schema, table)
-
-
 def _analyze(connection: Connection, load: Load, table: Table) -> None:
     # Whole tables are read: numbers of rows and of distinct values are all that planning needs.
     connection.execute("set local default_statistics_target = 10")
@@ -244,8 +234,7 @@ def _analyze(connection: Connection, load: Load, table: Table) -> None:
 
 def _count(connection: Connection, load: Load, name: str) -> int:
     query = sql.SQL("select count(*) from {}").format(sql.Identifier(load.schema, name))
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    return int(connection.row(query)[0])
 
 
 def latest(connection: Connection, target_schema: str) -> Load:
@@ -254,14 +243,14 @@ def latest(connection: Connection, target_schema: str) -> Load:
     Raises:
         NothingStaged: there is none; the message names the command that makes one.
     """
-    found = _find(connection, target_schema)
-    if found is None:
+    load = _find(connection, target_schema)
+    if load is None:
         raise NothingStaged(
             f"Nothing is staged for schema {target_schema}, so there is nothing to audit or "
             "publish: run `dagster asset materialize -m efo_assets.definitions "
             "--select '*efo_terms'`, which downloads, stages, audits and publishes."
         )
-    return found
+    return load
 
 
 def reusable(connection: Connection, target_schema: str, source: Source) -> Load | None:
@@ -269,13 +258,12 @@ def reusable(connection: Connection, target_schema: str, source: Source) -> Load
 
     One that is not published must have been compared with the release that stands.
     """
-    found = _find(connection, target_schema)
-    if found is None or found.source != source:
+    load = _find(connection, target_schema)
+    if load is None or load.source != source:
         return None
-    is_due = found.state != "published"
-    if is_due and found.base_release != comparable_release(connection, found):
+    if load.state != "published" and load.base_release != comparable_release(connection, load):
         return None
-    return found
+    return load
 
 
 def _find(connection: Connection, target_schema: str) -> Load | None:
@@ -293,14 +281,11 @@ def _find(connection: Connection, target_schema: str) -> Load | None:
 
 def content(connection: Connection, load: Load) -> Content:
     """Rows and hash of each staged table, computed now."""
-    found = {
-        table.staged_name: connection.execute(staged_hash(load.schema, table)).fetchone() or (0, "")
-        for table in TABLES
-    }
-    return Content(
-        {name: int(row[0]) for name, row in found.items()},
-        {name: str(row[1]) for name, row in found.items()},
-    )
+    rows, hashes = {}, {}
+    for table in TABLES:
+        count, content_hash = connection.row(staged_hash(load.schema, table))
+        rows[table.staged_name], hashes[table.staged_name] = int(count), str(content_hash)
+    return Content(rows, hashes)
 
 
 def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") -> list[str]:

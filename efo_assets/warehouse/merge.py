@@ -18,11 +18,12 @@ from efo_assets.warehouse.statements import (
     constrain_published,
     create_published,
     names,
+    of_release,
     published_hash,
     resolved,
     statement,
 )
-from efo_assets.warehouse.tables import TABLES, TERMS, Table
+from efo_assets.warehouse.tables import TABLES, Table
 
 
 class NotAsStaged(WarehouseError):
@@ -34,20 +35,18 @@ def create_missing(connection: Connection, schema: str) -> list[Table]:
 
     Those of an earlier version of this project get the columns that came later.
     """
-    made = []
+    missing = []
     for table in TABLES:
-        rows = connection.execute(
-            statement("columns"), {"schema": schema, "table": table.name}
-        ).fetchall()
-        found = {name for name, *_ in rows}
-        if not found:
+        rows = connection.execute(statement("columns"), {"schema": schema, "table": table.name})
+        present = {name for name, *_ in rows}
+        if not present:
             connection.execute(create_published(schema, table))
-            made.append(table)
+            missing.append(table)
             continue
         for column in table.columns:
-            if column.name not in found:
+            if column.name not in present:
                 connection.execute(add_column(schema, table, column))
-    return made
+    return missing
 
 
 def equalize(
@@ -72,12 +71,12 @@ def equalize(
         return Changes(unchanged=rows)
     else:
         changes = _merge(connection, load, table, release_id, rows)
-    found = _published_content(connection, schema, table, release_id)
-    if found != wanted:
+    published = _published_content(connection, schema, table, release_id)
+    if published != wanted:
         raise NotAsStaged(
-            f"{schema}.{table.name} would hold {found[0]:,} rows that are not the {rows:,} staged "
-            f"ones (by hash), so nothing was published and the last release stays: a trigger or "
-            f"rule on the table may change what is written; remove it and run again."
+            f"{schema}.{table.name} would hold {published[0]:,} rows that are not the {rows:,} "
+            "staged ones (by hash), so nothing was published and the last release stays: a trigger "
+            "or rule on the table may change what is written; remove it and run again."
         )
     return changes
 
@@ -85,27 +84,27 @@ def equalize(
 def _published_content(
     connection: Connection, schema: str, table: Table, release_id: int
 ) -> tuple[int, str]:
-    row = connection.execute(published_hash(schema, table, release_id)).fetchone()
-    return (int(row[0]), str(row[1])) if row else (0, "")
+    rows, content_hash = connection.row(published_hash(schema, table, release_id))
+    return int(rows), str(content_hash)
 
 
 def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> Changes:
     """The first rows of a new table; keys and indexes are made when the rows are there."""
     schema = load.target_schema
     inserted = connection.execute(_insert(load, table, release_id)).rowcount
-    for made in constrain_published(schema, table) + comment_published(schema, table):
-        connection.execute(made)
+    for definition in constrain_published(schema, table) + comment_published(schema, table):
+        connection.execute(definition)
     connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
     return Changes(inserted=inserted)
 
 
 def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
-    if table is TERMS:
+    if table.is_referenced:
         return statement(
             "terms_insert",
-            terms=sql.Identifier(load.target_schema, TERMS.name),
-            staged=sql.Identifier(load.schema, TERMS.staged_name),
-            columns=names(column.name for column in TERMS.columns),
+            terms=sql.Identifier(load.target_schema, table.name),
+            staged=sql.Identifier(load.schema, table.staged_name),
+            columns=names(column.name for column in table.columns),
             release=sql.Literal(release_id),
         )
     return sql.SQL("insert into {} ({}) {}").format(
@@ -117,19 +116,19 @@ def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
 
 def _merge(connection: Connection, load: Load, table: Table, release_id: int, rows: int) -> Changes:
     """Write the rows that differ, and no others."""
-    if table is TERMS:
-        removed, changed, inserted = _merge_terms(connection, load, release_id)
-    else:
-        removed, changed, inserted = _merge_rows(connection, load, table, release_id)
+    merge = _merge_referenced if table.is_referenced else _merge_rows
+    removed, changed, inserted = merge(connection, load, table, release_id)
     return Changes(inserted, changed, removed, rows - inserted - changed)
 
 
-def _merge_terms(connection: Connection, load: Load, release_id: int) -> tuple[int, int, int]:
+def _merge_referenced(
+    connection: Connection, load: Load, table: Table, release_id: int
+) -> tuple[int, int, int]:
     """Removed, changed, inserted; a class that vanished stays as a row, marked."""
-    columns = [column.name for column in TERMS.columns]
+    columns = [column.name for column in table.columns]
     parts: dict[str, Any] = {
-        "terms": sql.Identifier(load.target_schema, TERMS.name),
-        "staged": sql.Identifier(load.schema, TERMS.staged_name),
+        "terms": sql.Identifier(load.target_schema, table.name),
+        "staged": sql.Identifier(load.schema, table.staged_name),
         "release": sql.Literal(release_id),
     }
     compared = {"ours": names(columns, "t"), "theirs": names(columns, "s")}
@@ -137,7 +136,7 @@ def _merge_terms(connection: Connection, load: Load, release_id: int) -> tuple[i
     changed = connection.execute(
         statement("terms_update", columns=names(columns), **compared, **parts)
     ).rowcount
-    inserted = connection.execute(_insert(load, TERMS, release_id)).rowcount
+    inserted = connection.execute(_insert(load, table, release_id)).rowcount
     return removed, changed, inserted
 
 
@@ -157,21 +156,19 @@ def _merge_rows(
         "our_values": names(values, "t"),
         "their_values": names(values, "s"),
     }
+    # A key of the row that comes, or of the one that stands where none comes.
+    selected = [
+        sql.SQL("coalesce(s.{0}, t.{0}) as {0}").format(sql.Identifier(key)) for key in keys
+    ]
+    selected += [sql.SQL("s.{}").format(sql.Identifier(value)) for value in values]
+    is_changed = sql.SQL("row({our_values}) is distinct from row({their_values})").format(**valued)
     connection.execute(
         statement(
             "rows_differing",
             rows=resolved(load.schema, load.target_schema, table, release_id),
-            selected=sql.SQL(", ").join([*map(_either, keys), *map(_incoming, values)]),
-            which=(
-                sql.SQL("t.release_id = {}").format(sql.Literal(release_id))
-                if table.is_history
-                else sql.SQL("true")
-            ),
-            is_changed=(
-                sql.SQL("row({our_values}) is distinct from row({their_values})").format(**valued)
-                if values
-                else sql.SQL("false")
-            ),
+            selected=sql.SQL(", ").join(selected),
+            which=of_release(table, release_id),
+            is_changed=is_changed if values else sql.SQL("false"),
             **parts,
         )
     )
@@ -182,12 +179,3 @@ def _merge_rows(
     inserted = connection.execute(statement("rows_insert", **parts)).rowcount
     connection.execute("drop table pg_temp.efo_differing")
     return removed, changed, inserted
-
-
-def _either(column: str) -> sql.Composed:
-    """A key of the row that comes, or of the one that stands where none comes."""
-    return sql.SQL("coalesce(s.{0}, t.{0}) as {0}").format(sql.Identifier(column))
-
-
-def _incoming(column: str) -> sql.Composed:
-    return sql.SQL("s.{}").format(sql.Identifier(column))

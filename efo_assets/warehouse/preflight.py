@@ -13,7 +13,7 @@ from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import key_constraints, statement
-from efo_assets.warehouse.tables import TABLES, TERM_ID, Column, Table
+from efo_assets.warehouse.tables import TABLES, Column, Table
 
 OLDEST_SERVER = 140_000
 """hash_record_extended came with PostgreSQL 14."""
@@ -143,6 +143,6 @@ def _difference(column: Column, kind: str | None, is_required: object, is_filled
         return f"is {kind} and should be {column.type}"
     if is_required and column.nullable:
         return "is NOT NULL and should not be"
-    if column is TERM_ID and not is_filled:
+    if column.is_identity and not is_filled:
         return "is no identity any more"
     return ""

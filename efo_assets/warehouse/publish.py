@@ -9,7 +9,6 @@ past that, and are read for their hash only to say so.
 import re
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 
 import psycopg
 from psycopg import errors as pg
@@ -25,7 +24,7 @@ from efo_assets.errors import (
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import ledger, session
 from efo_assets.warehouse.audit import proven
-from efo_assets.warehouse.blockers import BlockerWatch
+from efo_assets.warehouse.blockers import lock_holders
 from efo_assets.warehouse.ledger import Publication, PublishedRelease, current_release
 from efo_assets.warehouse.load import (
     Content,
@@ -45,8 +44,6 @@ from efo_assets.warehouse.views import create_views
 _log = logger(__name__)
 
 TRIES = 3
-LOOKS = 4
-"""How often, during the last try's wait for a lock, it is asked who holds it."""
 _PASSING = (
     pg.LockNotAvailable,
     pg.DeadlockDetected,
@@ -74,39 +71,30 @@ def publish(
         PublicationRefused: a part of an ontology would replace the whole, another ontology, or a
             release older than the one that stands, unless `allow_older`.
     """
-    done = _published(
-        connect, load, allow_shrink=allow_shrink, allow_older=allow_older, run_id=run_id
-    )
+
+    def once(connection: Connection) -> Publication:
+        return _in_one_transaction(
+            connection, load, allow_shrink=allow_shrink, allow_older=allow_older, run_id=run_id
+        )
+
+    publication = _exactly_once(connect, load, once)
     sys.audit("efo_assets.published")
-    _vacuum_filled(connect, load, done)
+    _vacuum_filled(connect, load, publication)
     _tidy(connect, load)
-    return done
+    return publication
 
 
-def _published(
-    connect: Callable[[], Connection],
-    load: Load,
-    *,
-    allow_shrink: bool,
-    allow_older: bool,
-    run_id: str | None,
+def _exactly_once(
+    connect: Callable[[], Connection], load: Load, once: Callable[[Connection], Publication]
 ) -> Publication:
-    """Publish; again where a link was lost or somebody was in the way, exactly once in all."""
-    for attempt in range(1, TRIES + 1):
+    """Publish; again where a link was lost or somebody was in the way."""
+    tries_left = TRIES
+    while True:
+        tries_left -= 1
         connection = connect()
-        watch = BlockerWatch(connect, connection, session.LOCK_TIMEOUT_MS / 1000 / LOOKS)
         try:
-            with ExitStack() as stack:
-                stack.enter_context(connection)
-                if attempt == TRIES:
-                    stack.enter_context(watch)
-                return _in_one_transaction(
-                    connection,
-                    load,
-                    allow_shrink=allow_shrink,
-                    allow_older=allow_older,
-                    run_id=run_id,
-                )
+            with connection:
+                return once(connection)
         except NotAsStaged:
             _refuse_changed(connect, load)
             raise
@@ -120,26 +108,31 @@ def _published(
                     return publication
             elif not isinstance(error, _PASSING):
                 raise
-            if attempt == TRIES:
-                raise _in_the_way(error, load, watch.blockers) from error
+            if not tries_left:
+                _name_who_is_in_the_way(connect, load, error)
+                raise
             _log.warning("publishing is tried again: %s", type(error).__name__)
-    raise AssertionError  # the last attempt returns or raises
 
 
-def _in_the_way(error: psycopg.Error, load: Load, blockers: str) -> Exception:
-    if isinstance(error, pg.LockNotAvailable) and blockers:
-        waited_s = TRIES * session.LOCK_TIMEOUT_MS / 1000
-        return LoadInProgress(
-            f"{blockers} holds a lock that publishing into schema {load.target_schema} needs; it "
-            f"was waited for {waited_s:.0f} s in {TRIES} tries: {session.NOTHING_LOST}; end that "
-            "session or run again later."
-        )
+def _name_who_is_in_the_way(
+    connect: Callable[[], Connection], load: Load, error: psycopg.Error
+) -> None:
+    """Say who holds the lock, or writes the rows, that publishing failed at, if that is known."""
     if isinstance(error, pg.UniqueViolation):
-        return LoadInProgress(
+        raise LoadInProgress(
             f"Somebody else writes rows into the tables of schema {load.target_schema} while they "
             f"are published ({error.diag.constraint_name}): {session.NOTHING_LOST}; run again."
-        )
-    return error
+        ) from error
+    if not isinstance(error, pg.LockNotAvailable):
+        return
+    holders = lock_holders(connect, load.target_schema)
+    if holders:
+        waited_s = TRIES * session.LOCK_TIMEOUT_MS / 1000
+        raise LoadInProgress(
+            f"{holders} holds a lock that publishing into schema {load.target_schema} needs; it "
+            f"was waited for {waited_s:.0f} s in {TRIES} tries: {session.NOTHING_LOST}; end that "
+            "session or run again later."
+        ) from error
 
 
 def _in_one_transaction(
@@ -150,36 +143,41 @@ def _in_one_transaction(
     allow_older: bool,
     run_id: str | None,
 ) -> Publication:
+    schema = load.target_schema
     with connection.transaction():
         connection.execute(statement("bulk_session"))
-        connection.execute(statement("publisher_lock"), {"schema": load.target_schema})
-        seen = _proven_content(connection, load)
-        current = current_release(connection, load.target_schema)
+        connection.execute(statement("publisher_lock"), {"schema": schema})
+        audited = _proven_content(connection, load)
+        current = current_release(connection, schema)
         _refuse_unfit(connection, load, current, allow_older=allow_older)
-        again = current if current is not None and _is_same(load, seen, current) else None
-        if again is None:
+        is_new = current is None or not _is_same(load, audited, current)
+        if is_new:
             _refuse_other_base(connection, load, current)
-        fresh = create_missing(connection, load.target_schema)
-        release_id = (
-            again.release_id
-            if again
-            else ledger.open_row(connection, load, seen, allow_shrink=allow_shrink, run_id=run_id)
-        )
+        fresh = create_missing(connection, schema)
+        if current is None or is_new:
+            release_id = ledger.open_row(
+                connection, load, audited, allow_shrink=allow_shrink, run_id=run_id
+            )
+        else:
+            release_id = current.release_id
         changes = {}
         for table in TABLES:
-            is_told = again is not None and again.load_id != load.load_id and table not in fresh
-            if table.is_history and is_told:
+            if (
+                table.is_history
+                and table not in fresh
+                and not (current is None or is_new or current.load_id == load.load_id)
+            ):
                 # The rows are those of the load that brought the release.
-                changes[table.name] = ledger.Changes(unchanged=seen.rows[table.staged_name])
+                changes[table.name] = ledger.Changes(unchanged=audited.rows[table.staged_name])
                 continue
             changes[table.name] = equalize(
-                connection, load, table, seen, release_id, is_fresh=table in fresh
+                connection, load, table, audited, release_id, is_fresh=table in fresh
             )
             sys.audit("efo_assets.table_published")
-        create_views(connection, load.target_schema)
-        ledger.complete_row(connection, load, release_id, changes, is_new=again is None)
-    rows = {table.name: seen.rows[table.staged_name] for table in TABLES}
-    return Publication(release_id, load.source.name, load.load_id, again is None, rows, changes)
+        create_views(connection, schema)
+        ledger.complete_row(connection, load, release_id, changes, is_new=is_new)
+    rows = {table.name: audited.rows[table.staged_name] for table in TABLES}
+    return Publication(release_id, load.source.name, load.load_id, is_new, rows, changes)
 
 
 def _proven_content(connection: Connection, load: Load) -> Content:
@@ -274,7 +272,7 @@ def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
     return re.sub("[0-9]+", "0", text), [int(digits) for digits in re.findall("[0-9]+", text)]
 
 
-def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:
+def _is_same(load: Load, audited: Content, current: PublishedRelease) -> bool:
     """Whether the ledger has this release with this content; `loaded` alone makes no new one."""
     source = load.source
     same_source = (current.version, current.version_iri, current.is_partial) == (
@@ -282,22 +280,30 @@ def _is_same(load: Load, seen: Content, current: PublishedRelease) -> bool:
         source.version_iri,
         load.is_partial,
     )
-    return same_source and without_changes(current.content_hash) == without_changes(seen.digest)
+    return same_source and without_changes(current.content_hash) == without_changes(audited.digest)
 
 
 def _ask_ledger(
     connect: Callable[[], Connection], load: Load, lost: Connection
 ) -> Publication | None:
     """What the ledger says of a load whose COMMIT had no answer, once its session has ended."""
-    try:
-        session.end_left_behind(connect, lost)
-        with connect() as connection:
-            release = ledger.release_of(connection, load)
-    except (DatabaseUnavailable, psycopg.OperationalError) as error:
-        raise DatabaseUnavailable(
-            f"{error} Whether load {load.load_id} was published is written in efo_meta.releases, "
-            "which could not be asked; the next run asks it and publishes nothing twice."
-        ) from error
+    tries_left = TRIES
+    while True:
+        tries_left -= 1
+        try:
+            session.end_left_behind(connect, lost)
+            with connect() as connection:
+                release = ledger.release_of(connection, load)
+            break
+        except psycopg.OperationalError:
+            if not tries_left:
+                raise
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(
+                f"{error} Whether load {load.load_id} was published is written in "
+                "efo_meta.releases, which could not be asked; the next run asks it and publishes "
+                "nothing twice."
+            ) from error
     if release is None:
         return None
     return Publication(
@@ -310,7 +316,7 @@ def _ask_ledger(
     )
 
 
-def _vacuum_filled(connect: Callable[[], Connection], load: Load, done: Publication) -> None:
+def _vacuum_filled(connect: Callable[[], Connection], load: Load, publication: Publication) -> None:
     """Let questions be answered from the indexes of new tables alone.
 
     PostgreSQL can do so once a vacuum has seen the rows. Its own comes within minutes, and never in
@@ -320,7 +326,8 @@ def _vacuum_filled(connect: Callable[[], Connection], load: Load, done: Publicat
     filled = [
         sql.Identifier(load.target_schema, table.name)
         for table in TABLES
-        if not table.is_history and 0 < done.changes[table.name].inserted == done.rows[table.name]
+        if not table.is_history
+        and 0 < publication.changes[table.name].inserted == publication.rows[table.name]
     ]
     if not filled:
         return

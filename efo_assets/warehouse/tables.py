@@ -24,7 +24,9 @@ class Column:
     nullable: bool = False
     default: str | None = None
     since: int = 1
-    """The format of staged rows (`load.FORMAT_VERSION`) that brought it to a published table."""
+    """The format of staged rows (`FORMAT_VERSION`) that brought it to a published table."""
+    is_identity: bool = False
+    """Whether PostgreSQL numbers the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,20 @@ class Table:
     key: tuple[str, ...]
     indexes: tuple[Index, ...] = ()
     lifecycle: tuple[Column, ...] = ()
-    """Columns that only the publisher writes."""
+    """Columns that only the publisher writes; see `is_referenced`."""
     made_from: tuple[str, ...] = ()
     """The staged tables that SQL makes its staged rows from; without any, they are copied."""
     is_history: bool = False
     """Whether each release adds rows, marked with its number, and leaves those of others alone."""
+
+    @property
+    def is_referenced(self) -> bool:
+        """Whether other tables refer to its rows.
+
+        Then each has a surrogate key, a number while it is staged, and stays when it vanishes,
+        marked as removed.
+        """
+        return bool(self.lifecycle)
 
     @property
     def is_derived(self) -> bool:
@@ -104,7 +115,7 @@ class Table:
             Column(ref.published, TERM_KEY, ref.comment, nullable=not ref.is_key)
             for ref in self.references
         )
-        surrogate = (TERM_ID,) if self is TERMS else ()
+        surrogate = (TERM_ID,) if self.is_referenced else ()
         release = (RELEASE_ID,) if self.is_history else ()
         return (*surrogate, *release, *references, *self.columns, *self.lifecycle)
 
@@ -138,6 +149,11 @@ class Table:
         return [types[name] for name in columns]
 
     @property
+    def staged_key(self) -> tuple[str, ...]:
+        """The columns whose values identify a staged row."""
+        return (*(ref.staged for ref in self.references if ref.is_key), *self.key)
+
+    @property
     def published_key(self) -> tuple[str, ...]:
         """The columns whose values identify a published row."""
         release = (RELEASE_ID.name,) if self.is_history else ()
@@ -169,7 +185,9 @@ def words(expression: str) -> str:
 
 RELEASE_ID = Column("release_id", TERM_KEY, "The release (`efo_meta.releases`).")
 RELEASE_VERSION = Column("release", "text", "The version of the release.")
-TERM_ID = Column("id", TERM_KEY, "Surrogate key; stays with the IRI over all releases.")
+TERM_ID = Column(
+    "id", TERM_KEY, "Surrogate key; stays with the IRI over all releases.", is_identity=True
+)
 
 _TERM = Reference("iri", "term_id", "The term (`efo_terms.id`; staged: its IRI).")
 
@@ -446,5 +464,8 @@ TABLES: tuple[Table, ...] = (
 
 COPIED = tuple(table for table in TABLES if not table.is_derived)
 DERIVED = tuple(table for table in TABLES if table.is_derived)
+
+FORMAT_VERSION = max(column.since for table in TABLES for column in table.columns)
+"""Of the staged rows; a load of another version is never reused."""
 
 BY_STAGED_NAME = {table.staged_name: table for table in TABLES}

@@ -5,23 +5,25 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from psycopg import sql
 
 from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget, Settings
-from efo_assets.warehouse import audit as auditing
-from efo_assets.warehouse import ledger, migrations, preflight, session
-from efo_assets.warehouse import load as loading
-from efo_assets.warehouse import publish as publishing
+from efo_assets.warehouse import audit, ledger, load, migrations, preflight, publish, session
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
-from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.load import Load, Source
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import row_counts, statement
 from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.writer import WriterLock
 
 _log = logger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -63,33 +65,38 @@ class Warehouse:
     def __exit__(self, *_: object) -> None:
         self._writer.release()
 
-    def connect(self) -> session.Connection:
+    def connect(self) -> Connection:
         """Open a connection; see `session.connect` for what it raises."""
         return session.connect(self.target)
 
-    def _step(self, doing: str, work: Callable[[session.Connection], T]) -> T:
-        """Do `work` over a connection; once more over another where the first one is lost.
+    def run(
+        self,
+        doing: str,
+        work: Callable[Concatenate[Connection, P], T],
+        *values: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """Call `work` with a connection and the rest; once more over another where one is lost.
 
-        Each step changes nothing when it is done again, so that a server that restarts under way
-        costs no more than its restart.
+        What it does must change nothing when it is done again, so that a server that restarts
+        under way costs no more than its restart. `doing` names it in what is raised.
         """
+
+        def once(connection: Connection) -> T:
+            with session.translated(self.target, doing), connection:
+                return work(connection, *values, **options)
+
         with session.translated(self.target, doing):
             self._writer.keep()
         connection = self.connect()
         try:
-            return self._once(doing, work, connection)
+            return once(connection)
         except ConnectionLost as error:
             _log.warning("%s This step is done once more.", error)
         with session.translated(self.target, doing):
             session.end_left_behind(self.connect, connection)
             self._writer.keep()
-        return self._once(doing, work, self.connect())
-
-    def _once(
-        self, doing: str, work: Callable[[session.Connection], T], connection: session.Connection
-    ) -> T:
-        with session.translated(self.target, doing), connection:
-            return work(connection)
+        return once(self.connect())
 
     def prepare(self) -> None:
         """Check what a load needs and take the writer's lock, before anything is downloaded.
@@ -98,113 +105,91 @@ class Warehouse:
             WarehouseError: see `preflight.prepare` and `WriterLock`.
         """
         doing = "preparing the database"
-        self._step(doing, lambda connection: preflight.prepare(connection, self.schema))
+        self.run(doing, preflight.prepare, self.schema)
         with session.translated(self.target, doing):
             self._writer.acquire()
 
-    def begin(
-        self, source: loading.Source, *, expected_terms: int, run_id: str | None = None
-    ) -> loading.Load:
+    def begin(self, source: Source, *, expected_terms: int, run_id: str | None = None) -> Load:
         """Make an empty load."""
-        return self._step(
+        return self.run(
             "making the tables of a load",
-            lambda connection: loading.begin(
-                connection, self.schema, source, expected_terms=expected_terms, run_id=run_id
-            ),
+            load.begin,
+            self.schema,
+            source,
+            expected_terms=expected_terms,
+            run_id=run_id,
         )
 
-    def reusable(self, source: loading.Source) -> loading.Load | None:
+    def reusable(self, source: Source) -> Load | None:
         """The staged load of exactly this source, if its tables are still there and as audited."""
+        doing = "looking for a staged load"
+        candidate = self.run(doing, load.reusable, self.schema, source)
+        if candidate is None or self.run(doing, audit.is_spoilt, candidate):
+            return None
+        return candidate
 
-        def look(connection: session.Connection) -> loading.Load | None:
-            found = loading.reusable(connection, self.schema, source)
-            if found is None or auditing.is_spoilt(connection, found):
-                return None
-            return found
-
-        return self._step("looking for a staged load", look)
-
-    def copy_into(self, into: loading.Load, table: Table, file: CopyFile) -> int:
+    def copy_into(self, into: Load, table: Table, file: CopyFile) -> int:
         """Fill one staged table from its COPY file; return its number of rows.
 
         Raises:
             DatabaseFull: the load's tables are dropped, so that what they took is free again.
         """
-        try:
-            return self._step(
-                f"copying rows into {table.staged_name}",
-                lambda connection: loading.copy_into(connection, into, table, file),
-            )
-        except DatabaseFull:
-            self._make_room(into)
-            raise
+        with self._making_room(into):
+            doing = f"copying rows into {table.staged_name}"
+            return self.run(doing, load.copy_into, into, table, file)
 
-    def _make_room(self, load: loading.Load) -> None:
-        # The next load would drop them, too, if PostgreSQL can't even do that now.
-        with suppress(WarehouseError):
-            self._step(
-                "dropping the load", lambda connection: loading.drop(connection, load.load_id)
-            )
-
-    def seal(self, sealed: loading.Load, findings: Mapping[str, Any]) -> loading.Load:
+    def seal(self, staging: Load, findings: Mapping[str, Any]) -> Load:
         """Derive the tables that SQL makes, and mark a load as staged.
 
         Raises:
             DatabaseFull: the load's tables are dropped, as `copy_into` does.
         """
+        with self._making_room(staging):
+            return self.run("completing the load", load.seal, staging, findings)
+
+    @contextmanager
+    def _making_room(self, filled: Load) -> Iterator[None]:
         try:
-            return self._step(
-                "completing the load",
-                lambda connection: loading.seal(connection, sealed, findings),
-            )
+            yield
         except DatabaseFull:
-            self._make_room(sealed)
+            # The next load would drop them, too, if PostgreSQL can't even do that now.
+            with suppress(WarehouseError):
+                self.run("dropping the load", load.drop, filled.load_id)
             raise
 
-    def latest(self) -> loading.Load:
+    def latest(self) -> Load:
         """The newest staged load.
 
         Raises:
             NothingStaged: there is none.
         """
+        doing = "looking for the staged load"
+        self.run(doing, migrations.keep_up)
+        return self.run(doing, load.latest, self.schema)
 
-        def look(connection: session.Connection) -> loading.Load:
-            migrations.keep_up(connection)
-            return loading.latest(connection, self.schema)
-
-        return self._step("looking for the staged load", look)
-
-    def audit(self, audited: loading.Load) -> list[auditing.Verdict]:
+    def audit(self, staged: Load) -> list[audit.Verdict]:
         """Run all checks over a load and store the verdicts."""
-        return self._step(
-            "auditing",
-            lambda connection: auditing.audit(connection, audited, allow_shrink=self.allow_shrink),
-        )
+        return self.run("auditing", audit.audit, staged, allow_shrink=self.allow_shrink)
 
-    def publish(self, published: loading.Load, run_id: str | None = None) -> ledger.Publication:
+    def publish(self, staged: Load, run_id: str | None = None) -> ledger.Publication:
         """Publish a load; see `publish.publish` for what it raises."""
         with session.translated(self.target, "publishing"):
             self._writer.keep()
-            return publishing.publish(
+            return publish.publish(
                 self.connect,
-                published,
+                staged,
                 allow_shrink=self.allow_shrink,
                 allow_older=self.allow_older,
                 run_id=run_id,
             )
 
     def current_release(self) -> ledger.PublishedRelease | None:
-        """The newest row of the ledger for this schema."""
-        return self._step(
-            "asking the ledger",
-            lambda connection: ledger.current_release(connection, self.schema),
-        )
+        """The release that stands in this schema."""
+        return self.run("asking the ledger", ledger.current_release, self.schema)
 
     def releases(self) -> list[tuple[Any, ...]]:
-        """The ledger for this schema, newest first; see `sql/releases.sql` for the columns."""
-        return self._step(
-            "reading the ledger", lambda connection: ledger.releases(connection, self.schema)
-        )
+        """The ledger for this schema, newest first; see `releases` in `sql/ledger.sql`."""
+        return self.run("reading the ledger", ledger.releases, self.schema)
 
     def standing(self) -> ledger.Standing:
         """The published release and the last audit, without waiting long for either."""
@@ -214,14 +199,16 @@ class Warehouse:
         ):
             return ledger.standing(connection, self.schema)
 
-    def reading(self, doing: str, work: Callable[[session.Connection], T]) -> T:
-        """What `work` reads over a connection; once more where that is lost."""
-        return self._step(doing, work)
-
     def ask(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """The answer to `sql/<question>.sql` over the published tables."""
-        query = statement(question, schema=self.schema)
-        return self._step(
-            "asking the published tables",
-            lambda connection: connection.execute(query, dict(values)).fetchall(),
-        )
+        """The answer of the published tables to a statement of `sql/questions.sql`, by its name."""
+        return self._answer(statement(question, schema=self.schema), values)
+
+    def row_counts(self) -> list[tuple[Any, ...]]:
+        """Name and number of rows of each published table; a term that vanished doesn't count."""
+        return self._answer(row_counts(self.schema), {})
+
+    def _answer(self, query: sql.Composed, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        def fetch(connection: Connection) -> list[tuple[Any, ...]]:
+            return connection.execute(query, dict(values)).fetchall()
+
+        return self.run("asking the published tables", fetch)

@@ -48,7 +48,7 @@ def test_an_audit_that_breaks_leaves_no_verdict_and_publishes_nothing(
         raise RuntimeError("the audit is broken")
 
     with monkeypatch.context() as patched:
-        patched.setattr(audit, "_cycles", broken)
+        patched.setattr(audit, "_verdict", broken)
         assert not graph.materialize().success
         assert loaded.oracle.assert_well() == 1
     assert "no passed verdict" in failure(graph.materialize("efo_terms"))

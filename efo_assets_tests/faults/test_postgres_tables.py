@@ -10,7 +10,7 @@ from efo_assets.errors import LoadInProgress, WarehouseError
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import load as loading
 from efo_assets.warehouse import session
-from efo_assets.warehouse.blockers import scrubbed
+from efo_assets.warehouse.blockers import without_literals
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
@@ -132,7 +132,7 @@ def test_a_lock_that_is_given_up_meanwhile_costs_no_run(
     ],
 )
 def test_a_query_is_shown_without_its_literals(query: str, shown: str) -> None:
-    assert scrubbed(query) == shown
+    assert without_literals(query) == shown
 
 
 @pytest.mark.fault("D21")

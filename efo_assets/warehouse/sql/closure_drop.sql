@@ -1,1 +1,0 @@
-drop table pg_temp.efo_closure_edges, pg_temp.efo_closure_ready

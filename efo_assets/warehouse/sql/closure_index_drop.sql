@@ -1,1 +1,0 @@
-drop index {load}.ancestors_by_term

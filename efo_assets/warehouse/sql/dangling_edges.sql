@@ -1,1 +1,0 @@
-create table {load}.dangling_edges (like {load}.parent_edges)

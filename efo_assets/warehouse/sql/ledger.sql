@@ -1,0 +1,79 @@
+-- name: published_release
+select
+    r.release_id,
+    r.ontology,
+    r.version,
+    r.version_iri,
+    r.load_id,
+    r.is_partial,
+    r.content_hash,
+    -- Readers don't migrate, and before migration 2 there is no such column.
+    to_jsonb(r) -> 'totals',
+    extract(epoch from r.published_at)::double precision,
+    r.counts,
+    r.changes
+from efo_meta.releases as r
+where r.target_schema = %(schema)s and r.load_id = coalesce(%(load_id)s, r.load_id)
+order by r.release_id desc
+limit 1
+
+-- name: releases
+select
+    r.release_id,
+    concat_ws(' ', r.ontology, r.version, case when r.is_partial then '(partial)' end),
+    to_char(r.published_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI'),
+    (r.counts ->> 'terms')::bigint,
+    (
+        select sum((c.value ->> 'inserted')::bigint + (c.value ->> 'changed')::bigint
+            + (c.value ->> 'removed')::bigint)
+        from jsonb_each(r.changes) as c
+    )::bigint,
+    r.load_id
+from efo_meta.releases as r
+where r.target_schema = %(schema)s
+order by r.release_id desc
+
+-- name: comparable_release
+select r.release_id
+from efo_meta.releases as r
+join efo_meta.loads as l on l.load_id = r.load_id
+where r.release_id = (
+        select max(newest.release_id)
+        from efo_meta.releases as newest
+        where newest.target_schema = %(schema)s
+    )
+    and not r.is_partial
+    and r.ontology = %(ontology)s
+    and l.format_version = %(format_version)s
+    and not exists (
+        select from unnest(%(tables)s::text[]) as published (name)
+        where to_regclass(format('%%I.%%I', %(schema)s::text, published.name)) is null
+    )
+
+-- name: release_known
+select release_id
+from efo_meta.releases
+where target_schema = %(schema)s
+    and version is not distinct from %(version)s
+    and version_iri is not distinct from %(version_iri)s
+    and not is_partial
+limit 1
+
+-- name: release_insert
+insert into efo_meta.releases (
+    target_schema, ontology, version, version_iri, loaded, fingerprint, load_id, is_partial,
+    counts, changes, content_hash, allowed_shrink, run_id, totals
+) values (
+    %(target_schema)s, %(ontology)s, %(version)s, %(version_iri)s, %(loaded)s, %(fingerprint)s,
+    %(load_id)s, %(is_partial)s, %(counts)s, '{{}}', %(content_hash)s, %(allowed_shrink)s,
+    %(run_id)s, %(totals)s
+)
+returning release_id
+
+-- name: release_changes
+update efo_meta.releases set changes = %(changes)s where release_id = %(release_id)s
+
+-- name: release_totals
+update efo_meta.releases
+set totals = %(totals)s
+where release_id = %(release_id)s and totals is distinct from %(totals)s

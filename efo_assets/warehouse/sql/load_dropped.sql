@@ -1,1 +1,0 @@
-update efo_meta.loads set state = 'dropped' where load_id = %(load_id)s

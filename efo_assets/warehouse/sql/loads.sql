@@ -1,0 +1,63 @@
+-- name: load_insert
+insert into efo_meta.loads (
+    load_id, target_schema, ontology, version, version_iri, loaded, fingerprint, source_url,
+    format_version, is_partial, class_limit, expected_terms, state, run_id, totals
+) values (
+    %(load_id)s, %(target_schema)s, %(ontology)s, %(version)s, %(version_iri)s, %(loaded)s,
+    %(fingerprint)s, %(source_url)s, %(format_version)s, %(is_partial)s, %(class_limit)s,
+    %(expected_terms)s, %(state)s, %(run_id)s, %(totals)s
+)
+
+-- name: dangling_edges
+create table {load}.dangling_edges (like {load}.parent_edges)
+
+-- name: set_dangling_aside
+with aside as (
+    delete from {load}.parent_edges as e
+    where not exists (select from {load}.terms as t where t.iri = e.parent_iri)
+    returning e.*
+)
+
+insert into {load}.dangling_edges
+select * from aside
+
+-- name: load_seal
+update efo_meta.loads
+set state = 'staged', counts = %(counts)s, findings = %(findings)s, base_release = %(base_release)s, staged_at = now()
+where load_id = %(load_id)s
+
+-- name: load_published
+update efo_meta.loads
+set state = 'published'
+where load_id = %(load_id)s and state <> 'published'
+
+-- name: load_dropped
+update efo_meta.loads set state = 'dropped' where load_id = %(load_id)s
+
+-- name: load_latest
+select
+    load_id, target_schema, state, expected_terms, counts, findings, base_release,
+    ontology, version, version_iri, loaded, fingerprint, source_url, class_limit, totals
+from efo_meta.loads
+where target_schema = %(schema)s
+    and format_version = %(format_version)s
+    and state in ('staged', 'published')
+    and to_regnamespace('efo_load_' || load_id) is not null
+order by staged_at desc
+limit 1
+
+-- name: load_leftovers
+with standing as (
+    select
+        load_id,
+        state,
+        row_number() over (partition by state order by created_at desc) as age
+    from efo_meta.loads
+    where target_schema = %(schema)s and state <> 'dropped' and load_id <> %(keep)s
+)
+
+select load_id
+from standing
+where state = 'staging'
+    or (state = 'published' and age > 1)
+    or (state = 'staged' and age > %(kept)s)

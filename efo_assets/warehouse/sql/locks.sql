@@ -1,0 +1,52 @@
+-- name: writer_lock
+select pg_try_advisory_xact_lock(hashtext('efo_assets writer'), hashtext(%(schema)s))
+
+-- name: writer_lock_holder
+select
+    a.application_name,
+    a.pid,
+    coalesce(to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ'), 'a time that this role may not see')
+from pg_locks as l
+join pg_stat_activity as a on a.pid = l.pid
+where
+    l.locktype = 'advisory' and l.granted
+    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+    -- pg_locks shows the two halves of the key as oid, without a sign.
+    and l.classid::bigint = (hashtext('efo_assets writer')::bigint & 4294967295)
+    and l.objid::bigint = (hashtext(%(schema)s)::bigint & 4294967295)
+limit 1
+
+-- name: publisher_lock
+select pg_advisory_xact_lock(hashtext('efo_assets publisher'), hashtext(%(schema)s))
+
+-- name: lock_holders
+-- Sessions whose locks publishing may have waited for. Who only reads is in the way of changes to a
+-- table or view alone, and told where there is no other.
+with holders as (
+    select l.pid, bool_or(l.mode <> 'AccessShareLock') as is_strong
+    from pg_locks as l
+    left join pg_class as c on c.oid = l.relation
+    left join pg_namespace as n on n.oid = c.relnamespace
+    where l.granted
+        and l.pid <> pg_backend_pid()
+        and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+        and (
+            (n.nspname = %(schema)s and c.relname = any(%(relations)s))
+            or (
+                l.locktype = 'advisory'
+                and l.classid::bigint = (hashtext('efo_assets publisher')::bigint & 4294967295)
+                and l.objid::bigint = (hashtext(%(schema)s)::bigint & 4294967295)
+            )
+        )
+    group by l.pid
+)
+
+select
+    a.pid,
+    coalesce(a.usename, 'unknown'),
+    coalesce(host(a.client_addr), 'this machine'),
+    a.query
+from holders as h
+join pg_stat_activity as a on a.pid = h.pid
+where h.is_strong or not exists (select from holders as other where other.is_strong)
+order by a.xact_start

@@ -1,0 +1,46 @@
+-- name: terms_insert
+insert into {terms} ({columns}, first_release, changed_release)
+select {columns}, {release}, {release}
+from {staged} as s
+where not exists (select from {terms} as t where t.iri = s.iri)
+order by s.iri
+
+-- name: terms_update
+update {terms} as t
+set ({columns}, changed_release, removed_in) = row({theirs}, {release}, null)
+from {staged} as s
+where s.iri = t.iri
+    and (t.removed_in is not null or row({ours}) is distinct from row({theirs}))
+
+-- name: terms_remove
+update {terms} as t
+set removed_in = {release}, changed_release = {release}
+where t.removed_in is null and not exists (select from {staged} as s where s.iri = t.iri)
+
+-- name: rows_differing
+create temporary table efo_differing on commit drop as
+select
+    {selected},
+    t.stands is not null as stands,
+    s.comes is not null as comes
+from (select true as stands, {columns} from {published} as t where {which}) as t
+full join (select true as comes, incoming.* from ({rows}) as incoming) as s on ({theirs}) = ({ours})
+where t.stands is null or s.comes is null or {is_changed};
+analyze pg_temp.efo_differing
+
+-- name: rows_remove
+delete from {published} as t
+using pg_temp.efo_differing as s
+where not s.comes and ({theirs}) = ({ours})
+
+-- name: rows_update
+update {published} as t
+set ({values}) = row({their_values})
+from pg_temp.efo_differing as s
+where s.stands and s.comes and ({theirs}) = ({ours})
+
+-- name: rows_insert
+insert into {published} ({columns})
+select {columns}
+from pg_temp.efo_differing
+where not stands

@@ -1,0 +1,165 @@
+-- name: replacement_steps
+-- What each obsolete class names, by kind: a value may be an IRI, or hold IRIs, CURIEs and short
+-- forms among other text.
+create temporary table efo_values as
+with stated as (
+    select t.iri, k.kind, k.value
+    from {load}.terms as t
+    cross join lateral (
+        select 'replaced_by' as kind, unnest(t.replaced_by) as value
+        union all
+        select 'consider', unnest(t.consider)
+    ) as k
+    where t.is_obsolete
+),
+
+named as (
+    select s.iri, s.kind, s.value, s.value as name
+    from stated as s
+    where exists (select from {load}.terms as t where t.iri = s.value)
+    union all
+    select s.iri, s.kind, s.value, n.name
+    from stated as s
+    cross join lateral (
+        select rtrim(found[1], '.,;)') as name
+        from regexp_matches(
+            s.value, '(https?://[^\s<>"|,;]+|\m[A-Za-z][A-Za-z0-9.]*[:_][A-Za-z0-9_-]+)', 'g'
+        ) as found
+    ) as n
+    where not exists (select from {load}.terms as t where t.iri = s.value)
+),
+
+curies as (
+    select distinct on (curie) curie, iri
+    from {load}.terms
+    where curie is not null
+    order by curie, is_obsolete, iri collate "C"
+)
+
+select distinct on (s.iri, s.kind, coalesce(t.iri, c.iri, n.name, ''))
+    s.iri,
+    s.kind,
+    s.value as evidence,
+    coalesce(t.iri, c.iri) as target_iri,
+    coalesce(t.iri, c.iri, n.name) as target
+from stated as s
+left join named as n on n.iri = s.iri and n.kind = s.kind and n.value = s.value
+left join {load}.terms as t on t.iri = n.name
+left join curies as c
+    on t.iri is null
+    -- HP_0045074 is HP:0045074 in the form of a short form.
+    and c.curie = case when n.name like '%:%' then n.name else regexp_replace(n.name, '_', ':') end
+order by s.iri, s.kind, coalesce(t.iri, c.iri, n.name, ''), s.value collate "C";
+analyze pg_temp.efo_values;
+
+-- One row per class that a start reaches, by kind; hop 0 is the class itself.
+create temporary table efo_steps as
+select
+    v.iri as start,
+    v.kind,
+    v.evidence,
+    v.target_iri as node,
+    v.target,
+    1 as hops,
+    array[v.iri, v.target] as path
+from pg_temp.efo_values as v
+where v.target is not null
+
+-- name: replacement_step
+-- From the obsolete classes that were reached last, along their own replaced_by.
+insert into pg_temp.efo_steps (start, kind, evidence, node, target, hops, path)
+select distinct on (s.start, s.kind, v.target)
+    s.start, s.kind, s.evidence, v.target_iri, v.target, s.hops + 1, s.path || v.target
+from pg_temp.efo_steps as s
+join pg_temp.efo_values as v on v.iri = s.node and v.kind = 'replaced_by'
+where s.hops = %(hops)s
+    and v.target is not null
+    -- A step back to a class on the path is kept, and is the last one.
+    and not s.target = any (s.path[: s.hops])
+    and not exists (
+        select from pg_temp.efo_steps as known
+        where known.start = s.start and known.kind = s.kind and known.target = v.target
+            and not v.target = any (s.path)
+    )
+order by s.start, s.kind, v.target, s.evidence collate "C"
+
+-- name: replacement_rows
+insert into {load}.replacements (
+    iri, target_iri, ordinal, kind, target, status, hops, path, evidence
+)
+with ends as (
+    select
+        s.start,
+        s.kind,
+        s.evidence,
+        s.node,
+        s.target,
+        s.hops,
+        s.path,
+        case
+            when s.target = any (s.path[: s.hops]) then 'cycle'
+            when s.node is null then 'target_missing'
+            when t.is_obsolete then 'dead_end'
+            else 'resolved'
+        end as status
+    from pg_temp.efo_steps as s
+    left join {load}.terms as t on t.iri = s.node
+    where s.target = any (s.path[: s.hops])
+        or s.node is null
+        or not t.is_obsolete
+        or not exists (
+            select from pg_temp.efo_values as v
+            where v.iri = s.node and v.kind = 'replaced_by' and v.target is not null
+        )
+),
+
+-- A target that is reached by both kinds, or in several ways, counts once: the strongest.
+targets as (
+    select distinct on (start, target) *
+    from ends
+    order by start, target, kind desc, status = 'cycle', hops, evidence collate "C"
+),
+
+counted as (
+    select *, count(*) filter (where status = 'resolved') over (partition by start, kind) as several
+    from targets
+),
+
+every as (
+    select
+        start,
+        kind,
+        evidence,
+        node,
+        target,
+        hops,
+        path,
+        case when status = 'resolved' and several > 1 then 'ambiguous' else status end as status
+    from counted
+    union all
+    select t.iri, v.kind, v.evidence, null, null, 0, array[t.iri], 'no_replacement'
+    from {load}.terms as t
+    left join lateral (
+        select n.kind, n.evidence
+        from pg_temp.efo_values as n
+        where n.iri = t.iri
+        order by n.kind desc, n.evidence collate "C"
+        limit 1
+    ) as v on true
+    where t.is_obsolete and not exists (select from targets where targets.start = t.iri)
+)
+
+select
+    start,
+    node,
+    row_number() over (
+        partition by start
+        order by kind desc nulls last, hops, target collate "C"
+    ),
+    kind,
+    target,
+    status,
+    hops,
+    path,
+    evidence
+from every

@@ -1,0 +1,40 @@
+-- name: verdict_upsert
+insert into efo_meta.verdicts (
+    load_id, check_name, blocking, passed, content_hash, offenders, detail
+) values (
+    %(load_id)s, %(check_name)s, %(blocking)s, %(passed)s, %(content_hash)s, %(offenders)s,
+    %(detail)s
+)
+on conflict (load_id, check_name) do update set
+    blocking = excluded.blocking,
+    passed = excluded.passed,
+    content_hash = excluded.content_hash,
+    offenders = excluded.offenders,
+    detail = excluded.detail,
+    checked_at = now()
+
+-- name: last_findings
+with newest as (
+    select v.load_id
+    from efo_meta.verdicts as v
+    join efo_meta.loads as l on l.load_id = v.load_id
+    where l.target_schema = %(schema)s
+    order by v.checked_at desc
+    limit 1
+)
+
+select
+    v.check_name,
+    v.blocking,
+    v.passed,
+    v.offenders,
+    extract(epoch from v.checked_at)::double precision
+from efo_meta.verdicts as v
+join newest on newest.load_id = v.load_id
+order by v.check_name
+
+-- name: verdicts_of_load
+select check_name, content_hash, blocking, passed, offenders, detail
+from efo_meta.verdicts
+where load_id = %(load_id)s
+order by checked_at

@@ -1,0 +1,71 @@
+-- name: view_efo_mesh_xrefs
+create or replace view {schema}.efo_mesh_xrefs as
+select
+    x.accession as mesh_id,
+    t.id as term_id,
+    t.iri,
+    t.curie,
+    t.label,
+    x.relation,
+    x.sources,
+    x.url
+from {schema}.efo_xrefs as x
+join {schema}.efo_terms as t on t.id = x.term_id
+where x.prefix = 'mesh' and not t.is_obsolete and t.removed_in is null
+
+-- name: view_efo_labels
+create or replace view {schema}.efo_labels as
+-- Not materialized, so that a text that is sought is found by the indexes.
+with texts as not materialized (
+    select t.id as term_id, 'label' as kind, t.label as text, {term_label} as normalised
+    from {schema}.efo_terms as t
+    where t.removed_in is null
+    union all
+    select t.id, 'other label', o.label, {other_label}
+    from {schema}.efo_terms as t
+    cross join lateral unnest(t.other_labels) as o (label)
+    where t.removed_in is null and t.other_labels <> '{{}}'
+    union all
+    select s.term_id, s.scope, s.synonym, {synonym}
+    from {schema}.efo_synonyms as s
+)
+
+select
+    x.term_id,
+    x.text,
+    x.kind,
+    null::text as inherited_from,
+    x.normalised
+from texts as x
+union all
+select r.target_id, x.text, x.kind, t.iri, x.normalised
+from texts as x
+join {schema}.efo_replacements as r on r.term_id = x.term_id
+join {schema}.efo_terms as t on t.id = x.term_id
+where r.kind = 'replaced_by' and r.status = 'resolved'
+
+-- name: view_efo_change_digest
+create or replace view {schema}.efo_change_digest as
+select
+    c.release_id,
+    concat_ws(' ', r.ontology, r.version) as release,
+    c.kind,
+    count(*) as changes,
+    count(distinct c.term_id) as terms
+from {schema}.efo_changes as c
+join efo_meta.releases as r on r.release_id = c.release_id
+group by c.release_id, r.ontology, r.version, c.kind
+
+-- name: view_comment
+select case
+    when %(arguments)s::text is null
+        then obj_description(
+            to_regclass(format('%%I.%%I', %(schema)s::text, %(name)s::text)), 'pg_class'
+        )
+    else obj_description(
+        to_regprocedure(
+            format('%%I.%%I(%%s)', %(schema)s::text, %(name)s::text, %(arguments)s::text)
+        ),
+        'pg_proc'
+    )
+end

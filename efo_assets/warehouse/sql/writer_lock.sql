@@ -1,1 +1,0 @@
-select pg_try_advisory_xact_lock(hashtext('efo_assets writer'), hashtext(%(schema)s))
