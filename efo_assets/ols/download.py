@@ -32,11 +32,11 @@ from efo_assets.ols.acceptance import (
     iri_hashes,
 )
 from efo_assets.ols.client import OlsClient
-from efo_assets.ols.fields import unknown_fields
 from efo_assets.ols.http import AttemptFailed, Response, printable
 from efo_assets.ols.page_store import PageFolder, PageStore
 from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
+from efo_assets.ols.records import unknown_fields
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageEntry, PageSet
 from efo_assets.privacy.logs import logger

@@ -50,25 +50,23 @@ class Prefixes:
             spelling = (resolved[1] or resolved[3]).lower()
             prefix = self.by_spelling.get(spelling)
             return (prefix, resolved[2] or resolved[4]) if prefix else None
-        cuts = [found.end() for found in _CUTS.finditer(address)]
-        for cut in reversed(cuts):
-            prefix = self.by_url.get(address[:cut])
-            if prefix is not None and address[cut:]:
-                return prefix, address[cut:]
-        begun = max(filter(address.startswith, self.within_words), key=len, default=address)
-        rest = address[len(begun) :]
-        return (self.by_url[begun], rest) if rest else None
+        cuts = [cut.end() for cut in _CUTS.finditer(address)]
+        beginnings = [address[:cut] for cut in reversed(cuts)]
+        beginnings.append(max(filter(address.startswith, self.within_words), key=len, default=""))
+        for url in beginnings:
+            if url in self.by_url and url != address:
+                return self.by_url[url], address.removeprefix(url)
+        return None
 
 
 @cache
 def registered() -> Prefixes:
     """The prefixes of the excerpt."""
     text = (files("efo_assets.ols") / "bioregistry.json").read_text(encoding="utf-8")
-    excerpt = json.loads(text)
-    names: dict[str, list[str]] = excerpt["prefixes"]
-    spellings = {each: prefix for prefix, others in names.items() for each in others}
+    excerpt: dict[str, dict[str, list[str]]] = json.loads(text)
+    names = excerpt["prefixes"]
+    by_spelling = {spelling: prefix for prefix, each in names.items() for spelling in each}
     # A prefix's own name goes before another's synonym.
-    spellings |= {prefix: prefix for prefix in names}
-    listed: dict[str, list[str]] = excerpt["urls"]
-    urls = {url: prefix for prefix, each in listed.items() for url in each}
-    return Prefixes(spellings, urls, tuple(url for url in urls if not _CUTS.match(url[-1])))
+    by_spelling |= {prefix: prefix for prefix in names}
+    by_url = {url: prefix for prefix, urls in excerpt["urls"].items() for url in urls}
+    return Prefixes(by_spelling, by_url, tuple(url for url in by_url if not _CUTS.match(url[-1])))

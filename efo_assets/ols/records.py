@@ -6,29 +6,28 @@ wraps the value and carries axioms about it. What can't become a row is counted 
 `Findings`; nothing is dropped in silence. This module knows neither files nor PostgreSQL.
 """
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import GenericAlias
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import msgspec
 
 from efo_assets.errors import RecordRejected
 from efo_assets.ols.payload import Body, PayloadError, parse
-from efo_assets.ols.prefixes import registered
+from efo_assets.ols.prefixes import Prefixes, registered
 
-Row: TypeAlias = tuple[Any, ...]
-Sink: TypeAlias = Callable[[Row], None]
+Sinks: TypeAlias = Mapping[str, Callable[[tuple[Any, ...]], None]]
+"""Staged table to what takes its rows; their values are those that `COLUMNS` names."""
 Axioms: TypeAlias = Sequence[dict[str, Any]]
 
-NO_AXIOMS: Axioms = ()
 KEY_LIMIT_BYTES = 2600
 """PostgreSQL refuses index rows over 2,704 bytes; the rest is left to the key's other columns."""
 SAMPLES_KEPT = 5
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NUL_ESCAPE = re.compile(rb"\\u0000")
 _WEB = ("http://", "https://")
 
@@ -100,6 +99,22 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 }
 """The row contract: staged table to the names of a row's values, in order."""
 
+KNOWN_FIELDS = frozenset(
+    re.findall(
+        r"\w+",
+        "appearsIn curie definedBy definition definitionProperty directAncestor directParent "
+        "hasDirectChildren hasDirectParents hasHierarchicalChildren hasHierarchicalParents "
+        "hasIndividuals hierarchicalAncestor hierarchicalParent hierarchicalProperty imported iri "
+        "isDefiningOntology isObsolete isPreferredRoot label linkedEntities numDescendants "
+        "numHierarchicalDescendants ontologyId ontologyIri ontologyPreferredPrefix relatedFrom "
+        "relatedTo searchableAnnotationValues shortForm synonym synonymProperty type",
+    )
+)
+"""OLS's own fields of a class in 2024 to 2026; annotations are named by IRIs."""
+_FIRST_CLASS = re.compile(rb'"elements"\s*:\s*\[\s*(?=\{)')
+_FIRST_CLASS_BYTES = 1 << 20
+"""A first class that is longer isn't looked at."""
+
 
 class OlsClass(msgspec.Struct, gc=False, rename="camel"):
     """OLS's own fields of a v2 class that become rows; msgspec skips all others."""
@@ -129,18 +144,9 @@ _AnnotatedClass = msgspec.defstruct(
 _ClassPage: type[Any] = msgspec.defstruct(
     "_ClassPage", [("elements", GenericAlias(list, (_AnnotatedClass,)))], gc=False
 )
-
-
-def _values_of(properties: Iterable[str]) -> Callable[[OlsClass], tuple[Any, ...]]:
-    """A function that takes the values of several annotation properties from a class."""
-    return cast(
-        "Callable[[OlsClass], tuple[Any, ...]]",
-        attrgetter(*(_PROPERTIES[iri] for iri in properties)),
-    )
-
-
-_synonym_values, _xref_values = _values_of(SCOPES), _values_of(RELATIONS)
-_annotation_values = _values_of(iri for iri, _ in ANNOTATIONS.values())
+_synonym_values = attrgetter(*(_PROPERTIES[iri] for iri in SCOPES))
+_xref_values = attrgetter(*(_PROPERTIES[iri] for iri in RELATIONS))
+_annotation_values = attrgetter(*(_PROPERTIES[iri] for iri, _ in ANNOTATIONS.values()))
 _READINGS = [(read, read([])) for _, read in ANNOTATIONS.values()]
 """How the texts of each annotation are read, and what none of them gives."""
 
@@ -168,12 +174,12 @@ class Findings:
         if len(kept) < SAMPLES_KEPT:
             kept.append(sample[:300])
 
-    def add(self, other: "Findings") -> None:
-        """Add the findings of another process."""
-        self.counts.update(other.counts)
-        for kind, samples in other.samples.items():
+    def add(self, facts: Mapping[str, Any]) -> None:
+        """Add the findings of another process, which `as_facts` gave there."""
+        for kind, fact in facts.items():
+            self.counts[kind] += fact["count"]
             kept = self.samples.setdefault(kind, [])
-            kept += samples[: SAMPLES_KEPT - len(kept)]
+            kept += fact["samples"][: SAMPLES_KEPT - len(kept)]
 
     def as_facts(self) -> dict[str, Any]:
         """Counts and samples by kind, as JSON."""
@@ -182,31 +188,13 @@ class Findings:
             for kind, count in sorted(self.counts.items())
         }
 
-    @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> "Findings":
-        """Inverse of `as_facts`."""
-        return cls(
-            Counter({kind: each["count"] for kind, each in facts.items()}),
-            {kind: list(each["samples"]) for kind, each in facts.items()},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Sinks:
-    """A callable per table that takes one row; its values are those that `COLUMNS` names."""
-
-    terms: Sink
-    synonyms: Sink
-    parent_edges: Sink
-    xrefs: Sink
-
 
 def decode_page(body: Body, sinks: Sinks, findings: Findings, most: int | None = None) -> int:
     """Send the rows of one decoded v2 page to their sinks; return the number of terms.
 
     Args:
         body: the JSON text of a page, not compressed.
-        sinks: one callable per table, called once per row.
+        sinks: what takes the rows of each table, called once per row.
         findings: receives what was left out or replaced.
         most: decode only the first classes of the page.
 
@@ -218,11 +206,28 @@ def decode_page(body: Body, sinks: Sinks, findings: Findings, most: int | None =
     if surrogates:
         findings.note("text_replaced", "lone surrogates in a page", surrogates)
     # Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text.
-    reader = _ClassReader(sinks, findings, may_hold_nul=_NUL_ESCAPE.search(body) is not None)
+    may_hold_nul = _NUL_ESCAPE.search(body) is not None
+    reader = _ClassReader(sinks, findings, may_hold_nul)
     try:
         return sum(reader.read(ols_class) for ols_class in page.elements[:most])
     except RecursionError:
         raise PayloadError("a value is nested too deep") from None
+
+
+def unknown_fields(page: Body) -> set[str]:
+    """Fields of the first class of a page that OLS didn't use before.
+
+    A field that OLS adds stands in every class, and looking at each would decode all of them twice.
+    """
+    begin = _FIRST_CLASS.search(page)
+    if begin is None:
+        return set()
+    text = bytes(page[begin.end() : begin.end() + _FIRST_CLASS_BYTES]).decode(errors="replace")
+    try:
+        first_class, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return set()
+    return {name for name in first_class if "://" not in name and name not in KNOWN_FIELDS}
 
 
 @dataclass(slots=True)
@@ -231,31 +236,32 @@ class _Xref:
 
     relation: str
     """The strongest, since annotations are read in that order."""
-    axioms: Axioms = NO_AXIOMS
+    axioms: Axioms = ()
     urls: list[str] = field(default_factory=list)
     spellings: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
 class _ClassReader:
     """Turns the classes of one page into rows."""
 
-    def __init__(self, sinks: Sinks, findings: Findings, *, may_hold_nul: bool) -> None:
-        self._sinks = sinks
-        self._findings = findings
-        self._may_hold_nul = may_hold_nul
-        self._prefixes = registered()
-        self._iri = ""
+    sinks: Sinks
+    findings: Findings
+    may_hold_nul: bool
+    prefixes: Prefixes = field(default_factory=registered)
+    iri: str = ""
+    """Of the class that is being read."""
 
     def read(self, ols_class: OlsClass) -> int:
         """Emit all rows of one class; 1, or 0 for `owl#Thing`, which is no term."""
         if ols_class.iri == OWL_THING:
-            self._findings.note("owl_thing", ols_class.iri)
+            self.findings.note("owl_thing", ols_class.iri)
             return 0
-        self._iri = self._key("iri", self._clean(ols_class.iri))
+        self.iri = self._key("iri", self._clean(ols_class.iri))
         edges = self._edges(ols_class)
         self._term(ols_class, is_root=not edges)
         for parent, predicate in edges:
-            self._sinks.parent_edges((self._iri, parent, predicate))
+            self.sinks["parent_edges"]((self.iri, parent, predicate))
         self._synonyms(ols_class)
         self._xrefs(ols_class)
         return 1
@@ -265,9 +271,9 @@ class _ClassReader:
         definition, other_definitions = _chosen(self._texts(ols_class.definition), shortest=False)
         curie = next(iter(self._texts(ols_class.curie)), None)
         is_obsolete = ols_class.is_obsolete is True
-        self._sinks.terms(
+        self.sinks["terms"](
             (
-                self._iri,
+                self.iri,
                 curie and self._key("curie", curie),
                 label and self._key("label", label),
                 other_labels,
@@ -287,8 +293,6 @@ class _ClassReader:
 
     def _edges(self, ols_class: OlsClass) -> list[tuple[str, str]]:
         """Parent and predicate of each edge, each once, in a stable order."""
-        if ols_class.direct_parent is None and ols_class.hierarchical_parent is None:
-            return []
         edges = {(parent, "is_a"): None for parent, _ in self._values(ols_class.direct_parent)}
         for parent, axioms in self._values(ols_class.hierarchical_parent):
             for predicate in _predicates(axioms):
@@ -311,7 +315,7 @@ class _ClassReader:
             types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
             sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
             synonym, first = self._key("synonym", text), types[0] if types else None
-            self._sinks.synonyms((self._iri, synonym, scope, first, types[1:], sources))
+            self.sinks["synonyms"]((self.iri, synonym, scope, first, types[1:], sources))
 
     def _stated(self, axioms: Axioms, predicate: str) -> list[str]:
         """What axioms state by a predicate, each text once and in order."""
@@ -331,8 +335,11 @@ class _ClassReader:
             if links is None:
                 links = _links(ols_class.linked_entities)
             for value, axioms in self._values(stated):
-                prefix, accession = self._split(value)
-                xref = merged.setdefault((prefix, accession), _Xref(relation))
+                entry = self.prefixes.split(value)
+                if entry is None:
+                    self.findings.note("malformed_xref", f"{self.iri}: {value}")
+                    entry = "", value
+                xref = merged.setdefault(entry, _Xref(relation))
                 xref.spellings.append(value)
                 xref.axioms = [*xref.axioms, *axioms] if xref.axioms else axioms
                 if value.startswith(_WEB):
@@ -341,9 +348,9 @@ class _ClassReader:
                     xref.urls += self._texts(links[value].url)
         for (prefix, accession), xref in merged.items():
             sources = self._stated(xref.axioms, f"{OBO_IN_OWL}source")
-            self._sinks.xrefs(
+            self.sinks["xrefs"](
                 (
-                    self._iri,
+                    self.iri,
                     self._key("prefix of a cross reference", prefix),
                     self._key("cross reference", accession),
                     "exact" if EXACT_EVIDENCE in sources else xref.relation,
@@ -353,33 +360,25 @@ class _ClassReader:
                 )
             )
 
-    def _split(self, value: str) -> tuple[str, str]:
-        """Prefix and accession; a malformed value has an empty prefix."""
-        parts = self._prefixes.split(value)
-        if parts is not None:
-            return parts
-        self._findings.note("malformed_xref", f"{self._iri}: {value}")
-        return "", value
-
-    def _values(self, value: Any, axioms: Axioms = NO_AXIOMS) -> list[tuple[str, Axioms]]:
+    def _values(self, value: Any, axioms: Axioms = ()) -> list[tuple[str, Axioms]]:
         """Every text of a value with the axioms about it, whatever its shape."""
         if value is None or value == "":
             return []
         if isinstance(value, str):
-            return [(self._clean(value) if self._may_hold_nul else value, axioms)]
+            return [(self._clean(value) if self.may_hold_nul else value, axioms)]
         if isinstance(value, list):
             return self._listed_values(value, axioms)
         if isinstance(value, dict):
             if "value" in value:
                 return self._values(value["value"], _axioms(value) or axioms)
-            self._findings.note("anonymous_node", f"{self._iri}: {sorted(value)[:3]}")
+            self.findings.note("anonymous_node", f"{self.iri}: {sorted(value)[:3]}")
             return []
         return [(_scalar_text(value), axioms)]
 
     def _listed_values(self, values: list[Any], axioms: Axioms) -> list[tuple[str, Axioms]]:
         """As `_values`; plain texts, most of them reified, are taken without another call."""
         pairs: list[tuple[str, Axioms]] = []
-        is_plain = not self._may_hold_nul
+        is_plain = not self.may_hold_nul
         for value in values:
             text, about = value, axioms
             if type(value) is dict and type(value.get("value")) is str:
@@ -391,22 +390,22 @@ class _ClassReader:
         return pairs
 
     def _texts(self, value: Any) -> list[str]:
-        if type(value) is str and value and not self._may_hold_nul:
+        if type(value) is str and value and not self.may_hold_nul:
             return [value]
         return [text for text, _ in self._values(value)]
 
     def _clean(self, text: str) -> str:
         if "\0" not in text:
             return text
-        self._findings.note("text_replaced", f"{self._iri}: {text!r}")
-        return text.replace("\0", REPLACEMENT)
+        self.findings.note("text_replaced", f"{self.iri}: {text!r}")
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
     def _key(self, what: str, text: str) -> str:
         # A character is 4 bytes at most: only a text this long is worth encoding.
         if len(text) * 4 <= KEY_LIMIT_BYTES or len(text.encode()) <= KEY_LIMIT_BYTES:
             return text
         raise RecordRejected(
-            f"The class {self._iri[:200]} has a {what} of {len(text.encode()):,} bytes "
+            f"The class {self.iri[:200]} has a {what} of {len(text.encode()):,} bytes "
             f"({text[:60]!r}…), and PostgreSQL indexes {KEY_LIMIT_BYTES:,} at most: nothing was "
             f"published, the pages are kept; report the class to the ontology's editors."
         )

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import IO, Any
 from efo_assets.errors import EfoError, PageStoreError, RecordRejected
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageSpec
-from efo_assets.ols.records import COLUMNS, Findings, Sink, Sinks, decode_page
+from efo_assets.ols.records import COLUMNS, Findings, Sinks, decode_page
 from efo_assets.ols.stored_pages import PageSet, open_page_set
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.warehouse.copy_files import CopyFiles, row_writers
@@ -66,14 +66,13 @@ def _shares(specs: Sequence[PageSpec], count: int) -> list[range]:
 
 
 def _decode_share(
-    pages: PageSet, specs: Sequence[PageSpec], write: Mapping[str, Sink], *, tick: bool = False
+    pages: PageSet, specs: Sequence[PageSpec], write: Sinks, *, tick: bool = False
 ) -> Findings:
     findings = Findings()
-    sinks = Sinks(**write)
     with collector_paused():
         for page in pages.bodies(specs):
             try:
-                decode_page(page.body, sinks, findings, most=page.rows)
+                decode_page(page.body, write, findings, most=page.rows)
             except PayloadError as error:
                 raise PageStoreError(
                     f"Page {page.number} of the {page.listing} list in {pages.folder} is no page "
@@ -119,7 +118,7 @@ def _started(
             process.kill()
 
 
-def _outcome(process: "subprocess.Popen[bytes]", files: CopyFiles) -> Findings:
+def _outcome(process: "subprocess.Popen[bytes]", files: CopyFiles) -> dict[str, Any]:
     output, complaint = process.communicate()
     try:
         said: dict[str, Any] = json.loads(output.lstrip(b"."))
@@ -133,7 +132,8 @@ def _outcome(process: "subprocess.Popen[bytes]", files: CopyFiles) -> Findings:
     if "failed" in said:
         name, sentence = said["failed"]
         raise _EXPECTED[name](sentence)
-    return Findings.from_facts(said["findings"])
+    findings: dict[str, Any] = said["findings"]
+    return findings
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from efo_assets.errors import RecordRejected
 from efo_assets.ols.acceptance import accepted
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageKey, PageSpec
-from efo_assets.ols.records import Findings, Sinks, decode_page
+from efo_assets.ols.records import COLUMNS, Findings, decode_page
 from efo_assets.sample.documents import Documents
 from efo_assets.sample.ontology import release
 from efo_assets_tests.faults import mutations
@@ -55,7 +55,8 @@ def rows_of(body: bytes) -> Tables:
     """What a download and a decoding pass make of a page; only their own errors come out."""
     accepted(PageSpec(PageKey("current", 0), ROWS, ROWS), memoryview(body))
     tables: Tables = ([], [], [], [])
-    decode_page(memoryview(body), Sinks(*(table.append for table in tables)), Findings())
+    sinks = {name: table.append for name, table in zip(COLUMNS, tables, strict=True)}
+    decode_page(memoryview(body), sinks, Findings())
     return tables
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from efo_assets.errors import RecordRejected
 from efo_assets.ols.payload import PayloadError
-from efo_assets.ols.records import COLUMNS, KEY_LIMIT_BYTES, OWL_THING, Findings, Sinks, decode_page
+from efo_assets.ols.records import COLUMNS, KEY_LIMIT_BYTES, OWL_THING, Findings, decode_page
 
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
 SKOS = "http://www.w3.org/2004/02/skos/core#"
@@ -23,19 +23,17 @@ class Decoded:
     """The rows of one page, and the findings; of terms the columns by name."""
 
     def __init__(self, *classes: dict[str, Any], body: bytes | None = None) -> None:
-        terms: list[Any] = []
-        self.synonyms: list[Any] = []
-        self.parent_edges: list[Any] = []
-        self.xrefs: list[Any] = []
+        rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         self.findings = Findings()
-        sinks = Sinks(
-            terms.append, self.synonyms.append, self.parent_edges.append, self.xrefs.append
-        )
         page = body or json.dumps({"elements": classes}).encode()
+        sinks = {name: table.append for name, table in rows.items()}
         self.count = decode_page(page, sinks, self.findings)
-        self.terms = [dict(zip(COLUMNS["terms"], row, strict=True)) for row in terms]
-        for name in ("synonyms", "parent_edges", "xrefs"):
-            assert {len(row) for row in getattr(self, name)} <= {len(COLUMNS[name])}
+        for name, columns in COLUMNS.items():
+            assert {len(row) for row in rows[name]} <= {len(columns)}
+        self.terms = [dict(zip(COLUMNS["terms"], row, strict=True)) for row in rows["terms"]]
+        self.synonyms = rows["synonyms"]
+        self.parent_edges = rows["parent_edges"]
+        self.xrefs = rows["xrefs"]
 
 
 def a_class(**fields: Any) -> dict[str, Any]:
@@ -333,6 +331,6 @@ def test_most_cuts_the_page() -> None:
     findings = Findings()
     terms: list[Any] = []
     page = json.dumps({"elements": [{"iri": f"http://x/{n}"} for n in range(5)]}).encode()
-    sinks = Sinks(terms.append, terms.append, terms.append, terms.append)
+    sinks = dict.fromkeys(COLUMNS, terms.append)
     assert decode_page(page, sinks, findings, most=2) == 2
     assert [row[0] for row in terms] == ["http://x/0", "http://x/1"]
