@@ -16,11 +16,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from efo_assets.sample.server import Sample, State, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, program, remove
+from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.one_load import Nursery
 from efo_assets_tests.faults.table import Covering, coverings, table
+from efo_assets_tests.graph.materializing import Graph
 
 OWNER = "efo_owner"
 _numbers = itertools.count()
@@ -108,23 +111,23 @@ def _server(clusters: Path, major: int) -> Iterator[DatabaseTarget]:
         yield target
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    majors = getattr(metafunc.module, "MAJORS", ())
+    if majors and "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", majors, indirect=True, ids="pg{}".format)
+
+
 @pytest.fixture
-def database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
-    """An empty database, as an owner who is no superuser."""
-    yield from empty_database(server)
+def database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarget]:
+    """An empty database, as an owner who is no superuser; on each of the module's `MAJORS`."""
+    name = "server_16" if getattr(request, "param", 18) == 16 else "server"
+    yield from empty_database(request.getfixturevalue(name))
 
 
 @pytest.fixture
 def other_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
     """A second one beside `database`."""
     yield from empty_database(server)
-
-
-@pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
-def any_major_database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarget]:
-    """An empty database on either major."""
-    name = "server" if request.param == 18 else "server_16"
-    yield from empty_database(request.getfixturevalue(name))
 
 
 def empty_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
@@ -138,6 +141,45 @@ def empty_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
             )
         finally:
             admin.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+@pytest.fixture
+def warehouse(request: pytest.FixtureRequest, database: DatabaseTarget) -> Iterator[Warehouse]:
+    """An empty database's warehouse, which lets releases shrink if the module's constant does."""
+    with Warehouse(database, allow_shrink=getattr(request.module, "ALLOW_SHRINK", False)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(request: pytest.FixtureRequest) -> Iterator[Sample]:
+    """The generated ontology, of the module's `CLASSES` and `SEED`."""
+    classes, seed = getattr(request.module, "CLASSES", 200), getattr(request.module, "SEED", 1)
+    with running_sample(classes=classes, seed=seed) as running:
+        yield running
+
+
+@pytest.fixture
+def sample(served: Sample) -> Sample:
+    """The module's server of the ontology as it began: release 1, and nothing asked yet."""
+    served.state = State()
+    served.intercept = None
+    served.reset()
+    return served
+
+
+@pytest.fixture
+def graph(
+    request: pytest.FixtureRequest,
+    sample: Sample,
+    database: DatabaseTarget,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Graph:
+    """The whole graph on an empty database; asks for pages of the module's `PAGE_SIZE`."""
+    graph = Graph(monkeypatch, database, tmp_path / "data", sample.url)
+    if page_size := getattr(request.module, "PAGE_SIZE", None):
+        graph.configure(EFO_PAGE_SIZE=str(page_size))
+    return graph
 
 
 @pytest.fixture(autouse=True)

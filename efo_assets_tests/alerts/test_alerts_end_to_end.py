@@ -13,11 +13,13 @@ import sentry_sdk
 from aiohttp import web
 
 from efo_assets.definitions import build_defs
-from efo_assets.sample.server import Sample, running_sample
-from efo_assets.settings import DatabaseTarget
+from efo_assets.sample.server import Sample
 from efo_assets_tests.alerts.receivers import SENTRY_KEY, MailServer, WebReceiver
 from efo_assets_tests.commands import assert_one_sentence, dagster
 from efo_assets_tests.graph.materializing import Graph, failure
+
+CLASSES = 300
+SEED = 5
 
 
 async def no_pause(_seconds: float) -> None:
@@ -41,14 +43,10 @@ class Outage:
 
 
 @pytest.fixture
-def outage() -> Outage:
-    return Outage()
-
-
-@pytest.fixture
-def sample(outage: Outage) -> Iterator[Sample]:
-    with running_sample(classes=300, seed=5, intercept=outage.intercept) as running:
-        yield running
+def outage(sample: Sample) -> Outage:
+    outage = Outage()
+    sample.intercept = outage.intercept
+    return outage
 
 
 class Told(NamedTuple):
@@ -69,18 +67,11 @@ def told(webhook: WebReceiver, mailbox: MailServer, sink: WebReceiver) -> Told:
     return Told(webhook, mailbox, sink)
 
 
-@pytest.fixture
-def graph(
-    sample: Sample,
-    database: DatabaseTarget,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    told: Told,
-) -> Graph:
-    made = Graph(monkeypatch, database, tmp_path / "data", sample.url)
+@pytest.fixture(autouse=True)
+def _configured(graph: Graph, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     # Waiting between attempts is what the tests of the client are about.
     monkeypatch.setattr("efo_assets.ols.pace.BACKOFF_BASE_S", 0.001)
-    made.configure(
+    graph.configure(
         EFO_UI_URL=UI,
         EFO_ALERT_WEBHOOK_URL=f"{told.webhook.url}/hook/CANARY-webhook-path",
         EFO_ALERT_SMTP_URL=f"smtp://me:CANARY%2Fsmtp%40password@127.0.0.1:{told.mailbox.port}",
@@ -88,7 +79,6 @@ def graph(
         EFO_ALERT_EMAIL_TO="ops@example.org, dba@example.org",
         SENTRY_DSN=f"{told.sink.url.replace('//', f'//{SENTRY_KEY}@')}/42",
     )
-    return made
 
 
 @pytest.fixture

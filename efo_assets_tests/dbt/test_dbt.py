@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from efo_assets.dbt import project as dbt_project
 from efo_assets.definitions import build_defs
 from efo_assets.errors import DbtError, SettingsError
 from efo_assets.sample.ontology import release
-from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
@@ -65,29 +63,10 @@ def command(
     )
 
 
-@pytest.fixture
-def house(database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES, seed=SEED) as running:
-        yield running
-
-
-@pytest.fixture
-def graph(
-    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Graph:
-    return Graph(monkeypatch, database, tmp_path, sample.url)
-
-
-def relations(house: Warehouse, schema: str) -> dict[str, str]:
+def relations(warehouse: Warehouse, schema: str) -> dict[str, str]:
     """Each relation of a schema and its kind."""
     found = ask(
-        house,
+        warehouse,
         "select relname::text, relkind::text from pg_class where relkind in ('r', 'v', 'm')"
         f" and relnamespace = '{schema}'::regnamespace",
     )
@@ -155,9 +134,9 @@ def expected_tree(rows: ExpectedRows) -> set[tuple[Any, ...]]:
     return tree
 
 
-def cards(house: Warehouse) -> set[tuple[Any, ...]]:
+def cards(warehouse: Warehouse) -> set[tuple[Any, ...]]:
     found = ask(
-        house,
+        warehouse,
         "select iri, curie, label, definition, exact_synonyms, related_synonyms, narrow_synonyms,"
         " broad_synonyms, parent_iris, parent_curies, parent_labels, xrefs, mesh_ids"
         " from efo_dbt.efo_term_cards",
@@ -165,9 +144,9 @@ def cards(house: Warehouse) -> set[tuple[Any, ...]]:
     return as_set(found)
 
 
-def tree(house: Warehouse) -> set[tuple[Any, ...]]:
+def tree(warehouse: Warehouse) -> set[tuple[Any, ...]]:
     found = ask(
-        house,
+        warehouse,
         "select r.iri, t.iri, t.depth, t.path from efo_dbt.efo_trait_tree as t"
         " join efo_terms as r on r.id = t.root_id",
     )
@@ -180,29 +159,29 @@ def as_set(rows: list[Any]) -> set[tuple[Any, ...]]:
     return set(made)
 
 
-def publish_sample(house: Warehouse, number: int = 1) -> ExpectedRows:
+def publish_sample(warehouse: Warehouse, number: int = 1) -> ExpectedRows:
     """Publish a generated release, from the generator's own expectation."""
     made = release(CLASSES, SEED, number)
     rows = expected_rows(made)
-    publish(house, made.version, **expected(rows))
+    publish(warehouse, made.version, **expected(rows))
     return rows
 
 
 @with_the_extra
 def test_dbt_build_is_green_and_the_models_are_what_the_generator_expects(
-    house: Warehouse, tmp_path: Path
+    warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    rows = publish_sample(house)
-    published = relations(house, "public")
-    done = command(house.target, tmp_path, "build")
+    rows = publish_sample(warehouse)
+    published = relations(warehouse, "public")
+    done = command(warehouse.target, tmp_path, "build")
     assert done.returncode == 0, done.stdout
     assert " WARN=0 ERROR=0 SKIP=0 " in done.stdout
-    assert cards(house) == expected_cards(rows)
-    assert tree(house) == expected_tree(rows)
-    assert relations(house, "public") == published
-    assert relations(house, "efo_dbt") == dict.fromkeys(MODELS, "r")
+    assert cards(warehouse) == expected_cards(rows)
+    assert tree(warehouse) == expected_tree(rows)
+    assert relations(warehouse, "public") == published
+    assert relations(warehouse, "efo_dbt") == dict.fromkeys(MODELS, "r")
     for model in MODELS:
-        made_from = ask(house, f"select distinct release_id, release from efo_dbt.{model}")
+        made_from = ask(warehouse, f"select distinct release_id, release from efo_dbt.{model}")
         assert made_from == [(1, "efo 3.901.0")]
 
 
@@ -215,10 +194,10 @@ def listed(
 
 @with_the_extra
 def test_the_tree_takes_the_shortest_way_through_current_is_a_edges_and_ends_in_cycles(
-    house: Warehouse, tmp_path: Path
+    warehouse: Warehouse, tmp_path: Path
 ) -> None:
     publish(
-        house,
+        warehouse,
         terms=[
             listed("r", is_root=True),
             listed("s", is_root=True, curie=None),
@@ -243,14 +222,14 @@ def test_the_tree_takes_the_shortest_way_through_current_is_a_edges_and_ends_in_
     )
     for child, parent in (("a", "c"), ("u", "v"), ("a", "a")):
         ask(
-            house,
+            warehouse,
             "insert into efo_parent_edges select c.id, p.id, 'is_a' from efo_terms as c, efo_terms"
             f" as p where c.iri = '{iri(child)}' and p.iri = '{iri(parent)}' returning 1",
         )
-    ask(house, f"update efo_terms set removed_in = 1 where iri = '{iri('gone')}' returning 1")
-    done = command(house.target, tmp_path, "build")
+    ask(warehouse, f"update efo_terms set removed_in = 1 where iri = '{iri('gone')}' returning 1")
+    done = command(warehouse.target, tmp_path, "build")
     assert done.returncode == 0, done.stdout
-    assert tree(house) == {
+    assert tree(warehouse) == {
         (iri("r"), iri("r"), 0, ("r",)),
         (iri("r"), iri("a"), 1, ("r", "a")),
         (iri("r"), iri("b"), 1, ("r", "b")),
@@ -259,7 +238,7 @@ def test_the_tree_takes_the_shortest_way_through_current_is_a_edges_and_ends_in_
         (iri("s"), iri("s"), 0, ("s",)),
         (iri("s"), iri("d"), 1, ("s", "d")),
     }
-    made = {row[2]: row[4:] for row in cards(house)}
+    made = {row[2]: row[4:] for row in cards(warehouse)}
     assert set(made) == {"r", "s", "a", "b", "c", "d", "part", "under", "u", "v"}
     parents = tuple(iri(name) for name in ("a", "b", "c", "s"))
     curies = ("EX:a", "EX:b", "EX:c", None)
@@ -279,39 +258,39 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], bool]:
 
 @with_the_extra
 def test_a_broken_row_turns_its_check_red_until_the_release_is_published_again(
-    graph: Graph, house: Warehouse, tmp_path: Path
+    graph: Graph, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     first = graph.materialize()
     assert first.success
     assert set(checks_of(first)) == dbt_checks()
     assert all(checks_of(first).values())
-    before = cards(house)
+    before = cards(warehouse)
     assert before == expected_cards(expected_rows(release(CLASSES, SEED, 1)))
 
     ask(
-        house,
+        warehouse,
         "insert into efo_synonyms (term_id, synonym, scope)"
         " select min(id), 'put in by hand', 'sideways' from efo_terms returning 1",
     )
     broken = ("test", "--select", "efo_synonyms_scope_is_known")
-    assert command(house.target, tmp_path, *broken).returncode == 1
+    assert command(warehouse.target, tmp_path, *broken).returncode == 1
     second = graph.materialize(*MODELS)
     said = failure(second)
     assert "steps failed (efo_synonyms_scope_is_known: Got 1 result" in said
     assert "The published release is kept" in said
     red = {key for key, passed in checks_of(second).items() if not passed}
     assert red == {("efo_synonyms", "efo_synonyms_scope_is_known")}
-    assert cards(house) == before
+    assert cards(warehouse) == before
 
     assert graph.materialize().success
-    assert command(house.target, tmp_path, *broken).returncode == 0
+    assert command(warehouse.target, tmp_path, *broken).returncode == 0
 
 
 @with_the_extra
 def test_one_model_alone_says_where_it_is_and_how_many_rows_it_has(
-    graph: Graph, house: Warehouse
+    graph: Graph, warehouse: Warehouse
 ) -> None:
-    rows = publish_sample(house)
+    rows = publish_sample(warehouse)
     graph.configure(EFO_DBT_SCHEMA="elsewhere")
     result = graph.materialize("efo_term_cards")
     assert result.success
@@ -322,7 +301,7 @@ def test_one_model_alone_says_where_it_is_and_how_many_rows_it_has(
     metadata = event.materialization.metadata
     assert metadata["dagster/table_name"].value == "elsewhere.efo_term_cards"
     assert metadata["dagster/row_count"].value == len(expected_cards(rows))
-    assert relations(house, "elsewhere") == {"efo_term_cards": "r"}
+    assert relations(warehouse, "elsewhere") == {"efo_term_cards": "r"}
 
 
 def dbt_checks() -> set[tuple[str, str]]:
@@ -375,20 +354,20 @@ def test_refresh_efo_builds_the_models_too() -> None:
 
 
 @with_the_extra
-def test_models_are_refused_in_the_published_schema(house: Warehouse, tmp_path: Path) -> None:
-    publish(house, terms=[listed("r", is_root=True)])
-    done = command(house.target, tmp_path, "build", EFO_DBT_SCHEMA="public")
+def test_models_are_refused_in_the_published_schema(warehouse: Warehouse, tmp_path: Path) -> None:
+    publish(warehouse, terms=[listed("r", is_root=True)])
+    done = command(warehouse.target, tmp_path, "build", EFO_DBT_SCHEMA="public")
     assert done.returncode == 1
     assert done.stderr.startswith("EFO_DBT_SCHEMA takes a schema for dbt's models alone")
     assert done.stderr.count("\n") == 1
 
 
 @with_the_extra
-def test_a_second_dbt_is_kept_out(house: Warehouse, tmp_path: Path) -> None:
-    publish(house, terms=[listed("r", is_root=True)])
-    lock = WriterLock(house.connect, "efo_dbt")
+def test_a_second_dbt_is_kept_out(warehouse: Warehouse, tmp_path: Path) -> None:
+    publish(warehouse, terms=[listed("r", is_root=True)])
+    lock = WriterLock(warehouse.connect, "efo_dbt")
     lock.acquire()
-    done = command(house.target, tmp_path, "build")
+    done = command(warehouse.target, tmp_path, "build")
     lock.release()
     assert done.returncode == 1
     assert done.stderr.startswith("Another load into schema efo_dbt is under way")
@@ -397,9 +376,9 @@ def test_a_second_dbt_is_kept_out(house: Warehouse, tmp_path: Path) -> None:
 
 @with_the_extra
 def test_before_anything_is_published_there_is_nothing_to_build(
-    graph: Graph, house: Warehouse, tmp_path: Path
+    graph: Graph, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    done = command(house.target, tmp_path, "build")
+    done = command(warehouse.target, tmp_path, "build")
     assert done.returncode == 1
     assert done.stderr.startswith("Nothing is published in schema public yet")
     assert done.stderr.count("\n") == 1

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from efo_assets.errors import EfoError, PageRejected, RecordRejected
 from efo_assets.ols.page_store import PageStore
 from efo_assets.pipeline.load import stage
 from efo_assets.sample.ontology import release
-from efo_assets.settings import DatabaseTarget, Settings
+from efo_assets.settings import Settings
 from efo_assets.warehouse.audit import Verdict
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.warehouse import Warehouse
@@ -29,12 +28,6 @@ MEMORY_GOAL_BYTES = 512 << 20
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
 Found = dict[str, Verdict]
-
-
-@pytest.fixture
-def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(database) as made:
-        yield made
 
 
 def staged(warehouse: Warehouse, ols: FakeOls, folder: Path, **options: Any) -> tuple[Load, Found]:

@@ -27,12 +27,6 @@ ALLOWED_LOCKS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 
 
 @pytest.fixture
-def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(database) as made:
-        yield made
-
-
-@pytest.fixture
 def other(database: DatabaseTarget) -> Iterator[psycopg.Connection]:
     """Another session of the same role, not in autocommit."""
     with connected(database) as connection:

@@ -13,11 +13,12 @@ import pytest
 
 from efo_assets.errors import PageStoreError, SettingsError
 from efo_assets.ols.page_store import PageStore
-from efo_assets.sample.server import Sample, running_sample
+from efo_assets.sample.server import Sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse.embedded import embedded_server, program, remove
 from efo_assets_tests.graph.materializing import Graph, failure
 
+PAGE_SIZE = 50
 CLASSES = 120
 SEED = 5
 TRAVERSALS = (
@@ -57,12 +58,6 @@ TRAVERSALS = (
 )
 
 
-@pytest.fixture(scope="module")
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES, seed=SEED) as running:
-        yield running
-
-
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
     """Files of somebody else's beside the data directory."""
@@ -84,16 +79,6 @@ def seen(folder: Path) -> list[tuple[str, int, int, bytes]]:
         )
         for path in sorted([folder, *folder.rglob("*")])
     ]
-
-
-@pytest.fixture
-def graph(
-    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Graph:
-    sample.publish(1)
-    made = Graph(monkeypatch, database, tmp_path / "data", sample.url)
-    made.configure(EFO_PAGE_SIZE="50")
-    return made
 
 
 @pytest.mark.fault("S07")

@@ -32,7 +32,7 @@ from efo_assets.graph.sensor import (
 )
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.release import Release
-from efo_assets.sample.server import Sample, running_sample
+from efo_assets.sample.server import Sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
 from efo_assets.settings import Automation as AutomationSettings
 from efo_assets.warehouse import session
@@ -42,6 +42,8 @@ from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.graph.materializing import Graph, failure
 from efo_assets_tests.warehouse.test_migrations import VERSION_1
 
+SEED = 3
+pytestmark = pytest.mark.usefixtures("impatient")
 CLASSES = 120
 EVALUATED_EVERY_S = 330
 MINUTE_S = 60.0
@@ -125,13 +127,6 @@ class Automation:
 
     def ledger(self) -> list[Any]:
         return self.graph.ask("select version, is_partial from efo_meta.releases order by 1")
-
-
-@pytest.fixture
-def sample(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sample]:
-    monkeypatch.setattr("efo_assets.ols.pace.BACKOFF_BASE_S", 0.001)
-    with running_sample(classes=CLASSES, seed=3) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,8 +13,7 @@ import pytest
 from aiohttp import web
 
 from efo_assets.sample.ontology import release
-from efo_assets.sample.server import Sample, running_sample
-from efo_assets.settings import DatabaseTarget
+from efo_assets.sample.server import Sample
 from efo_assets_tests.commands import assert_one_sentence, dagster, ended, started
 from efo_assets_tests.graph.materializing import Graph
 from efo_assets_tests.oracle.rows import expected_rows
@@ -42,26 +40,12 @@ class Held:
 
 
 @pytest.fixture
-def held() -> Iterator[Held]:
+def held(sample: Sample) -> Iterator[Held]:
     hold = Held()
+    hold.let_go.set()
+    sample.intercept = hold.intercept
     yield hold
     hold.let_go.set()
-
-
-@pytest.fixture
-def sample(held: Held) -> Iterator[Sample]:
-    held.let_go.set()
-    with running_sample(classes=CLASSES, seed=SEED, intercept=held.intercept) as running:
-        yield running
-
-
-@pytest.fixture
-def graph(
-    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Graph:
-    made = Graph(monkeypatch, database, tmp_path, sample.url)
-    made.configure(EFO_PAGE_SIZE=str(PAGE_SIZE))
-    return made
 
 
 def assert_published_is_release(graph: Graph, number: int) -> None:
@@ -96,7 +80,7 @@ def test_dg_launches_the_same(graph: Graph) -> None:
 def test_publishing_before_anything_is_staged_is_one_sentence(graph: Graph) -> None:
     done = dagster("--select", "efo_terms")
     assert_one_sentence(done, "Nothing is staged for schema public", "--select '*efo_terms'")
-    assert graph.data_dir.exists()
+    assert not graph.data_dir.exists()
 
 
 def test_an_unknown_ontology_is_one_sentence(graph: Graph) -> None:

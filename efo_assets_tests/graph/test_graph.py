@@ -1,6 +1,5 @@
 """The graph end to end: generated releases through Dagster into PostgreSQL, row for row."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -8,8 +7,7 @@ import pytest
 
 from efo_assets.definitions import defs
 from efo_assets.sample.ontology import release
-from efo_assets.sample.server import Sample, running_sample
-from efo_assets.settings import DatabaseTarget
+from efo_assets.sample.server import Sample
 from efo_assets.warehouse.audit import CHECKS
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.graph.materializing import Graph, failure, published_ancestors
@@ -18,19 +16,6 @@ from efo_assets_tests.oracle.rows import expected_rows
 
 CLASSES = 1_500
 SEED = 7
-
-
-@pytest.fixture
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES, seed=SEED) as running:
-        yield running
-
-
-@pytest.fixture
-def graph(
-    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Graph:
-    return Graph(monkeypatch, database, tmp_path, sample.url)
 
 
 def assert_published_is_release(graph: Graph, number: int) -> None:

@@ -7,14 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from efo_assets.sample.ontology import release
-from efo_assets.sample.server import Sample, running_sample
-from efo_assets.settings import DatabaseTarget
+from efo_assets.sample.server import Sample
 from efo_assets_tests.databases import connected
 from efo_assets_tests.graph.materializing import Graph
 from efo_assets_tests.oracle.rows import expected_rows
@@ -23,21 +21,6 @@ CLASSES = 1_200
 SEED = 11
 PAGE_SIZE = 50
 TIMEOUT_S = 120
-
-
-@pytest.fixture
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES, seed=SEED) as running:
-        yield running
-
-
-@pytest.fixture
-def graph(
-    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Graph:
-    made = Graph(monkeypatch, database, tmp_path, sample.url)
-    made.configure(EFO_PAGE_SIZE=str(PAGE_SIZE))
-    return made
 
 
 def run_dagster(crash_point: str = "") -> int:

@@ -16,8 +16,6 @@ from urllib.request import Request, urlopen
 import pytest
 
 from efo_assets.sample.ontology import release
-from efo_assets.sample.server import Sample, running_sample
-from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.commands import ROOT, free_port
 from efo_assets_tests.graph.materializing import Graph
@@ -39,19 +37,6 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
-
-
-@pytest.fixture
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES, seed=SEED) as running:
-        yield running
-
-
-@pytest.fixture
-def graph(
-    sample: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Graph:
-    return Graph(monkeypatch, database, tmp_path / "data", sample.url)
 
 
 @pytest.fixture

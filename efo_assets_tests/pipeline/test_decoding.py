@@ -19,19 +19,13 @@ from efo_assets.ols.download import download
 from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline import decoding
-from efo_assets.sample.server import Sample, running_sample
+from efo_assets.sample.server import Sample
 from efo_assets.warehouse.tables import COPIED
 
 CLASSES = 700
 PAGE_SIZE = 50
 CHUNK_BYTES = 1 << 12
 PATIENCE_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES) as running:
-        yield running
 
 
 @pytest.fixture

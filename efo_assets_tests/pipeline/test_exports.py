@@ -1,7 +1,6 @@
 """Files of the published release: whole, the same from any database, named once they are done."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +21,9 @@ from efo_assets.warehouse.tables import CHANGES, REPLACEMENTS, TABLES, TERMS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Row, Rows, edge, iri, publish, synonym, term, xref
 
+ALLOW_SHRINK = True
+
+
 # pyarrow has no types.
 read_table: Any = parquet.read_table
 NAMES = [*map(parquet_name, TABLES), SSSOM_NAME, REPLACEMENTS_NAME]
@@ -35,12 +37,6 @@ RELEASE: Rows = {
     "edges": [edge("b", "a")],
     "xrefs": [xref("a", "mesh", "D000001"), xref("o", "mesh", "C000002")],
 }
-
-
-@pytest.fixture
-def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(database, allow_shrink=True) as made:
-        yield made
 
 
 def exported(warehouse: Warehouse, folder: Path) -> dict[str, Exported]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from efo_assets.sample.ontology import release
-from efo_assets.sample.server import Sample, running_sample
+from efo_assets.sample.server import Sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.databases import connected
@@ -19,6 +19,7 @@ from efo_assets_tests.small_disk import small_disk
 
 CLASSES = 400
 SEED = 11
+PAGE_SIZE = 50
 STAGED = [table.staged_name for table in TABLES]
 DISK_BYTES = 64_000_000
 
@@ -47,18 +48,10 @@ def disk(clusters: Path) -> Iterator[Disk]:
 
 
 @pytest.fixture
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES, seed=SEED) as running:
-        yield running
-
-
-@pytest.fixture
-def graph(
-    sample: Sample, disk: Disk, database: DatabaseTarget, monkeypatch: pytest.MonkeyPatch
-) -> Graph:
-    made = Graph(monkeypatch, database, disk.folder / "data", sample.url)
-    made.configure(EFO_PAGE_SIZE="50", EFO_MAX_IN_FLIGHT="1")
-    return made
+def graph(graph: Graph, disk: Disk) -> Graph:
+    """Keeps its data on the small disk."""
+    graph.configure(EFO_DATA_DIR=str(disk.folder / "data"), EFO_MAX_IN_FLIGHT="1")
+    return graph
 
 
 def assert_published_is_release(graph: Graph, number: int) -> None:

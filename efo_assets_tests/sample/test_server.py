@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -19,18 +18,6 @@ from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 
 CLASSES = 120
-
-
-@pytest.fixture(scope="module")
-def sample() -> Iterator[Sample]:
-    with running_sample(classes=CLASSES) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _as_today(sample: Sample) -> Iterator[None]:
-    yield
-    sample.state.generation, sample.state.cap, sample.state.release = "C", 1000, 1
 
 
 def get(sample: Sample, path: str, **headers: str) -> Any:

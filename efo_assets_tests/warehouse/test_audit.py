@@ -1,6 +1,5 @@
 """The audit: each check passes on a sound load and finds its own offenders."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +12,6 @@ from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, stage, synonym, term, xref
 
 MANY = [term(f"t{number:03}") for number in range(200)]
-
-
-@pytest.fixture
-def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(database) as made:
-        yield made
 
 
 def failed(warehouse: Warehouse, load: Load) -> dict[str, Verdict]:

@@ -1,21 +1,16 @@
 """Derived tables: where replacements lead, and who is above whom, on small made-up releases."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from efo_assets.errors import WarehouseError
-from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import derivation
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Row, ask, edge, iri, publish, term
 
-
-@pytest.fixture
-def warehouse(any_major_database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(any_major_database, allow_shrink=True) as made:
-        yield made
+MAJORS = (18, 16)
+ALLOW_SHRINK = True
 
 
 def obsolete(name: str, *replaced_by: str, consider: tuple[str, ...] = ()) -> Row:

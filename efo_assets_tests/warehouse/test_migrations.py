@@ -1,6 +1,5 @@
 """Migrations of our own tables: from version 1 on, forward only, whole or not at all."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,9 @@ from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import ask, edge, publish, stage, synonym, term, xref
 
+MAJORS = (18, 16)
+
+
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text()
 NEWER = "insert into efo_meta.schema_version (version) values (999)"
 SAME = {
@@ -31,13 +33,6 @@ SAME = {
 }
 """What version 1 published."""
 TOTALS = {"current": 2, "obsolete": 1, "all": 3}
-
-
-@pytest.fixture
-def warehouse(any_major_database: DatabaseTarget) -> Iterator[Warehouse]:
-    """An empty database."""
-    with Warehouse(any_major_database) as made:
-        yield made
 
 
 @pytest.fixture
@@ -90,13 +85,13 @@ def test_an_empty_database_gets_every_version_in_order(warehouse: Warehouse) -> 
 
 
 def test_the_first_migration_makes_what_version_1_made(
-    warehouse: Warehouse, any_major_database: DatabaseTarget
+    warehouse: Warehouse, database: DatabaseTarget
 ) -> None:
     with warehouse.connect() as connection, connection.transaction(force_rollback=True):
         connection.execute(statement("migration_001_ledger"))
         made = _columns(connection)
     run(warehouse, VERSION_1)
-    with session.connect(any_major_database) as connection:
+    with session.connect(database) as connection:
         assert made == _columns(connection)
 
 

@@ -1,17 +1,16 @@
 """Publication: whole, proven, incremental, and the same again changes nothing."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
 from efo_assets.errors import AuditNotPassed, NothingStaged, PublicationRefused, WarehouseError
-from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, stage, synonym, term, xref
 
+MAJORS = (18, 16)
+ALLOW_SHRINK = True
 NAMES = ("a", "b", "c")
 FIRST: Rows = {
     "terms": [term(name) for name in NAMES],
@@ -19,12 +18,6 @@ FIRST: Rows = {
     "edges": [edge("b", "a"), edge("c", "a"), edge("c", "b", "part_of")],
     "xrefs": [xref("a", "mesh", "D1"), xref("b", "mesh", "D1"), xref("c", "umls", "C1")],
 }
-
-
-@pytest.fixture
-def warehouse(any_major_database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(any_major_database, allow_shrink=True) as made:
-        yield made
 
 
 def published(warehouse: Warehouse) -> dict[str, set[object]]:

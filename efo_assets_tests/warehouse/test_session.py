@@ -1,7 +1,5 @@
 """Connecting and preparing: what PostgreSQL refuses is one sentence before anything is done."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -15,12 +13,6 @@ from efo_assets_tests.warehouse.loads import publish, stage, term
 
 def changed(target: DatabaseTarget, **parameters: str) -> DatabaseTarget:
     return DatabaseTarget({**target.parameters, **parameters})
-
-
-@pytest.fixture
-def warehouse(database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(database) as made:
-        yield made
 
 
 def run(target: DatabaseTarget, *statements: str) -> None:

@@ -8,18 +8,14 @@ from typing import Any
 
 import pytest
 
-from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
 from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
 from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, term, xref
 
-
-@pytest.fixture
-def warehouse(any_major_database: DatabaseTarget) -> Iterator[Warehouse]:
-    with Warehouse(any_major_database, allow_shrink=True) as made:
-        yield made
+MAJORS = (18, 16)
+ALLOW_SHRINK = True
 
 
 @pytest.fixture
