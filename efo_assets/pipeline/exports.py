@@ -1,18 +1,18 @@
 """The published release as files: Parquet of every table, MeSH as SSSOM, replacements as TSV.
 
-Plain Python, without Dagster. All files come from one snapshot, rows in a stated order and terms by
-IRI, so that the same release gives the same bytes from any database. A file gets its name once it
-is whole; the release stands in its metadata.
+All files come from one snapshot, rows in a stated order and terms by IRI, so that the same release
+gives the same bytes from any database. A file gets its name once it is whole; the release is in its
+metadata.
 """
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -41,14 +41,12 @@ _SSSOM_PREFIXES = {
     "skos": "http://www.w3.org/2004/02/skos/core#",
 }
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-EXPORT_NAMES = (*(f"{table.name}.parquet" for table in TABLES), SSSOM_NAME, REPLACEMENTS_NAME)
-"""All files that can be written."""
 Row: TypeAlias = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that was written."""
+    """A file that was written, and the release that it holds."""
 
     path: Path
     rows: int
@@ -57,16 +55,34 @@ class Exported:
 
 
 def parquet_name(table: Table) -> str:
-    """The file of a table."""
+    """The name of a table's file."""
     return f"{table.name}.parquet"
 
 
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The published release, as one transaction sees it."""
+
+    connection: Connection
+    schema: str
+    release: PublishedRelease
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What every file says of its release."""
+        return {
+            "ontology": self.release.ontology,
+            "version": self.release.version or "",
+            "version_iri": self.release.version_iri or "",
+            "is_partial": "true" if self.release.is_partial else "false",
+        }
+
+
 def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exported]:
-    """Write these files of the standing release into `folder`.
+    """Write these of the `EXPORT_NAMES` into `folder`, from the published release.
 
     Raises:
-        ExportFailed: nothing is published, or the folder can't be written; files that stood there
-            stay as they were.
+        ExportFailed: nothing is published, or the folder can't be written; earlier files stay.
     """
     wanted = set(names)
 
@@ -83,17 +99,13 @@ def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exp
                     "export: run `dagster asset materialize -m efo_assets.definitions --select "
                     "'*efo_terms'` first."
                 )
-            with _explained(folder), collector_paused():
-                make_folder(folder)
-                return list(_files(connection, warehouse.schema, release, folder, wanted))
+            snapshot = _Snapshot(connection, warehouse.schema, release)
+            make_folder(folder)
+            with collector_paused():
+                return [_write(snapshot, folder / name) for name in EXPORT_NAMES if name in wanted]
 
-    return warehouse.run("exporting", write)
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
     try:
-        yield
+        return warehouse.run("exporting", write)
     except OSError as error:
         raise ExportFailed(
             f"Files can't be written in {folder} ({error.strerror}): those that stood there stay, "
@@ -101,41 +113,13 @@ def _explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _files(
-    connection: Connection, schema: str, release: PublishedRelease, folder: Path, wanted: set[str]
-) -> Iterator[Exported]:
-    for table in TABLES:
-        if parquet_name(table) in wanted:
-            with whole(folder / parquet_name(table)) as file:
-                rows = _parquet(connection, schema, table, release, file)
-            yield _exported(folder / parquet_name(table), rows, release)
-    for name, writer in ((SSSOM_NAME, _sssom), (REPLACEMENTS_NAME, _replacements)):
-        if name in wanted:
-            with whole(folder / name) as file:
-                rows = writer(connection, schema, release, file)
-            yield _exported(folder / name, rows, release)
+def _write(snapshot: _Snapshot, path: Path) -> Exported:
+    with whole(path) as file:
+        rows = _WRITERS[path.name](snapshot, file)
+    return Exported(path, rows, path.stat().st_size, snapshot.release.name)
 
 
-def _exported(path: Path, rows: int, release: PublishedRelease) -> Exported:
-    return Exported(path, rows, path.stat().st_size, release.name)
-
-
-def _facts(release: PublishedRelease) -> dict[str, str]:
-    return {
-        "ontology": release.ontology,
-        "version": release.version or "",
-        "version_iri": release.version_iri or "",
-        "is_partial": "true" if release.is_partial else "false",
-    }
-
-
-def _parquet(
-    connection: Connection,
-    schema: str,
-    table: Table,
-    release: PublishedRelease,
-    file: IO[bytes],
-) -> int:
+def _parquet(table: Table, snapshot: _Snapshot, file: IO[bytes]) -> int:
     # Half a second that a code location need not spend each time it starts.
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
@@ -157,11 +141,11 @@ def _parquet(
         )
         for column in table.exported_columns
     ]
-    facts = {"table": table.name, "comment": table.comment, **_facts(release)}
+    facts = {"table": table.name, "comment": table.comment, **snapshot.facts}
     shape = pa.schema(fields, metadata=facts)
     rows = 0
     with parquet.ParquetWriter(file, shape, compression="zstd") as writer:  # type: ignore[no-untyped-call]
-        for batch in _batches(connection, exported(schema, table)):
+        for batch in _batches(snapshot.connection, exported(snapshot.schema, table)):
             values = [
                 pa.array(each, type=field.type)
                 for each, field in zip(zip(*batch, strict=True), fields, strict=True)
@@ -187,7 +171,7 @@ def _batches(connection: Connection, query: sql.Composed) -> Iterator[Sequence[R
 def _tsv(
     columns: Sequence[str], rows: Iterable[Row], comments: Sequence[str], file: IO[bytes]
 ) -> int:
-    """Comment lines, a line of column names, and the rows; the number of rows."""
+    """Write comment lines, a line of column names and the rows; return the number of rows."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     text.writelines(f"#{line}\n" for line in comments)
     writer = csv.writer(text, dialect="excel-tab", lineterminator="\n")
@@ -200,22 +184,18 @@ def _tsv(
     return written
 
 
-def _replacements(
-    connection: Connection, schema: str, release: PublishedRelease, file: IO[bytes]
-) -> int:
-    comments = [f"{name}: {escaped(value)}" for name, value in _facts(release).items()]
-    found = connection.execute(statement("export_replacements", schema=schema))
-    return _tsv(_names(found), found, comments, file)
+def _replacements(snapshot: _Snapshot, file: IO[bytes]) -> int:
+    comments = [f"{name}: {escaped(value)}" for name, value in snapshot.facts.items()]
+    query = statement("export_replacements", schema=snapshot.schema)
+    rows = snapshot.connection.execute(query)
+    return _tsv(_columns(rows), rows, comments, file)
 
 
-def _sssom(connection: Connection, schema: str, release: PublishedRelease, file: IO[bytes]) -> int:
-    """A mapping set as https://mapping-commons.github.io/sssom/ describes, metadata included."""
-    found = connection.execute(statement("export_sssom", schema=schema))
-    names = _names(found)
-    prefixes = dict(_SSSOM_PREFIXES)
-    rows = []
-    for iri, curie, *others in found:
-        rows.append((_subject(iri, curie, prefixes), *others))
+def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
+    """Write a mapping set as https://mapping-commons.github.io/sssom/ describes, with metadata."""
+    mappings = snapshot.connection.execute(statement("export_sssom", schema=snapshot.schema))
+    prefixes, release = dict(_SSSOM_PREFIXES), snapshot.release
+    rows = [(_subject(iri, curie, prefixes), *others) for iri, curie, *others in mappings]
     comments = [
         "curie_map:",
         *(f"  {prefix}: {_quoted(base)}" for prefix, base in sorted(prefixes.items())),
@@ -225,16 +205,16 @@ def _sssom(connection: Connection, schema: str, release: PublishedRelease, file:
         f"mapping_set_version: {_quoted(release.version or '')}",
         f"subject_source_version: {_quoted(release.version or '')}",
     ]
-    return _tsv(["subject_id", *names[2:]], rows, comments, file)
+    return _tsv(["subject_id", *_columns(mappings)[2:]], rows, comments, file)
 
 
 def _quoted(text: str) -> str:
-    """A text of OLS's as YAML in one line, which JSON's strings are."""
+    """Text as YAML in one line; a string of JSON is that."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:
-    """The CURIE where it stands for the IRI by the prefixes so far, which may get one more."""
+    """The CURIE if the prefixes expand it to the IRI, else the IRI; a new prefix is added."""
     prefix, colon, local = (curie or "").partition(":")
     if not (colon and local and _PREFIX.fullmatch(prefix) and iri.endswith(local)):
         return iri
@@ -242,5 +222,14 @@ def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:
     return f"{prefix}:{local}" if prefixes.setdefault(prefix, base) == base else iri
 
 
-def _names(found: psycopg.Cursor[Any]) -> list[str]:
-    return [column.name for column in found.description or ()]
+def _columns(cursor: psycopg.Cursor[Any]) -> list[str]:
+    return [column.name for column in cursor.description or ()]
+
+
+_WRITERS: Mapping[str, Callable[[_Snapshot, IO[bytes]], int]] = {
+    **{parquet_name(table): partial(_parquet, table) for table in TABLES},
+    SSSOM_NAME: _sssom,
+    REPLACEMENTS_NAME: _replacements,
+}
+EXPORT_NAMES = tuple(_WRITERS)
+"""All files that can be written."""
