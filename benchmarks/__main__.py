@@ -49,17 +49,18 @@ def main() -> None:
     parser.add_argument("--earlier-classes", type=int, default=2_000)
     parser.add_argument("--memory-classes", type=int, nargs=2, default=(20_000, 200_000))
     parser.add_argument("--output", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    sections = [_heading(given.classes)]
-    with sample_server(given.classes) as sample:
+    options = parser.parse_args()
+    sections = [_heading(options.classes)]
+    with sample_server(options.classes) as sample:
         for base_ms, row_ms in ((0.0, 0.0), (LATENCY_BASE_MS, LATENCY_ROW_MS)):
             sample.configure(release=1, base_latency_ms=base_ms, row_latency_ms=row_ms)
             sections.append(
-                _measured(sample, given.classes, given.earlier_classes, base_ms, row_ms)
+                _measured(sample, options.classes, options.earlier_classes, base_ms, row_ms)
             )
-    sections.append(_memory(given.memory_classes))
-    given.output.write_text("\n\n".join(sections) + "\n")
-    sys.stdout.write(given.output.read_text())
+    sections.append(_memory(options.memory_classes))
+    text = "\n\n".join(sections) + "\n"
+    options.output.write_text(text)
+    sys.stdout.write(text)
 
 
 def _measured(sample: Sample, classes: int, few: int, base_ms: float, row_ms: float) -> str:
@@ -105,9 +106,9 @@ def _answers(environment: dict[str, str]) -> str:
     done = subprocess.run(
         command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
     )
-    found: dict[str, tuple[int, float]] = json.loads(done.stdout)
-    told = (f"{what} ({rows:,} rows) {ms:.1f}" for what, (rows, ms) in found.items())
-    return f"Questions to the warm database, in milliseconds: {', '.join(told)}."
+    answers: dict[str, tuple[int, float]] = json.loads(done.stdout)
+    listed = (f"{what} ({rows:,} rows) {ms:.1f}" for what, (rows, ms) in answers.items())
+    return f"Questions to the warm database, in milliseconds: {', '.join(listed)}."
 
 
 def _environment(sample: Sample, home: Path) -> dict[str, str]:
@@ -135,13 +136,13 @@ def _materialized(
 
 
 def _line(sample: Sample, what: str, run: Run, classes: int, written: int | None) -> Line:
-    counted = sample.counters()
+    counters = sample.counters()
     return Line(
         what,
         run,
-        counted["total"],
-        counted["max_in_flight"],
-        counted["bytes"] / MEGABYTE,
+        counters["total"],
+        counters["max_in_flight"],
+        counters["bytes"] / MEGABYTE,
         classes,
         written,
     )
@@ -175,9 +176,10 @@ def _earlier(sample: Sample, few: int, classes: int) -> dict[str, Any]:
     sys.stderr.write("the method of earlier pipelines …\n")
     command = [sys.executable, "-m", "benchmarks.earlier", sample.url, str(few)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    scale = classes / found["terms"]
-    return found | {"scaled_s": found["seconds"] * scale, "scaled_n": found["requests"] * scale}
+    earlier: dict[str, Any] = json.loads(done.stdout)
+    scale = classes / earlier["terms"]
+    scaled = {"scaled_s": earlier["seconds"] * scale, "scaled_n": earlier["requests"] * scale}
+    return earlier | scaled
 
 
 def _memory(sizes: tuple[int, int]) -> str:

@@ -41,14 +41,14 @@ def main() -> None:
         ((broadest, label),) = connection.execute(_MOST_BELOW).fetchall()
         ((broad,),) = connection.execute(_QUARTER_BELOW).fetchall()
         ((deepest,),) = connection.execute(_MOST_ABOVE).fetchall()
-        asked = {
+        questions = {
             "all descendants of the broadest term": (_BELOW, broadest),
             "all descendants of one that has a quarter of the classes": (_BELOW, broad),
             "all ancestors of the deepest": (_ABOVE, deepest),
             "a label looked up": (_NAMED, label),
         }
-        found = {what: _best(connection, *question) for what, question in asked.items()}
-    json.dump(found, sys.stdout)
+        answers = {what: _best(connection, *question) for what, question in questions.items()}
+    json.dump(answers, sys.stdout)
 
 
 def _best(connection: Connection, query: str, value: str) -> tuple[int, float]:

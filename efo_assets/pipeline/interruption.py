@@ -1,7 +1,4 @@
-"""SIGINT and SIGTERM while a coroutine runs: it is cancelled and tidies up, then the caller knows.
-
-Knows neither Dagster nor what runs. A second signal doesn't wait for the tidying.
-"""
+"""SIGINT and SIGTERM while a coroutine runs: it is cancelled, tidies up, and the caller knows."""
 
 import asyncio
 import os
@@ -32,18 +29,14 @@ def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
 
         def interrupt(number: int) -> None:
             if signals:
-                _end_at_once(number)
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
             signals.append(number)
             task.cancel()
 
         with _handled_by(loop, interrupt), suppress(asyncio.CancelledError):
             return loop.run_until_complete(task)
     raise KeyboardInterrupt(f"interrupted by signal {signals}")
-
-
-def _end_at_once(number: int) -> None:
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
 
 
 @contextmanager

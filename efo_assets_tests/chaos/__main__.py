@@ -21,7 +21,7 @@ from pathlib import Path
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, remove
-from efo_assets_tests.chaos.run import Outcome
+from efo_assets_tests.chaos.run import RunRecord
 from efo_assets_tests.chaos.workers import begin, one
 from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.worlds import OWNER
@@ -36,14 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first run")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--verbose", action="store_true", help="print the log of every run")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began_s, tally = time.monotonic(), Counter[str]()
-    seeds = range(given.seed, given.seed + given.runs)
+    seeds = range(options.seed, options.seed + options.runs)
     try:
-        with closing(_outcomes(seeds, given.processes)) as outcomes:
-            for seed, outcome in zip(seeds, outcomes, strict=True):
-                _count(seed, outcome, tally, given.runs, is_verbose=given.verbose)
+        with closing(_records(seeds, options.processes)) as records:
+            for seed, record in zip(seeds, records, strict=True):
+                _count(seed, record, tally, options.runs, is_verbose=options.verbose)
     except KeyboardInterrupt:
         sys.stdout.write(f"stopped after {tally['runs']:,} runs, {tally['failed']:,} failed\n")
         return 130
@@ -54,25 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _count(
-    seed: int, outcome: Outcome | str, tally: Counter[str], runs: int, *, is_verbose: bool
+    seed: int, record: RunRecord | str, tally: Counter[str], runs: int, *, is_verbose: bool
 ) -> None:
     tally["runs"] += 1
-    tally.update({"failed": 1} if isinstance(outcome, str) else outcome.tally)
-    _tell(seed, outcome, is_verbose=is_verbose)
+    tally.update({"failed": 1} if isinstance(record, str) else record.tally)
+    _tell(seed, record, is_verbose=is_verbose)
     if tally["runs"] % TOLD_EVERY == 0:
         sys.stdout.write(f"{tally['runs']:,} of {runs:,} runs\n")
     sys.stdout.flush()
 
 
-def _tell(seed: int, outcome: Outcome | str, *, is_verbose: bool) -> None:
-    if isinstance(outcome, str):
-        sys.stdout.write(f"{outcome}seed {seed} failed; replay: make chaos RUNS=1 SEED={seed}\n")
+def _tell(seed: int, record: RunRecord | str, *, is_verbose: bool) -> None:
+    if isinstance(record, str):
+        sys.stdout.write(f"{record}seed {seed} failed; replay: make chaos RUNS=1 SEED={seed}\n")
     elif is_verbose:
-        log = "\n".join(outcome.log)
-        sys.stdout.write(f"seed {seed}, {outcome.seconds:.2f} s\n{log}\n")
+        log = "\n".join(record.log)
+        sys.stdout.write(f"seed {seed}, {record.seconds:.2f} s\n{log}\n")
 
 
-def _outcomes(seeds: range, processes: int) -> Generator[Outcome | str, None, None]:
+def _records(seeds: range, processes: int) -> Generator[RunRecord | str, None, None]:
     with (
         _server() as server,
         ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin) as pool,

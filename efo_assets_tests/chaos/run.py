@@ -43,7 +43,7 @@ PATIENCE_S = 30.0
 
 
 @dataclass
-class Outcome:
+class RunRecord:
     """What became of one run."""
 
     seed: int
@@ -52,27 +52,27 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run(seed: int, server: DatabaseTarget, nursery: Nursery) -> Outcome:
+def run(seed: int, server: DatabaseTarget, nursery: Nursery) -> RunRecord:
     """Run one seed. Whatever goes wrong is raised with the log so far as a note.
 
     Raises:
         AssertionError: something that must always hold doesn't.
         Exception: the engine failed in a way that it has no sentence for.
     """
-    outcome, began_s = Outcome(seed), time.monotonic()
+    record, began_s = RunRecord(seed), time.monotonic()
     try:
-        with _stage(random.Random(seed), outcome, server, nursery) as stage:
+        with _stage(random.Random(seed), record, server, nursery) as stage:
             stage.play()
     except BaseException as error:
-        error.add_note("\n".join(outcome.log))
+        error.add_note("\n".join(record.log))
         raise
-    outcome.seconds = time.monotonic() - began_s
-    return outcome
+    record.seconds = time.monotonic() - began_s
+    return record
 
 
 @contextmanager
 def _stage(
-    chance: random.Random, outcome: Outcome, server: DatabaseTarget, nursery: Nursery
+    chance: random.Random, record: RunRecord, server: DatabaseTarget, nursery: Nursery
 ) -> Iterator["_Stage"]:
     answerer = _Answerer()
     classes, ontology_seed = chance.randint(FEWEST_CLASSES, MOST_CLASSES), chance.randrange(10_000)
@@ -86,8 +86,8 @@ def _stage(
         settings = settings_for(sample.url, database, Path(folder), max_in_flight=in_flight)
         oracle = Oracle(database, classes, ontology_seed)
         admin = DatabaseTarget({**server.parameters, "dbname": database.parameters["dbname"]})
-        yield _Stage(chance, outcome, nursery, answerer, sample, settings, oracle, admin, reader)
-        outcome.tally["statements"] += reader.statements
+        yield _Stage(chance, record, nursery, answerer, sample, settings, oracle, admin, reader)
+        record.tally["statements"] += reader.statements
 
 
 @dataclass
@@ -105,7 +105,7 @@ class _Stage:
     """Where a run is played."""
 
     chance: random.Random
-    outcome: Outcome
+    record: RunRecord
     nursery: Nursery
     answerer: _Answerer
     sample: Sample
@@ -138,8 +138,8 @@ class _Stage:
         # OLS has never gone back to a release that it served before for good.
         self.sample.publish(max(self.sample.state.release, self.oracle.standing() or 1))
         after = self._assert_well()
-        self.outcome.tally["attempts under faults"] += 1
-        self.outcome.tally["publications under faults"] += before != after
+        self.record.tally["attempts under faults"] += 1
+        self.record.tally["publications under faults"] += before != after
 
     def _drawn(self, *, is_killed: bool) -> list[Fault]:
         """Two to six faults, of as many groups as there are before any group has a second."""
@@ -155,7 +155,7 @@ class _Stage:
         does = fault(scene)
         if does:
             self._say(f"  {fault.__name__}: {does}")
-            self.outcome.tally["faults"] += 1
+            self.record.tally["faults"] += 1
 
     def _end_of(self, scene: Scene, *, is_apart: bool) -> str:
         if is_apart:
@@ -183,7 +183,7 @@ class _Stage:
         size = str(self.settings.page_size)
         asked = {page_of(a.query) for a in self.sample.requests if a.query.get("size") == size}
         assert not asked & kept, f"kept and asked for again: {sorted(asked & kept)}"
-        self.outcome.tally["attempts without"] += 1
+        self.record.tally["attempts without"] += 1
 
     def _assert_well(self) -> int | None:
         self._wait_for_sessions_to_end()
@@ -197,7 +197,7 @@ class _Stage:
             assert time.monotonic() < deadline_s, "a session outlived its load"
 
     def _say(self, text: str) -> None:
-        self.outcome.log.append(text)
+        self.record.log.append(text)
 
 
 def _assert_sentence(text: str) -> None:

@@ -7,7 +7,7 @@ from types import FrameType
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
-from efo_assets_tests.chaos.run import Outcome, run
+from efo_assets_tests.chaos.run import RunRecord, run
 from efo_assets_tests.faults.one_load import Nursery
 
 LOCK_TIMEOUT_MS = 200
@@ -30,7 +30,7 @@ def _not_now(number: int, frame: FrameType | None) -> None:
     """A pool whose worker dies waits for ever for what it had cancelled."""
 
 
-def one(seed: int, server: DatabaseTarget) -> Outcome | str:
+def one(seed: int, server: DatabaseTarget) -> RunRecord | str:
     """Run one seed; the text of what went wrong if it fails."""
     try:
         return run(seed, server, _at_hand["nursery"])

@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import FrameType
 from typing import NoReturn, Self
 
 import psycopg
@@ -37,7 +36,7 @@ Done = subprocess.CompletedProcess[str]
 
 def main() -> int:
     """Load once; return the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.disable(logging.WARNING)
     crash_points.arm()
     headroom_bytes = int(os.environ.get(HEADROOM_VARIABLE, "0"))
@@ -51,10 +50,6 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(f"signal {number}")
 
 
 def _limit_memory(headroom_bytes: int) -> None:
