@@ -149,6 +149,8 @@ def deployed() -> Iterator[Deployed]:
                     "EFO_RELEASE_CONFIRM_S": RELEASE_CONFIRM_S,
                 },
             )
+            # Only root removes a folder that it may not write to.
+            stack.callback(deployment.home.chmod, 0o755)
             _shorten_runs(deployment.home / "dagster.yaml")
             made = Deployed(deployment, sample, hold, superuser)
             for name in ("code", "webserver", "daemon"):

@@ -31,6 +31,7 @@ from efo_assets_tests.faults.pg_proxy import (
     PgProxy,
     Script,
     Statement,
+    need_vanishing,
     running_proxy,
     vanish,
 )
@@ -72,6 +73,8 @@ def proxied(database: DatabaseTarget) -> Iterator[tuple[PgProxy, Warehouse]]:
 
 def once(text: str, action: Action) -> Script:
     """Take the action at the first statement that begins so, and forward all others."""
+    if action in (Action.VANISH_BEFORE, Action.VANISH_AFTER):
+        need_vanishing()
     left = [action]
 
     def script(statement: Statement) -> Action:
@@ -313,6 +316,7 @@ def test_a_ledger_that_stays_out_of_reach_is_said_and_the_next_run_publishes_not
 def test_the_lock_of_a_host_that_vanishes_is_free_within_two_minutes(
     fresh: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    need_vanishing()
     patient = session.SERVER_KEEPALIVE
     assert patient["user_timeout_ms"] / 1000 + patient["keepalive_interval_s"] <= 120
     monkeypatch.setattr(session, "SERVER_KEEPALIVE", QUICK_SERVER)
