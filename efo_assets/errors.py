@@ -1,32 +1,17 @@
 """Every failure that we expect, as one sentence for the person who reads it.
 
     EfoError
-    ├── SettingsError              an environment variable holds what it cannot
+    ├── SettingsError, NotDelivered, PageStoreError, DbtError, ExportFailed
     ├── OlsError
-    │   ├── OlsUnreachable         no connection, or none that answers in time
-    │   ├── OlsRefused             OLS answered, and asking again would not help
-    │   ├── UnknownOntology        OLS does not hold the ontology, or holds it empty
-    │   ├── PageRejected           a page that never became acceptable, with its rows
-    │   ├── RecordRejected         a class with a value that PostgreSQL can't hold as a key
-    │   ├── IncompleteDownload     pages that do not make the whole that was announced
-    │   └── ReleaseChanged         another release came up while we were downloading
-    ├── NotDelivered               a receiver of alerts did not take a message
-    ├── PageStoreError             the page store cannot be read, written or trusted
-    ├── DbtError                   dbt is missing, or a model or test of its project failed
-    ├── ExportFailed               files of the published release can't be written
+    │   ├── OlsUnreachable, OlsRefused, UnknownOntology
+    │   └── PageRejected, RecordRejected, IncompleteDownload, ReleaseChanged
     └── WarehouseError
-        ├── DatabaseUnavailable    PostgreSQL is down or out of reach
-        │   └── ConnectionLost     it was there, and the link broke under way
-        ├── DatabaseRefused        a password, a privilege, a read-only server
-        ├── DatabaseFull           no space left where PostgreSQL keeps its data
-        ├── SchemaDrift            a table of ours whose columns someone changed
-        ├── LoadInProgress         another process is loading into the same schema
-        ├── NothingStaged          there is no staged load to audit or publish
-        ├── AuditNotPassed         a blocking check failed, or was never run, for this load
-        └── PublicationRefused     a partial, foreign or outdated load
+        ├── DatabaseUnavailable ── ConnectionLost
+        ├── DatabaseRefused, DatabaseFull, SchemaDrift, LoadInProgress
+        └── NothingStaged, AuditNotPassed, PublicationRefused
 
 A message says what is wrong and where, what was kept, and what to do next. It never holds a
-credential. Failures that are not listed here are defects of ours and keep their traceback.
+credential. A failure that is not listed here is a defect and keeps its traceback.
 """
 
 
@@ -71,7 +56,7 @@ class ReleaseChanged(OlsError):
 
 
 class NotDelivered(EfoError):
-    """A receiver of alerts did not take a message, or nobody knows whether it did."""
+    """A receiver of alerts did not take a message, or may not have taken it."""
 
 
 class PageStoreError(EfoError):
@@ -99,7 +84,7 @@ class ConnectionLost(DatabaseUnavailable):
 
 
 class DatabaseRefused(WarehouseError):
-    """PostgreSQL refuses us: a password, a privilege, a read-only server."""
+    """PostgreSQL refuses a connection or a step: a password, a privilege, a read-only server."""
 
 
 class DatabaseFull(WarehouseError):
@@ -107,7 +92,7 @@ class DatabaseFull(WarehouseError):
 
 
 class SchemaDrift(WarehouseError):
-    """A table of ours is not as its specification says."""
+    """A table's columns are not as its specification says."""
 
 
 class LoadInProgress(WarehouseError):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import dagster as dg
+from dagster import DagsterRunStatus as Status
 
 from efo_assets.errors import EfoError, OlsUnreachable
 from efo_assets.graph.due import Sighting, Tries, decide, key_of, sighted
@@ -37,19 +38,10 @@ TICK_LIMIT_S = 45.0
 """Dagster ends an evaluation after 60 s without a word about the cause."""
 ATTEMPTS = 3
 
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+UNDER_WAY = [Status.QUEUED, Status.STARTING, Status.STARTED, Status.CANCELING]
 """Without NOT_STARTED: a daemon that dies before the launch leaves such a run behind, and launches
 it only when its run key is requested again."""
-ENDED = [
-    dg.DagsterRunStatus.SUCCESS,
-    dg.DagsterRunStatus.FAILURE,
-    dg.DagsterRunStatus.CANCELED,
-]
+ENDED = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
 _LOADED = {dg.AssetKey("raw_ols_pages")} | {
     dg.AssetKey(name) for table in TABLES for name in (table.staged_name, table.name)
 }

@@ -1,4 +1,4 @@
-"""A canary password through every failure we can think of: found nowhere afterwards.
+"""A canary password through every failure and every door: found nowhere afterwards.
 
 The server really wants it, so that it is on its way through the whole engine each time.
 """
@@ -9,12 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import traceback
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 import psycopg
@@ -23,14 +25,20 @@ import yaml
 from aiohttp import web
 from psycopg.conninfo import conninfo_to_dict
 
+from efo_assets.errors import DatabaseRefused
+from efo_assets.graph.jobs import weekly_schedule
+from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.sensor import TickFailed, release_sensor
 from efo_assets.ols.page_store import PageStore
+from efo_assets.privacy.disclosure import Scrubbed
 from efo_assets.sample.server import Sample, running_sample
-from efo_assets.settings import DatabaseTarget
+from efo_assets.settings import Automation, DatabaseTarget
 from efo_assets.warehouse import publish, session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT, Done, dagster
 from efo_assets_tests.faults.secure_server import CANARY, LOADER, MARK, SecureServer, secure_server
 from efo_assets_tests.graph.materializing import Graph
+from efo_assets_tests.monitoring.processes import running_exporter, until
 
 CLASSES = 60
 SEED = 3
@@ -318,6 +326,10 @@ def defect_in_publication(scene: Scene) -> None:
     scene.fails(Warehouse, "publish", group)
 
 
+def password_in_a_sentence(scene: Scene) -> None:
+    scene.fails(Warehouse, "audit", DatabaseRefused(f"No {CANARY} for {scene.server.url()}."))
+
+
 def lost_in_publication(scene: Scene) -> None:
     error = psycopg.OperationalError(f"server closed the connection: {scene.server.url()}")
     scene.fails(publish, "publish", error)
@@ -354,6 +366,7 @@ SCENES = (
     defect_in_the_io_manager,
     defect_in_the_audit,
     defect_in_publication,
+    password_in_a_sentence,
     lost_in_publication,
 )
 
@@ -412,13 +425,105 @@ def test_a_crash_in_publication_does_not_show_it(scene: Scene) -> None:
     assert_nowhere(scene, done.stdout)
 
 
-def status(**environment: str) -> Done:
+@pytest.mark.fault("S01")
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseRefused(f"No {CANARY} for postgresql://me:{CANARY}@db/efo."),
+        psycopg.ProgrammingError(f"missing = after {CANARY}"),
+    ],
+    ids=["sentence", "defect"],
+)
+def test_no_tick_of_the_sensor_shows_it(scene: Scene, error: Exception) -> None:
+    scene.fails(Warehouse, "current_release", error)
+    sensor = release_sensor(automation=Automation.from_environment())
+    resources = {"ols": OlsResource(), "warehouse": WarehouseResource()}
+    with (
+        dg.build_sensor_context(instance=scene.instance, resources=resources) as context,
+        pytest.raises((TickFailed, Scrubbed)) as caught,
+    ):
+        sensor.evaluate_tick(context)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "***" in text
+    assert_nowhere(scene, text)
+
+
+@pytest.mark.fault("S01")
+def test_the_schedule_shows_nothing_of_the_settings(scene: Scene) -> None:
+    with dg.build_schedule_context(instance=scene.instance) as context:
+        tick = weekly_schedule(is_on=True).evaluate_tick(context)
+    assert len(tick.run_requests or ()) == 1
+    assert_nowhere(scene, repr(tick))
+
+
+def command(*words: str, **environment: str) -> Done:
     return subprocess.run(
-        [sys.executable, "-m", "efo_assets", "status"],
+        [sys.executable, "-m", "efo_assets", *words],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
+    )
+
+
+def status(**environment: str) -> Done:
+    return command("status", **environment)
+
+
+@pytest.mark.fault("S01")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("load",),
+        ("status",),
+        ("psql", "-c", "select 1"),
+        ("exports",),
+        ("dbt", "debug"),
+        ("alert-test",),
+        ("demo", "--data-dir", f"/dev/null/{CANARY}"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_command_that_fails_shows_it(scene: Scene, words: tuple[str, ...]) -> None:
+    wrong_password(scene)
+    in_url = quote(CANARY, safe="")
+    done = command(
+        *words,
+        EFO_ALERT_WEBHOOK_URL=f"http://127.0.0.1:1/{in_url}",
+        EFO_ALERT_SMTP_URL=f"smtp://me:{in_url}@127.0.0.1:1",
+        EFO_ALERT_EMAIL_FROM="a@example.org",
+        EFO_ALERT_EMAIL_TO="b@example.org",
+        SENTRY_DSN=f"http://{MARK}@127.0.0.1:1/1",
+    )
+    assert done.returncode in (1, 2), done
+    assert done.stdout + done.stderr
+    assert_nowhere(scene, done.stdout, done.stderr)
+
+
+@pytest.mark.fault("S01")
+def test_neither_the_metrics_nor_their_log_show_it(scene: Scene, tmp_path: Path) -> None:
+    scene.loaded()
+    raise_where_releases_are_read(scene)
+    environment = {
+        name: os.environ[name] for name in ("EFO_DATABASE_URL", "EFO_PASSWORD", "DAGSTER_HOME")
+    }
+    with running_exporter(tmp_path, environment) as exporter:
+        said = "database is down for the metrics"
+        until(exporter.process, lambda: exporter.get("/metrics") and said in exporter.log, said)
+        _, metrics = exporter.get("/metrics")
+        log = exporter.log
+    assert_nowhere(scene, metrics, log)
+
+
+def raise_where_releases_are_read(scene: Scene) -> None:
+    """Let PostgreSQL itself say the secret to whoever reads the ledger."""
+    scene.server.execute(
+        "create function public.told() returns text language plpgsql as $told$ begin"
+        f" raise 'no, {scene.server.url().replace('%', '%%')}'; end $told$",
+        "alter table efo_meta.releases rename to kept",
+        "create view efo_meta.releases as select * from efo_meta.kept where public.told() = ''",
+        f"alter view efo_meta.releases owner to {LOADER}",
     )
 
 
@@ -431,13 +536,7 @@ def test_no_failure_of_our_own_command_shows_it(scene: Scene) -> None:
     unreadable = status(EFO_DATABASE_URL=f"postgresql://me:{CANARY}@db:x:y/efo")
     scene.graph.configure(EFO_DATABASE_URL=scene.server.url())
     scene.loaded()
-    scene.server.execute(
-        "create function public.told() returns text language plpgsql as $told$ begin"
-        f" raise 'no, {scene.server.url().replace('%', '%%')}'; end $told$",
-        "alter table efo_meta.releases rename to kept",
-        "create view efo_meta.releases as select * from efo_meta.kept where public.told() = ''",
-        f"alter view efo_meta.releases owner to {LOADER}",
-    )
+    raise_where_releases_are_read(scene)
     defect = status()
     assert "Traceback" in defect.stderr
     assert_nowhere(scene, done.stderr, unreadable.stderr, defect.stderr)
