@@ -36,8 +36,8 @@ SMTP = {"smtp": (25, "offered"), "smtp+starttls": (587, "starttls"), "smtps": (4
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]+@[A-Za-z0-9][A-Za-z0-9.-]*")
 _CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
-_URL_OF_DATABASE = re.compile(r"postgres(ql)?://")
-_SOUND_URL = re.compile(r"[a-z]+://([^@/]*@)?[^@]*")
+_MISREAD_URL = re.compile(r"postgres(ql)?://(?!([^@/]*@)?[^@]*$)")
+"""libpq would take a part of its password for the host or the database, and say so."""
 _PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD")
 _URL_VARIABLES = ("EFO_OLS_URL", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
 
@@ -155,8 +155,7 @@ class _Variables(dict[str, str]):
         if text is None:
             return None
         takes = "EFO_DATABASE_URL takes postgresql://user:password@host:port/database"
-        # libpq would take a part of the password for the host or the database, and say so.
-        if _URL_OF_DATABASE.match(text) and not _SOUND_URL.fullmatch(text):
+        if _MISREAD_URL.match(text):
             raise SettingsError(f"{takes}; in user and password, a @ is written %40 and a / %2F.")
         try:
             keywords = conninfo_to_dict(text)
@@ -189,10 +188,9 @@ class _Variables(dict[str, str]):
         for each in addresses:
             if not _ADDRESS.fullmatch(each):
                 raise SettingsError(f"{takes}; one of them is {each[:40]!r}.")
-        if is_needed and not addresses:
-            raise SettingsError(f"{takes}; it is needed with EFO_ALERT_SMTP_URL.")
-        if addresses and not is_needed:
-            raise SettingsError(f"{takes}; it is of no use without EFO_ALERT_SMTP_URL.")
+        if is_needed != bool(addresses):
+            trouble = "needed with" if is_needed else "of no use without"
+            raise SettingsError(f"{takes}; it is {trouble} EFO_ALERT_SMTP_URL.")
         return addresses
 
 
