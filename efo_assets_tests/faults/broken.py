@@ -90,11 +90,12 @@ def first_of(*scripts: Script) -> Script:
 # What is wrong: meaning.
 
 
-def status(code: int, text: str = "mapper failed", **headers: str) -> Fault:
+def status(code: int, text: str | bytes = "mapper failed", **headers: str) -> Fault:
     """Answer with a status, a text and more headers."""
+    body = text.encode() if isinstance(text, str) else text
 
     def fault(reply: Reply) -> Reply:
-        plain = replace(reply, status=code, body=text.encode(), encoding=None)
+        plain = replace(reply, status=code, body=body, encoding=None)
         return replace(plain, headers=(("Content-Type", "text/plain"),)).with_headers(**headers)
 
     return fault
@@ -134,10 +135,12 @@ def every_class(edit: Callable[[dict[str, Any]], Any]) -> Fault:
     return edited(edit_page)
 
 
-def body(made: bytes, encoding: str | None = None, content_type: str = "application/json") -> Fault:
+def body(
+    content: bytes, encoding: str | None = None, content_type: str = "application/json"
+) -> Fault:
     """Answer with these bytes."""
     return lambda reply: replace(
-        reply, body=made, encoding=encoding, headers=(("Content-Type", content_type),)
+        reply, body=content, encoding=encoding, headers=(("Content-Type", content_type),)
     )
 
 
@@ -157,12 +160,14 @@ def _gzip_rewritten(rewrite: Callable[[bytes], bytes]) -> Fault:
     return lambda reply: replace(reply, body=rewrite(gzip.compress(reply.plain)), encoding="gzip")
 
 
-half_gzip = _gzip_rewritten(lambda made: made[: len(made) // 2])
-gzip_without_trailer = _gzip_rewritten(lambda made: made[:-8])
-gzip_with_bad_crc = _gzip_rewritten(lambda made: made[:-8] + b"\xde\xad\xbe\xef" + made[-4:])
+half_gzip = _gzip_rewritten(lambda zipped: zipped[: len(zipped) // 2])
+gzip_without_trailer = _gzip_rewritten(lambda zipped: zipped[:-8])
+gzip_with_bad_crc = _gzip_rewritten(lambda zipped: zipped[:-8] + b"\xde\xad\xbe\xef" + zipped[-4:])
 gzip_with_flipped_byte = _gzip_rewritten(
-    lambda made: (
-        made[: len(made) // 2] + bytes([made[len(made) // 2] ^ 0x55]) + made[len(made) // 2 + 1 :]
+    lambda zipped: (
+        zipped[: (middle := len(zipped) // 2)]
+        + bytes([zipped[middle] ^ 0x55])
+        + zipped[middle + 1 :]
     )
 )
 
@@ -178,7 +183,7 @@ def bomb(inflated_bytes: int) -> Fault:
 
 
 def said_encoding(name: str) -> Fault:
-    """Name an encoding that nobody asked for."""
+    """Name an encoding that was not asked for."""
     return lambda reply: replace(reply, body=reply.plain, encoding=name)
 
 

@@ -57,9 +57,9 @@ def iris(done: Download) -> list[str]:
 
 def assert_whole(done: Download, ols: FakeOls, number: int = 1) -> None:
     """Every class of one release once (I5), and no good page asked for twice (I4)."""
-    found = iris(done)
-    assert len(found) == len(set(found))
-    assert set(found) == ols.iris(number)
+    downloaded = iris(done)
+    assert len(downloaded) == len(set(downloaded))
+    assert set(downloaded) == ols.iris(number)
     assert done.page_set.complete
     assert ols.pages_answered_twice == []
 
@@ -67,14 +67,15 @@ def assert_whole(done: Download, ols: FakeOls, number: int = 1) -> None:
 def refused(
     ols: FakeOls | str, folder: Path, kind: type[EfoError], match: str, **options: Any
 ) -> str:
-    """A download that must fail with one sentence of ours; nothing counts as a release then."""
+    """Expect a download to fail with one sentence, and no release to count; that sentence."""
     with pytest.raises(kind, match=match) as caught:
         download(ols, folder, **options)
-    said = str(caught.value)
-    assert "run again" in said or "set EFO_OLS_URL" in said or "EFO_ONTOLOGY" in said, said
-    assert "\n" not in said
+    sentence = str(caught.value)
+    advice = ("run again", "set EFO_OLS_URL", "EFO_ONTOLOGY")
+    assert any(words in sentence for words in advice), sentence
+    assert "\n" not in sentence
     assert PageStore(folder).latest("efo") is None
     kept = [path for path in folder.glob("efo/*") if path.is_dir()]
     assert len(kept) <= MOST_FOLDERS
     assert not list(folder.rglob("*.part"))
-    return said
+    return sentence

@@ -1,9 +1,9 @@
 """An OLS4 that can break anything: raw sockets, so that framing, headers and timing may be wrong.
 
-It serves the generated ontology's record, totals and pages. A script looks at each request (which
-page, which attempt, which connection) and gives a fault, or None for the truth. Faults change the
-reply or the way it is sent; those that tests share are in `broken`. Nothing is judged here: the
-log of requests is for tests to read.
+It serves the record, totals and pages of the generated ontology, or of another. A script looks at
+each request (which page, which attempt, which connection) and returns a fault, or None for the
+truth. Faults change the reply or the way it is sent; those that tests share are in `broken`.
+Nothing is judged here: the log of requests is for tests to read.
 """
 
 import asyncio
@@ -15,15 +15,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from efo_assets.sample.documents import Documents
 from efo_assets.sample.ontology import release
-from efo_assets.sample.server import KNOWN_PARAMETERS, Sample
+from efo_assets.sample.server import KNOWN_PARAMETERS
 
 Json: TypeAlias = dict[str, Any]
+Page: TypeAlias = tuple[str, int]
+"""List and number of a page."""
 GZIP_LEVEL = 1
 REQUEST_LIMIT_BYTES = 1 << 16
 
@@ -67,10 +71,47 @@ class Asked:
         return int(self.query.get("page", 0))
 
     @property
+    def key(self) -> "Page":
+        return self.listing, self.page
+
+    @property
     def rows(self) -> range:
         """The rows of the list that are asked for."""
         size = int(self.query.get("size", 20))
         return range(self.page * size, (self.page + 1) * size)
+
+
+@dataclass(frozen=True)
+class Ontology:
+    """What is served: the ontology document, and the classes of each list."""
+
+    document: Json
+    lists: dict[str, list[Json]]
+
+    def page(self, listing: str, number: int, size: int) -> Json:
+        rows = self.lists[listing]
+        return {
+            "page": number,
+            "numElements": len(rows[number * size : (number + 1) * size]),
+            "totalPages": -(-len(rows) // size),
+            "totalElements": len(rows),
+            "elements": rows[number * size : (number + 1) * size],
+        }
+
+
+@lru_cache(maxsize=4)
+def generated(classes: int, seed: int, number: int) -> Ontology:
+    """One release of the generated ontology."""
+    documents = Documents(release(classes, seed, number), "C")
+    rows = [documents.v2_class(each) for each in documents.release.classes]
+    return Ontology(
+        documents.ontology(),
+        {
+            "all": rows,
+            "current": [row for row in rows if not row["isObsolete"]],
+            "obsolete": [row for row in rows if row["isObsolete"]],
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -153,7 +194,13 @@ class FakeOls:
     script: Script
     classes: int = 100
     seed: int = 1
-    release_of: Callable[[Asked], int] = lambda _: 1
+    release: int = 1
+    """Served to every request, unless `release_of` says otherwise."""
+    release_of: Callable[[Asked], int] | None = None
+    ontology: Ontology | None = None
+    """Served in place of the generated one."""
+    refused: set[Page] = field(default_factory=set)
+    """Pages that get status 500."""
     tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
     port: int = 0
@@ -165,7 +212,6 @@ class FakeOls:
     connections: int = 0
 
     def __post_init__(self) -> None:
-        self._sample = Sample(classes=self.classes, seed=self.seed)
         self._attempts: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -177,6 +223,11 @@ class FakeOls:
     def pages(self) -> list[Asked]:
         """The requests that were for pages."""
         return [asked for asked in self.log if not asked.is_probe]
+
+    @property
+    def asked(self) -> list[Page]:
+        """Pages that were asked for, refused ones too."""
+        return [asked.key for asked in self.pages]
 
     @property
     def pages_answered_twice(self) -> list[str]:
@@ -248,33 +299,36 @@ class FakeOls:
         fault = self.script(asked)
         if fault is not None:
             return fault(reply)
+        if not asked.is_probe and asked.key in self.refused:
+            return replace(reply, status=500)
         self.answered[asked.target] += 1
         return reply
 
     def _truth(self, asked: Asked) -> Reply:
-        ontology = self._sample._generated(self.release_of(asked))
+        number = self.release_of(asked) if self.release_of else self.release
+        ontology = self.ontology or generated(self.classes, self.seed, number)
         if asked.listing == "record":
             return Reply(dict(ontology.document))
         if set(asked.query) - KNOWN_PARAMETERS:
             # As OLS did until 2026: what it doesn't know is a filter that nothing passes.
             return Reply({"page": asked.page, "totalElements": 0, "elements": []})
-        body = ontology.page(asked.listing, asked.page, len(asked.rows))
-        return Reply(msgspec.json.decode(body))
+        page = ontology.page(asked.listing, asked.page, len(asked.rows))
+        return Reply(msgspec.json.decode(msgspec.json.encode(page)))  # faults may change it
 
 
 @contextmanager
 def fake_ols(script: Script = lambda _: None, **options: Any) -> Iterator[FakeOls]:
     """Serve from a thread of its own as long as the block runs."""
-    made = FakeOls(script, **options)
+    ols = FakeOls(script, **options)
     loop = asyncio.new_event_loop()
     ready, ended = threading.Event(), asyncio.Event()
     thread = threading.Thread(
-        target=loop.run_until_complete, args=(made.serve(ready, ended),), daemon=True
+        target=loop.run_until_complete, args=(ols.serve(ready, ended),), daemon=True
     )
     thread.start()
     ready.wait()
     try:
-        yield made
+        yield ols
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join()

@@ -87,7 +87,7 @@ CASES = [_marked(Case(*cell)) for cell in itertools.product(SITUATIONS, POINTS, 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, case: Case) -> World:
     made: World = request.getfixturevalue("fresh" if case.before is None else "loaded")
-    made.ols.sample.publish(case.served)
+    made.ols.release = case.served
     return made
 
 
@@ -104,7 +104,7 @@ def test_whatever_ends_a_load_the_next_one_ends_right(
 
     asked, kept = set(world.ols.asked), world.kept
     world.ols.refused = kept
-    world.ols.sample.requests.clear()
+    world.ols.log.clear()
     load_once(world.settings)
     assert world.oracle.assert_well() == case.served
     again = world.ols.asked

@@ -15,7 +15,7 @@ STAGED = [table.staged_name for table in TABLES]
 @pytest.fixture
 def graph(loaded: World, monkeypatch: pytest.MonkeyPatch) -> Graph:
     """Release 1 is published, and release 2 is served."""
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     settings = loaded.settings
     made = Graph(monkeypatch, loaded.oracle.database, settings.data_dir, settings.ols_url)
     made.configure(EFO_PAGE_SIZE=str(settings.page_size))

@@ -1,6 +1,5 @@
 """What can happen to the process itself, its machine and its folders: group X beside the kills."""
 
-import asyncio
 import errno
 import os
 import signal
@@ -15,11 +14,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiohttp import web
 
 from efo_assets.errors import PageStoreError, SettingsError
 from efo_assets.settings import Settings
-from efo_assets_tests.faults.engine import PAGE_SIZE, load_once
+from efo_assets_tests.faults import broken
+from efo_assets_tests.faults.engine import load_once
+from efo_assets_tests.faults.fake_ols import Asked, Script
 from efo_assets_tests.faults.one_load import (
     FAILED,
     HEADROOM_VARIABLE,
@@ -68,28 +68,27 @@ class Held:
         self.asked = threading.Event()
         self.let_go = threading.Event()
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse | None:
-        if request.query.get("size") == str(PAGE_SIZE) and not self.let_go.is_set():
+    def __call__(self, asked: Asked) -> None:
+        if not asked.is_probe and not self.let_go.is_set():
             self.asked.set()
-            await asyncio.to_thread(self.let_go.wait, PATIENCE_S)
-        return None
+            self.let_go.wait(PATIENCE_S)
 
 
 @contextmanager
-def intercepted(world: World, answer: object) -> Iterator[None]:
-    """Let `answer` be asked before the server."""
-    before, world.ols.sample.intercept = world.ols.sample.intercept, answer  # type: ignore[assignment]
+def following(world: World, script: Script) -> Iterator[None]:
+    """Let the fake OLS follow `script`."""
+    before, world.ols.script = world.ols.script, script
     try:
         yield
     finally:
-        world.ols.sample.intercept = before
+        world.ols.script = before
 
 
 @pytest.mark.fault("X07")
 def test_two_signals_in_the_download_leave_what_one_would(loaded: World) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     held = Held()
-    with intercepted(loaded, held):
+    with following(loaded, held):
         process = started(loaded.settings)
         assert held.asked.wait(PATIENCE_S)
         began_s = time.monotonic()
@@ -105,22 +104,16 @@ def test_two_signals_in_the_download_leave_what_one_would(loaded: World) -> None
 
 @pytest.mark.fault("X09")
 def test_out_of_memory_ends_the_load_and_the_next_goes_on(loaded: World, nursery: Nursery) -> None:
-    loaded.ols.sample.publish(2)
-    huge = msgspec.json.encode({"elements": [{"iri": "x" * 60 * MEGABYTE}]})
-
-    async def answer(request: web.Request) -> web.StreamResponse | None:
-        if request.query.get("size") == str(PAGE_SIZE) and request.query["page"] == "5":
-            return web.Response(body=huge, content_type="application/json")
-        return None
-
-    with intercepted(loaded, answer):
+    loaded.ols.release = 2
+    huge = broken.body(msgspec.json.encode({"elements": [{"iri": "x" * 60 * MEGABYTE}]}))
+    with following(loaded, broken.on_page(huge, page=5, times=None)):
         done = nursery.load(loaded.settings, **{HEADROOM_VARIABLE: str(64 * MEGABYTE)})
     assert done.returncode == FAILED
     assert "MemoryError" in done.stderr
     assert loaded.oracle.assert_well() == 1
     kept = loaded.kept
     loaded.ols.refused = kept
-    loaded.ols.sample.requests.clear()
+    loaded.ols.log.clear()
     load_once(loaded.settings)
     assert loaded.oracle.assert_well() == 2
     assert not set(loaded.ols.asked) & kept
@@ -143,10 +136,10 @@ def test_what_another_version_of_the_code_kept_is_made_anew(loaded: World) -> No
 def test_of_two_loads_at_once_one_publishes_and_one_ends(
     loaded: World, tmp_path_factory: pytest.TempPathFactory, *, is_same_machine: bool
 ) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     elsewhere = loaded.settings.data_dir if is_same_machine else tmp_path_factory.mktemp("other")
     held = Held()
-    with intercepted(loaded, held):
+    with following(loaded, held):
         first = started(loaded.settings)
         assert held.asked.wait(PATIENCE_S)
         second = ended(started(replace(loaded.settings, data_dir=elsewhere)))
@@ -160,9 +153,9 @@ def test_of_two_loads_at_once_one_publishes_and_one_ends(
 
 @pytest.mark.fault("X15")
 def test_the_lock_of_a_load_that_is_killed_is_free_within_a_second(loaded: World) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     held = Held()
-    with intercepted(loaded, held):
+    with following(loaded, held):
         process = started(loaded.settings)
         assert held.asked.wait(PATIENCE_S)
         process.kill()
@@ -181,7 +174,7 @@ def test_the_lock_of_a_load_that_is_killed_is_free_within_a_second(loaded: World
 def test_a_clock_that_jumps_makes_no_difference(
     loaded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     real, day_s, calls = time.time, 86_400.0, iter(range(1 << 30))
     monkeypatch.setattr(time, "time", lambda: real() + day_s * (next(calls) % 3 - 1))
     load_once(loaded.settings)
@@ -199,7 +192,7 @@ def test_a_clock_that_jumps_makes_no_difference(
 
 @pytest.mark.fault("X18")
 def test_a_wrong_time_zone_makes_no_difference(loaded: World, nursery: Nursery) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     done = nursery.load(loaded.settings, TZ="Pacific/Kiritimati", PGTZ="America/Caracas")
     assert done.returncode == 0, done.stderr
     assert loaded.oracle.assert_well() == 2
@@ -213,7 +206,7 @@ def test_a_wrong_time_zone_makes_no_difference(loaded: World, nursery: Nursery) 
 def test_a_folder_that_is_read_only_is_named_before_anything_is_published(
     loaded: World, read_only: Path
 ) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     with pytest.raises(PageStoreError) as caught:
         load_once(replace(loaded.settings, data_dir=read_only / "data"))
     assert str(read_only) in str(caught.value)
@@ -240,7 +233,7 @@ def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.fault("X19")
 def test_without_a_home_everything_works(loaded: World) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     process = started(loaded.settings, HOME="", XDG_CACHE_HOME="", PGSERVICEFILE="")
     assert ended(process).returncode == 0
     assert loaded.oracle.assert_well() == 2
@@ -256,7 +249,7 @@ def test_a_home_that_is_nobodys_is_refused_by_name() -> None:
 def test_a_disk_that_is_full_at_any_write_leaves_no_half_page(
     loaded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     real, calls = os.write, iter(range(1 << 30))
 
     def full(descriptor: int, data: bytes) -> int:

@@ -17,9 +17,9 @@ from efo_assets_tests.warehouse.loads import publish, term
 @pytest.mark.fault("H24")
 @pytest.mark.fault("O11")
 def test_a_release_from_before_is_refused_unless_it_is_asked_for(loaded: World) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     load_once(loaded.settings)
-    loaded.ols.sample.publish(1)
+    loaded.ols.release = 1
     with pytest.raises(PublicationRefused, match=r"efo 3\.901\.0 is older than efo 3\.902\.0"):
         load_once(loaded.settings)
     assert loaded.oracle.assert_well() == 2
@@ -30,9 +30,9 @@ def test_a_release_from_before_is_refused_unless_it_is_asked_for(loaded: World) 
 
 @pytest.mark.fault("H24")
 def test_an_older_release_is_refused_though_it_never_was_published(fresh: World) -> None:
-    fresh.ols.sample.publish(2)
+    fresh.ols.release = 2
     load_once(fresh.settings)
-    fresh.ols.sample.publish(1)
+    fresh.ols.release = 1
     with pytest.raises(PublicationRefused, match="EFO_ALLOW_OLDER=1"):
         load_once(fresh.settings)
     assert fresh.oracle.assert_well() == 2
@@ -71,12 +71,12 @@ DELETE = "delete from {}.terms where iri = (select min(iri) from {}.terms)"
 def test_rows_changed_on_their_way_are_refused_and_staged_anew_by_the_next_run(
     loaded: World, point: str, change: str
 ) -> None:
-    loaded.ols.sample.publish(2)
+    loaded.ols.release = 2
     spoiling = told_of_passings(lambda name: spoil(loaded, change) if name == point else None)
     with spoiling, pytest.raises(AuditNotPassed):
         load_once(loaded.settings)
     assert loaded.oracle.assert_well() == 1
-    loaded.ols.sample.requests.clear()
+    loaded.ols.log.clear()
     load_once(loaded.settings)
     assert loaded.oracle.assert_well() == 2
     assert not loaded.ols.asked

@@ -4,13 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from aiohttp import web
 from yarl import URL
 
 from efo_assets.errors import SettingsError
@@ -21,12 +21,13 @@ from efo_assets.ols.release import Release, Totals, first_text
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.load import Source
 from efo_assets_tests.databases import connected
-from efo_assets_tests.faults.hostile_ols import (
+from efo_assets_tests.faults import broken
+from efo_assets_tests.faults.fake_ols import FakeOls, Fault, Script, fake_ols
+from efo_assets_tests.faults.hostile_ontology import (
     ELSEWHERE,
     TAG,
     TEXTS,
-    HostileOls,
-    hostile_ols,
+    hostile_ontology,
     iri,
     stored,
 )
@@ -37,23 +38,24 @@ _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[HostileOls]:
-    with hostile_ols() as ols:
+def running() -> Iterator[FakeOls]:
+    with fake_ols() as ols:
         yield ols
 
 
 @pytest.fixture
-def ols(running: HostileOls) -> Iterator[HostileOls]:
-    yield running
-    running.broken.clear()
-    running.version = TEXTS[0]
+def ols(running: FakeOls) -> FakeOls:
+    running.ontology = hostile_ontology()
+    running.script = lambda _: None
+    running.log.clear()
+    return running
 
 
 @pytest.fixture
 def graph(
-    ols: HostileOls, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ols: FakeOls, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Graph:
-    made = Graph(monkeypatch, database, tmp_path / "data", ols.sample.url)
+    made = Graph(monkeypatch, database, tmp_path / "data", ols.url)
     made.configure(EFO_PAGE_SIZE="20")
     with connected(database) as connection:
         connection.execute("create table canary as select 7 as n")
@@ -109,14 +111,14 @@ def test_every_attack_is_stored_as_the_text_that_it_is(graph: Graph) -> None:
 @pytest.mark.fault("S04")
 @pytest.mark.fault("S05")
 @pytest.mark.fault("S08")
-def test_no_name_gets_past_the_settings(graph: Graph, ols: HostileOls) -> None:
-    ols.hosts.clear()
+def test_no_name_gets_past_the_settings(graph: Graph, ols: FakeOls) -> None:
+    ols.log.clear()
     for name in (*NAMES, "a\0b", "x" * 80, "EFO", "Efo", "\u0435fo"):
         with pytest.raises(SettingsError, match=r"^EFO_ONTOLOGY takes [^\n]*\.$"):
             _ = OlsResource(ontology=name).settings
         with pytest.raises(SettingsError, match=r"^EFO_SCHEMA takes [^\n]*\.$"):
             WarehouseResource(schema_name=name).get()
-    assert ols.hosts == set()
+    assert ols.log == []
     assert graph.ask("select n from canary") == [(7,)]
 
 
@@ -138,12 +140,11 @@ def test_the_host_never_comes_from_a_name(name: str) -> None:
 
 @pytest.mark.fault("S08")
 @pytest.mark.fault("S09")
-def test_links_that_ols_sends_are_never_followed(graph: Graph, ols: HostileOls) -> None:
-    ols.hosts.clear()
-    ols.sample.requests.clear()
+def test_links_that_ols_sends_are_never_followed(graph: Graph, ols: FakeOls) -> None:
+    ols.log.clear()
     assert graph.materialize().success
-    assert ols.hosts == {ols.sample.url.removeprefix("http://")}
-    paths = {each.path for each in ols.sample.requests}
+    assert {each.headers["host"] for each in ols.log} == {ols.url.removeprefix("http://")}
+    paths = {each.path for each in ols.log}
     assert paths == {"/api/v2/ontologies/efo", "/api/v2/ontologies/efo/classes"}
     assert ELSEWHERE in graph.ask("select min(url) from efo_xrefs where prefix = 'url'")[0][0]
 
@@ -177,10 +178,8 @@ def test_names_of_a_release_are_harmless_wherever_they_are_shown(number: int) ->
 
 @pytest.mark.fault("S10")
 @pytest.mark.parametrize("version", [TEXTS[-3], TEXTS[35], TEXTS[-10]], ids=ascii)
-def test_nothing_of_it_reaches_the_ui_but_as_text(
-    graph: Graph, ols: HostileOls, version: str
-) -> None:
-    ols.version = version
+def test_nothing_of_it_reaches_the_ui_but_as_text(graph: Graph, ols: FakeOls, version: str) -> None:
+    ols.ontology = hostile_ontology(version)
     with dg.DagsterInstance.ephemeral() as instance:
         result = graph.materialize(instance=instance)
         assert result.success
@@ -213,26 +212,26 @@ EVIL = "\x1b[2J\x9b1;1H\r\n2026-01-01 00:00:00 +0000 - dagster - CRITICAL - forg
 @pytest.mark.fault("S10")
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
-    ("page", "answer"),
+    ("script", "breaks"),
     [
-        ("document", web.Response(status=403, text=EVIL)),
-        ("document", web.Response(status=404, text=EVIL)),
-        ("document", web.Response(status=400, body=EVIL.encode("utf-16"))),
-        ("document", web.Response(status=302, headers={"Location": "http://evil/%1b\x1b[2J"})),
-        ("1", web.Response(status=403, text=EVIL)),
-        ("1", web.Response(status=302, headers={"Location": f"{ELSEWHERE}/\x1b[2J"})),
+        (broken.on_record, broken.status(403, EVIL)),
+        (broken.on_record, broken.status(404, EVIL)),
+        (broken.on_record, broken.status(400, EVIL.encode("utf-16"))),
+        (broken.on_record, broken.redirect("http://evil/%1b\x1b[2J")),
+        (partial(broken.on_page, page=1), broken.status(403, EVIL)),
+        (partial(broken.on_page, page=1), broken.redirect(f"{ELSEWHERE}/\x1b[2J")),
     ],
     ids=["forbidden", "unknown", "utf-16", "redirect", "page-forbidden", "page-redirect"],
 )
 def test_errors_of_ols_cannot_move_the_cursor_or_forge_a_line(
     graph: Graph,
-    ols: HostileOls,
-    page: str,
-    answer: web.Response,
+    ols: FakeOls,
+    script: Callable[..., Script],
+    breaks: Fault,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    ols.version = EVIL
-    ols.broken[page] = answer
+    ols.ontology = hostile_ontology(EVIL)
+    ols.script = script(breaks, times=None)
     said = failure(graph.materialize("raw_ols_pages"))
     told = capfd.readouterr()
     assert said.isprintable()
@@ -241,8 +240,8 @@ def test_errors_of_ols_cannot_move_the_cursor_or_forge_a_line(
 
 
 @pytest.mark.fault("S10")
-def test_our_command_prints_versions_without_obeying_them(graph: Graph, ols: HostileOls) -> None:
-    ols.version = EVIL
+def test_our_command_prints_versions_without_obeying_them(graph: Graph, ols: FakeOls) -> None:
+    ols.ontology = hostile_ontology(EVIL)
     assert graph.materialize().success
     done = subprocess.run(
         [sys.executable, "-m", "efo_assets", "status"],
@@ -255,8 +254,8 @@ def test_our_command_prints_versions_without_obeying_them(graph: Graph, ols: Hos
     assert [line for line in done.stdout.splitlines() if not line.isprintable()] == []
 
 
-def test_the_page_store_names_nothing_after_what_ols_sends(graph: Graph, ols: HostileOls) -> None:
-    ols.version = f"../../{TAG}"
+def test_the_page_store_names_nothing_after_what_ols_sends(graph: Graph, ols: FakeOls) -> None:
+    ols.ontology = hostile_ontology(f"../../{TAG}")
     assert graph.materialize("raw_ols_pages").success
     names = [path.name for path in graph.data_dir.parent.rglob("*")]
     assert [name for name in names if TAG in name] == []

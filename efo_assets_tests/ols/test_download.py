@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import web
 
@@ -25,12 +25,12 @@ from efo_assets.errors import (
     ReleaseChanged,
     UnknownOntology,
 )
-from efo_assets.ols import download as engine
-from efo_assets.ols.client import OlsClient
-from efo_assets.ols.download import Download, Progress
+from efo_assets.ols.download import Progress
 from efo_assets.ols.page_store import PageStore
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
+from efo_assets_tests.faults import downloading
+from efo_assets_tests.faults.downloading import Pauses, iris
 
 CLASSES = 230
 PAGE_SIZE = 20
@@ -55,40 +55,7 @@ def serving(*misbehave: Callable[[web.Request], Any], **options: Any) -> Iterato
         yield sample
 
 
-class Pauses:
-    """Stands in for sleeping: remembers, and gives the turn to others."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        await asyncio.sleep(0)
-
-
-def download(
-    url: str, folder: Path, *, pauses: Pauses | None = None, ontology: str = "efo", **settings: Any
-) -> Download:
-    client = {
-        name: settings.pop(name)
-        for name in ("max_in_flight", "body_cap_bytes", "sock_read_timeout_s", "attempts")
-        if name in settings
-    }
-
-    async def run() -> Download:
-        async with OlsClient(url, pause=pauses or Pauses(), **client) as ols:
-            options = {"page_size": PAGE_SIZE, **settings}
-            return await engine.download(ols, PageStore(folder), ontology, **options)
-
-    return asyncio.run(run())
-
-
-def iris(done: Download) -> list[str]:
-    return [
-        element["iri"]
-        for page in done.page_set.bodies()
-        for element in msgspec.json.decode(page.body)["elements"][: page.rows]
-    ]
+download = partial(downloading.download, page_size=PAGE_SIZE)
 
 
 def release_pages() -> int:
@@ -244,7 +211,7 @@ def test_retry_after_holds_everybody_for_so_long(header: str, tmp_path: Path) ->
     pauses = Pauses()
     busy = once(lambda: web.Response(status=429, headers={"Retry-After": header}))
     with serving(busy) as sample:
-        assert set(iris(download(sample.url, tmp_path, pauses=pauses))) == ROWS
+        assert set(iris(download(sample.url, tmp_path, pause=pauses))) == ROWS
     assert float(header) in pauses.seconds
 
 
@@ -254,7 +221,7 @@ def test_retry_after_may_be_a_date(tmp_path: Path) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     busy = once(lambda: web.Response(status=503, headers={"Retry-After": date}))
     with serving(busy) as sample:
-        download(sample.url, tmp_path, pauses=pauses)
+        download(sample.url, tmp_path, pause=pauses)
     assert any(80 <= seconds <= 91 for seconds in pauses.seconds)
 
 

@@ -1,13 +1,8 @@
-"""An OLS whose every text is an attack: on SQL, on HTML and Markdown, on terminals, on URLs."""
+"""An ontology of attacks in every text: on SQL, on HTML and Markdown, on terminals, on URLs."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from aiohttp import web
-
-from efo_assets.sample.server import Sample, running_sample
+from efo_assets_tests.faults.fake_ols import Ontology
 
 TAG = "zq7x"
 """In each of the strings, so that they are found wherever they get."""
@@ -113,60 +108,15 @@ def hostile_class(number: int) -> dict[str, Any]:
     }
 
 
-class HostileOls:
-    """Serves all of `TEXTS` as one release whose names are attacks, too."""
-
-    def __init__(self, sample: Sample) -> None:
-        self.sample = sample
-        self.version = TEXTS[0]
-        self.hosts: set[str] = set()
-        self.broken: dict[str, web.Response] = {}
-        """Answers by the query's `page`, in place of the right ones."""
-
-    async def intercept(self, request: web.Request) -> web.StreamResponse:
-        """Every answer comes from here."""
-        self.hosts.add(request.host)
-        instead = self.broken.get(request.query.get("page", "document"))
-        if instead is not None and (request.query.get("size") != "1"):
-            return web.Response(status=instead.status, body=instead.body, headers=instead.headers)
-        if not request.path.endswith("/classes"):
-            return self._json({**self._names(), "_links": {"classes": {"href": ELSEWHERE}}})
-        is_obsolete = request.query.get("isObsolete") == "true"
-        return self._json(self._page(request, 0 if is_obsolete else len(TEXTS)))
-
-    def _names(self) -> dict[str, Any]:
-        return {
-            "ontologyId": TEXTS[1],
-            f"{OWL}versionIRI": self.version,
-            f"{OWL}versionInfo": [{"value": self.version}],
-            "loaded": self.version,
-            "sourceFileTimestamp": self.version,
-        }
-
-    def _page(self, request: web.Request, total: int) -> dict[str, Any]:
-        number, size = int(request.query["page"]), int(request.query["size"])
-        rows = range(number * size, min((number + 1) * size, total))
-        return {
-            "page": number,
-            "numElements": len(rows),
-            "totalPages": -(-total // size),
-            "totalElements": total,
-            "elements": [hostile_class(row) for row in rows],
-            "_links": {"next": {"href": ELSEWHERE}},
-        }
-
-    def _json(self, body: dict[str, Any]) -> web.Response:
-        return web.Response(text=json.dumps(body), content_type="application/json")
-
-
-@contextmanager
-def hostile_ols() -> Iterator[HostileOls]:
-    """Serve as long as the block does."""
-    made: list[HostileOls] = []
-
-    async def intercept(request: web.Request) -> web.StreamResponse:
-        return await made[0].intercept(request)
-
-    with running_sample(classes=1, intercept=intercept) as sample:
-        made.append(HostileOls(sample))
-        yield made[0]
+def hostile_ontology(version: str = TEXTS[0]) -> Ontology:
+    """All of `TEXTS` as one release whose names are attacks, too."""
+    document = {
+        "ontologyId": TEXTS[1],
+        f"{OWL}versionIRI": version,
+        f"{OWL}versionInfo": [{"value": version}],
+        "loaded": version,
+        "sourceFileTimestamp": version,
+        "_links": {"classes": {"href": ELSEWHERE}},
+    }
+    rows = [hostile_class(number) for number in range(len(TEXTS))]
+    return Ontology(document, {"current": rows, "obsolete": [], "all": rows})
