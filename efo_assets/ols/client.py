@@ -70,8 +70,8 @@ class OlsClient:
     async def release(self, ontology: str, totals: Totals | None = None) -> Release:
         """The release that OLS serves now: one document and three totals; 4 requests.
 
-        With `totals` given, these are believed, and the document alone is asked for. Each request
-        has a connection of its own, so that one replica doesn't speak for the others.
+        With `totals`, only the document is asked for. Each request has a connection of its own, so
+        that one replica doesn't speak for the others.
 
         Raises:
             UnknownOntology: OLS does not hold the ontology, or holds it empty.

@@ -34,7 +34,7 @@ from efo_assets.ols.acceptance import (
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.http import AttemptFailed, Response, printable
 from efo_assets.ols.page_store import PageFolder, PageStore
-from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, parse
+from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, encoding_named, parse
 from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
 from efo_assets.ols.records import unknown_fields
 from efo_assets.ols.release import Release
@@ -213,14 +213,14 @@ class _Downloader:
         missing = [spec for spec in plan.pages() if spec.key not in reused]
         try:
             if missing:
-                await _see_the_same(self.client, plan.release)
+                await _require_same_release(self.client, plan.release)
                 await fetch.run(missing)
         finally:
             folder.close()
         if missing:
             # Twice in a row, since replicas may take turns; the second time with its totals.
-            await _see_the_same(self.client, plan.release)
-            await _see_the_same(self.client, plan.release, with_totals=True)
+            await _require_same_release(self.client, plan.release)
+            await _require_same_release(self.client, plan.release, with_totals=True)
             await asyncio.to_thread(self._prove_distinct, plan, folder, fetch.hashes)
         if fetch.unknown_fields:
             names = ", ".join(printable(name) for name in sorted(fetch.unknown_fields)[:EXAMPLES])
@@ -267,7 +267,9 @@ class _Downloader:
             )
 
 
-async def _see_the_same(client: OlsClient, release: Release, *, with_totals: bool = False) -> None:
+async def _require_same_release(
+    client: OlsClient, release: Release, *, with_totals: bool = False
+) -> None:
     """Ask for the ontology document, on a connection of its own.
 
     No page says of which release it is. Replicas that serve two, of equal totals, show in the
@@ -352,7 +354,7 @@ class _Fetch:
             try:
                 await self._keep(spec.key, await self._fetch(spec))
                 if len(self.latencies_s) == halfway:
-                    await _see_the_same(self.client, self.plan.release)
+                    await _require_same_release(self.client, self.plan.release)
             except PageRejected as error:
                 # The others are still worth having: the next run won't ask for them again.
                 self.rejected.append(error)
@@ -405,7 +407,7 @@ class _Fetch:
                 bytes=len(response.body),
                 decoded_bytes=len(body),
                 sha256=hashlib.sha256(response.body).hexdigest(),
-                encoding=response.encoding,
+                encoding=encoding_named(response.content_encoding),
                 first_iri=page.elements[0].iri,
                 last_iri=page.elements[-1].iri,
             )

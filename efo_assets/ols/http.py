@@ -26,12 +26,10 @@ from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, probe_pause_s, r
 from efo_assets.ols.payload import (
     Body,
     BodyTooLarge,
-    Encoding,
     Inflater,
     NotText,
     PayloadError,
     UnexpectedContent,
-    encoding_named,
 )
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import escaped
@@ -80,11 +78,6 @@ class Response:
     content_type: str
     latency_s: float
 
-    @property
-    def encoding(self) -> Encoding:
-        """How the body is stored."""
-        return encoding_named(self.content_encoding)
-
 
 @dataclass(slots=True)
 class Traffic:
@@ -96,34 +89,26 @@ class Traffic:
     latencies_s: list[float] = field(default_factory=list)
 
 
+@dataclass
 class Transport:
     """Sends the requests of one client, through one gate and with one count of failures."""
 
-    def __init__(
-        self,
-        gate: Gate,
-        timeout: aiohttp.ClientTimeout,
-        *,
-        body_cap_bytes: int,
-        attempts: int,
-        pause: Pause,
-        rng: random.Random,
-    ) -> None:
-        self.gate = gate
-        self.traffic = Traffic()
-        self._timeout = timeout
-        self._body_cap_bytes = body_cap_bytes
-        self._attempts = attempts
-        self._pause = pause
-        self._rng = rng
-        self._outage = Outage()
-        self._of_thread = threading.local()
+    gate: Gate
+    timeout: aiohttp.ClientTimeout
+    body_cap_bytes: int
+    attempts: int
+    """Of one request, as a rule."""
+    pause: Pause
+    rng: random.Random
+    traffic: Traffic = field(default_factory=Traffic)
 
     def open(self) -> None:
         """Make what holds connections, in a running event loop, and threads."""
-        self._pooled = _session(self._timeout, force_close=False)
-        self._unpooled = _session(self._timeout, force_close=True)
+        self._pooled = _session(self.timeout, force_close=False)
+        self._unpooled = _session(self.timeout, force_close=True)
         self._threads = ThreadPoolExecutor(DECODING_THREADS, "efo-decode")
+        self._of_thread = threading.local()
+        self._outage = Outage()
 
     async def close(self) -> None:
         """Close the connections and end the threads."""
@@ -141,9 +126,9 @@ class Transport:
     ) -> T:
         """GET `url` until `accept(response, inflated body)` raises no PayloadError; its result.
 
-        `accept` runs in a thread, and the inflated body is there only as long as it runs. With
-        `attempts` given, an outage is not waited for. A probe has a connection of its own, and its
-        success doesn't tell that pages are served.
+        `accept` runs in a thread, and the inflated body is valid only as long as it runs. With
+        `attempts`, the request doesn't wait for the end of an outage. A probe has a connection of
+        its own, and its success doesn't end an outage.
 
         Raises:
             OlsRefused: an answer that asking again would not change.
@@ -162,7 +147,7 @@ class Transport:
                 failed += failure.counts
                 if failure.was_idle:
                     session = self._unpooled
-                if not self._is_worth_another(url, failure, failed, attempts):
+                if not self._may_ask_again(url, failure, failed, attempts):
                     if isinstance(failure.__cause__, UnexpectedContent):
                         raise failure.__cause__ from None
                     raise
@@ -185,7 +170,7 @@ class Transport:
         with self._counting_failures(halvings):
             value = await self._accept(response, accept)
         if is_probe:
-            self._outage.ever_succeeded = True
+            self._outage.ever_succeeded = True  # and yet pages may not be served
         else:
             self._outage.succeeded()
         self.gate.succeeded()
@@ -206,7 +191,7 @@ class Transport:
                     self.gate.overloaded(halvings)
             raise
 
-    def _is_worth_another(
+    def _may_ask_again(
         self, url: URL, failure: AttemptFailed, failed: int, attempts: int | None
     ) -> bool:
         """Go on asking in an outage, until it is total; otherwise to the end of the attempts."""
@@ -216,7 +201,7 @@ class Transport:
                 f"OLS unreachable at {place_of(url)}: {outage.failures_in_a_row} requests in a row "
                 f"failed, the last with: {failure}."
             ) from failure
-        most = attempts or self._attempts
+        most = attempts or self.attempts
         is_settled = isinstance(failure.__cause__, BodyTooLarge | NotText | UnexpectedContent)
         if failed < (min(most, MAX_ATTEMPTS_OF_NO_USE) if is_settled else most):
             return True
@@ -231,9 +216,9 @@ class Transport:
         if failure.retry_after_s is not None:
             await self.gate.hold(failure.retry_after_s)
         elif self._outage.is_suspected:
-            await self.gate.hold(probe_pause_s(self._outage.failures_in_a_row, self._rng))
+            await self.gate.hold(probe_pause_s(self._outage.failures_in_a_row, self.rng))
         else:
-            await self._pause(backoff_s(tried, self._rng))
+            await self.pause(backoff_s(tried, self.rng))
 
     async def _send(self, url: URL, session: aiohttp.ClientSession) -> Response:
         self.traffic.requests += 1
@@ -252,8 +237,9 @@ class Transport:
                 "certificate, or set EFO_OLS_URL to the right host."
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            sentence = _sentence_of(url, error, self._timeout)
-            if isinstance(error, aiohttp.ClientConnectorDNSError) and _is_permanent(error.os_error):
+            sentence = _sentence_of(url, error, self.timeout)
+            code = error.os_error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
+            if code == socket.EAI_NONAME:  # no such name; other failures to resolve it may pass
                 raise OlsUnreachable(
                     f"OLS unreachable: {sentence}; look at EFO_OLS_URL."
                 ) from error
@@ -274,12 +260,12 @@ class Transport:
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
-        room_bytes = self._body_cap_bytes
+        room_bytes = self.body_cap_bytes
         async for chunk in answer.content.iter_any():
             self.traffic.bytes_received += len(chunk)
             room_bytes -= len(chunk)
             if room_bytes < 0:
-                raise BodyTooLarge(self._body_cap_bytes)
+                raise BodyTooLarge(self.body_cap_bytes)
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -288,7 +274,7 @@ class Transport:
             if not hasattr(self._of_thread, "inflater"):
                 self._of_thread.inflater = Inflater()
             inflater: Inflater = self._of_thread.inflater
-            encoding, cap_bytes = response.content_encoding, self._body_cap_bytes
+            encoding, cap_bytes = response.content_encoding, self.body_cap_bytes
             return accept(response, inflater.inflate(response.body, encoding, cap_bytes))
 
         loop = asyncio.get_running_loop()
@@ -354,11 +340,6 @@ def _redirect_sentence(url: URL, answer: aiohttp.ClientResponse) -> str:
     if (url.scheme, led.scheme, led.host) == ("http", "https", url.host):
         return f"{sentence}; set EFO_OLS_URL to the https:// address of the service."
     return f"{sentence}, which is not followed; set EFO_OLS_URL to where OLS4 really is."
-
-
-def _is_permanent(error: OSError) -> bool:
-    """The name service answered that there is no such name; other failures may pass."""
-    return isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
 
 
 def _sentence_of(url: URL, error: Exception, timeout: aiohttp.ClientTimeout) -> str:

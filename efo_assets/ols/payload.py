@@ -100,7 +100,7 @@ class Inflater:
             if end > cap_bytes:
                 raise BodyTooLarge(cap_bytes)
             if end > len(self._room):
-                # Not made longer in place: a view of it may still be about.
+                # Not extended in place: a view of it may still be in use.
                 larger = bytearray(max(end, 2 * len(self._room)))
                 larger[:begin] = memoryview(self._room)[:begin]
                 self._room = larger

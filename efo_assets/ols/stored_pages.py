@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -82,17 +83,15 @@ class StoredPage(NamedTuple):
 _LINE = msgspec.json.Decoder(Header | PageEntry | Completed)
 
 
+@dataclass(eq=False, repr=False)
 class PageSet:
     """The pages of one download, for reading."""
 
-    def __init__(
-        self, folder: Path, plan: Plan, entries: dict[PageKey, PageEntry], serial: int
-    ) -> None:
-        self.folder = folder
-        self.plan = plan
-        self.entries = entries
-        self.serial = serial
-        """Of its completion; 0 until then."""
+    folder: Path
+    plan: Plan
+    entries: dict[PageKey, PageEntry]
+    serial: int
+    """Of its completion; 0 until then."""
 
     def __repr__(self) -> str:
         return f"PageSet({str(self.folder)!r}, complete={self.complete})"
@@ -159,7 +158,7 @@ def open_page_set(folder: Path) -> PageSet:
 
 
 def folder_name(plan: Plan) -> str:
-    """Release, page size, limit and lists, in characters that no file system minds."""
+    """Release, page size, limit and lists, in characters that every file system takes."""
     first = "" if plan.limit is None else f"-first{plan.limit}"
     lists = "one" if plan.is_one_list else "two"
     return f"{plan.release.fingerprint}-s{plan.page_size}{first}-{lists}"
