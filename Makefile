@@ -19,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults chaos readers dev ui deployed run bench lint dbt dbt-test clean
+.PHONY: help demo test coverage faults chaos readers dev ui deployed run bench lint dbt dbt-test clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -29,6 +29,9 @@ demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask
 
 test: $(STAMP) ## Run the tests, offline, on a real PostgreSQL
 	@$(BIN)/python -m pytest
+
+coverage: $(STAMP) ## Run the tests and list the lines that none of them comes by
+	@$(BIN)/python -m pytest --cov
 
 faults: $(STAMP) ## List every fault of docs/faults.md with the tests that cover it
 	@$(BIN)/python -m pytest -n 0 --collect-only -q --fault-table | sed -n '/^[A-Z][0-9][0-9]  /p; / covered$$/p'

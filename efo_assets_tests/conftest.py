@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    _list_skipped(terminalreporter)
     if not config.getoption("--fault-table"):
         return
     unsound = {
@@ -78,6 +80,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     covered = config.stash.get(_COVERINGS, set[Covering]())
     for line in table(sorted(covered), unsound):
         terminalreporter.write_line(line)
+
+
+def _list_skipped(terminalreporter: Any) -> None:
+    """What was skipped and why, a line each."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"{number:4}  {reason}")
 
 
 @pytest.fixture(scope="session")
