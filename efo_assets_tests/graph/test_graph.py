@@ -14,7 +14,7 @@ from efo_assets_tests.graph.materializing import Graph, failure, published_ances
 from efo_assets_tests.oracle.derived import expected_ancestors, expected_changes, expected_labels
 from efo_assets_tests.oracle.rows import expected_rows
 
-CLASSES = 1_500
+CLASSES = 400
 SEED = 7
 
 
