@@ -82,18 +82,21 @@ def _selected(
     ]
 
 
+def _tolerated(table: Table) -> float:
+    return SHRINK_TERMS if table.is_referenced else SHRINK_OTHERS
+
+
 def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
     """Count rows missing against the published release, where they are too many.
 
     A partial load is no release: the publisher keeps it from replacing a whole one.
     """
     table = check.about
-    tolerated = SHRINK_TERMS if table.is_referenced else SHRINK_OTHERS
     query = statement("shrinkage", staged=sql.Identifier(load.schema, table.staged_name))
     values = {"schema": load.target_schema, "table": table.staged_name}
     published, staged = connection.row(query, values)
     # None: nothing is published yet, or only a part.
-    if load.is_partial or published is None or published - staged <= published * tolerated:
+    if load.is_partial or published is None or published - staged <= published * _tolerated(table):
         return 0, []
     return published - staged, [{"published": published, "staged": staged}]
 
@@ -158,6 +161,16 @@ class Check:
         return self.about.staged_name
 
 
+def _keeps_its_size(name: str, table: Table, rows: str) -> Check:
+    return Check(
+        f"{name}_did_not_shrink",
+        table,
+        f"At most {_tolerated(table):.0%} fewer {rows} than in the published release.",
+        _shrunk,
+        overridable=True,
+    )
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "terms_are_complete",
@@ -167,24 +180,12 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("terms_are_unique", TERMS, "No IRI stands twice.", _repeated, weight="times - 1"),
     Check("terms_have_labels", TERMS, "No term is without a label."),
-    Check(
-        "terms_did_not_shrink",
-        TERMS,
-        f"At most {SHRINK_TERMS:.0%} fewer terms than in the published release.",
-        _shrunk,
-        overridable=True,
-    ),
+    _keeps_its_size("terms", TERMS, "terms"),
     Check(
         "synonyms_have_terms", SYNONYMS, "Every synonym belongs to a staged term.", _without_terms
     ),
     Check("synonyms_are_unique", SYNONYMS, "One row per term, scope and synonym.", _repeated),
-    Check(
-        "synonyms_did_not_shrink",
-        SYNONYMS,
-        f"At most {SHRINK_OTHERS:.0%} fewer synonyms than in the published release.",
-        _shrunk,
-        overridable=True,
-    ),
+    _keeps_its_size("synonyms", SYNONYMS, "synonyms"),
     Check(
         "edges_have_terms",
         PARENT_EDGES,
@@ -195,24 +196,12 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "edges_have_no_cycle", PARENT_EDGES, "No term is its own ancestor over is_a.", _on_cycles
     ),
-    Check(
-        "edges_did_not_shrink",
-        PARENT_EDGES,
-        f"At most {SHRINK_OTHERS:.0%} fewer edges than in the published release.",
-        _shrunk,
-        overridable=True,
-    ),
+    _keeps_its_size("edges", PARENT_EDGES, "edges"),
     Check(
         "xrefs_have_terms", XREFS, "Every cross reference belongs to a staged term.", _without_terms
     ),
     Check("xrefs_are_unique", XREFS, "One row per term, prefix and accession.", _repeated),
-    Check(
-        "xrefs_did_not_shrink",
-        XREFS,
-        f"At most {SHRINK_OTHERS:.0%} fewer cross references than in the published release.",
-        _shrunk,
-        overridable=True,
-    ),
+    _keeps_its_size("xrefs", XREFS, "cross references"),
     *(
         Check(
             f"{table.staged_name}_columns_did_not_empty",
@@ -237,12 +226,7 @@ CHECKS: tuple[Check, ...] = (
         blocking=False,
         weight="count",
     ),
-    Check(
-        "labels_are_unique",
-        TERMS,
-        "No two current terms have the same label.",
-        blocking=False,
-    ),
+    Check("labels_are_unique", TERMS, "No two current terms have the same label.", blocking=False),
     Check(
         "iris_are_not_alike",
         TERMS,

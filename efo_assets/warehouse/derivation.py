@@ -1,6 +1,6 @@
 """Tables that SQL makes from the staged ones, in the schema of the same load.
 
-Most are one statement, `sql/derive_<table>.sql`. Chains of replacements and ancestors take a
+Most are one statement, `derive_<table>`. Chains of replacements and ancestors take a
 statement per step, so that no statement runs for ever on data that goes in circles.
 """
 
@@ -15,7 +15,7 @@ from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
 
 FEW_EDGES = 8
-"""One in so many: when no more are left, an index costs less than reading what was found."""
+"""With fewer than one in so many edges left, an index costs less than reading all ancestors."""
 
 MOST_LEVELS = 500
 """EFO has some thirty. Rows grow with the square of a chain's length: one of all terms would be
@@ -48,14 +48,13 @@ def _replacements(connection: Connection, load_schema: str) -> None:
 
 
 def _ancestors(connection: Connection, load_schema: str) -> None:
-    """From the roots down: a term's turn comes when its parents have theirs.
+    """Derive ancestors from the roots down: a term's turn comes after its parents'.
 
     Edges on a cycle are left out, or the terms below it would never get a turn; a check of the
-    audit tells of them.
+    audit reports them.
     """
     connection.execute(statement("closure_edges", load=load_schema))
-    edges = connection.execute("select count(*) from pg_temp.efo_closure_edges").fetchone()
-    left = edges[0] if edges else 0
+    (left,) = connection.row(statement("closure_size"))
     few, is_indexed, levels = left // FEW_EDGES, False, 0
     while left:
         levels += 1
@@ -66,7 +65,7 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
                 "the ontology's parents in OLS, and run again when they are mended."
             )
         if left <= few and not is_indexed:
-            # The last generations are small, and would read all that was found for each of them.
+            # The last generations are small, and each would read all ancestors so far.
             connection.execute(statement("closure_index", load=load_schema))
             is_indexed = True
         done = _generation(connection, load_schema) or _break_cycles(connection)

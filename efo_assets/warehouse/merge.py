@@ -1,4 +1,4 @@
-"""One published table made equal to the staged one, and proof that it is; inside a transaction.
+"""Make one published table equal to the staged one, and prove that it is, inside a transaction.
 
 A new table is filled and then gets its keys and indexes; in one that is there, only rows that
 differ are written.
@@ -53,7 +53,7 @@ def equalize(
     connection: Connection,
     load: Load,
     table: Table,
-    seen: Content,
+    audited: Content,
     release_id: int,
     *,
     is_fresh: bool,
@@ -61,10 +61,10 @@ def equalize(
     """Make one published table equal to the staged one, and prove that it is.
 
     Raises:
-        NotAsStaged: it would hold other rows than `seen`, those of the audit.
+        NotAsStaged: it would hold other rows than `audited`.
     """
-    rows, schema = seen.rows[table.staged_name], load.target_schema
-    wanted = (rows, seen.hashes[table.staged_name])
+    rows, schema = audited.rows[table.staged_name], load.target_schema
+    wanted = (rows, audited.hashes[table.staged_name])
     if is_fresh:
         changes = _fill(connection, load, table, release_id)
     elif _published_content(connection, schema, table, release_id) == wanted:

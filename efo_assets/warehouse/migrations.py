@@ -5,11 +5,9 @@ in the same transaction. A file that was released is never edited: what is to ch
 migration, an entry at the end of `MIGRATIONS`. Published tables live in `tables`, not here.
 """
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from efo_assets.errors import DatabaseRefused
 from efo_assets.privacy.logs import logger
+from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
 MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release")
@@ -19,33 +17,29 @@ KNOWN_VERSION = len(MIGRATIONS)
 _log = logger(__name__)
 
 
-def version(connection: psycopg.Connection[TupleRow]) -> int:
+def version(connection: Connection) -> int:
     """The version of `efo_meta` in this database; 0 where there is none."""
-    found = connection.execute("select to_regclass('efo_meta.schema_version')").fetchone()
-    if found == (None,):
+    if not connection.has_table("efo_meta.schema_version"):
         return 0
-    row = connection.execute(
-        "select coalesce(max(version), 0) from efo_meta.schema_version"
-    ).fetchone()
-    return int(row[0]) if row else 0
+    return int(connection.row(statement("newest_migration"))[0])
 
 
-def refuse_newer(connection: psycopg.Connection[TupleRow]) -> None:
-    """Do nothing to a database that code of a later version has been at.
+def refuse_newer(connection: Connection) -> None:
+    """Refuse a database that a later version of this code has migrated.
 
     Raises:
         DatabaseRefused: its version is higher than this code knows.
     """
-    found = version(connection)
-    if found > KNOWN_VERSION:
+    present = version(connection)
+    if present > KNOWN_VERSION:
         raise DatabaseRefused(
-            f"The tables in schema efo_meta are of version {found}, and this code knows versions "
+            f"The tables in schema efo_meta are of version {present}, and this code knows versions "
             f"up to {KNOWN_VERSION}: a newer efo_assets has been here. Nothing was downloaded or "
             "changed; upgrade efo_assets and run again."
         )
 
 
-def apply(connection: psycopg.Connection[TupleRow]) -> list[int]:
+def apply(connection: Connection) -> list[int]:
     """Apply what is missing, all of it or nothing; return the versions that were applied.
 
     Raises:
@@ -53,22 +47,18 @@ def apply(connection: psycopg.Connection[TupleRow]) -> list[int]:
     """
     with connection.transaction():
         # Two first runs at once would collide: CREATE … IF NOT EXISTS is no atomic step.
-        connection.execute("select pg_advisory_xact_lock(hashtext('efo_assets set-up'))")
+        connection.execute(statement("migration_lock"))
         refuse_newer(connection)
         missing = range(version(connection) + 1, KNOWN_VERSION + 1)
         for number in missing:
-            _apply_one(connection, number)
+            name = f"migration_{number:03}_{MIGRATIONS[number - 1]}"
+            connection.execute(statement(name))
+            connection.execute(statement("migration_applied"), {"version": number})
+            _log.info("applied %s", name)
     return list(missing)
 
 
-def _apply_one(connection: psycopg.Connection[TupleRow], number: int) -> None:
-    name = f"migration_{number:03}_{MIGRATIONS[number - 1]}"
-    connection.execute(statement(name))
-    connection.execute("insert into efo_meta.schema_version (version) values (%s)", [number])
-    _log.info("applied %s", name)
-
-
-def keep_up(connection: psycopg.Connection[TupleRow]) -> None:
+def keep_up(connection: Connection) -> None:
     """Migrate a database that has our tables already; leave any other alone.
 
     For a step that runs without the download before it, the first after an upgrade.

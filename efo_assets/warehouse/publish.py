@@ -50,7 +50,7 @@ _PASSING = (
     pg.SerializationFailure,
     pg.UniqueViolation,
 )
-"""Somebody else writes or locks our tables just now."""
+"""Another session writes or locks published tables just now."""
 
 _AUDIT_COMMAND = "dagster asset materialize -m efo_assets.definitions --select '*efo_terms'"
 
@@ -87,7 +87,7 @@ def publish(
 def _exactly_once(
     connect: Callable[[], Connection], load: Load, once: Callable[[Connection], Publication]
 ) -> Publication:
-    """Publish; again where a link was lost or somebody was in the way."""
+    """Retry on lost links and locks; the ledger makes it exactly once."""
     tries_left = TRIES
     while True:
         tries_left -= 1
@@ -117,7 +117,7 @@ def _exactly_once(
 def _name_who_is_in_the_way(
     connect: Callable[[], Connection], load: Load, error: psycopg.Error
 ) -> None:
-    """Say who holds the lock, or writes the rows, that publishing failed at, if that is known."""
+    """Name the session whose lock or rows publishing failed at, where that is known."""
     if isinstance(error, pg.UniqueViolation):
         raise LoadInProgress(
             f"Somebody else writes rows into the tables of schema {load.target_schema} while they "
@@ -150,23 +150,19 @@ def _in_one_transaction(
         audited = _proven_content(connection, load)
         current = current_release(connection, schema)
         _refuse_unfit(connection, load, current, allow_older=allow_older)
-        is_new = current is None or not _is_same(load, audited, current)
-        if is_new:
+        known = current if current is not None and _is_same(load, audited, current) else None
+        if known is None:
             _refuse_other_base(connection, load, current)
-        fresh = create_missing(connection, schema)
-        if current is None or is_new:
             release_id = ledger.open_row(
                 connection, load, audited, allow_shrink=allow_shrink, run_id=run_id
             )
         else:
-            release_id = current.release_id
+            release_id = known.release_id
+        fresh = create_missing(connection, schema)
+        is_known_by_another = known is not None and known.load_id != load.load_id
         changes = {}
         for table in TABLES:
-            if (
-                table.is_history
-                and table not in fresh
-                and not (current is None or is_new or current.load_id == load.load_id)
-            ):
+            if table.is_history and is_known_by_another and table not in fresh:
                 # The rows are those of the load that brought the release.
                 changes[table.name] = ledger.Changes(unchanged=audited.rows[table.staged_name])
                 continue
@@ -175,9 +171,9 @@ def _in_one_transaction(
             )
             sys.audit("efo_assets.table_published")
         create_views(connection, schema)
-        ledger.complete_row(connection, load, release_id, changes, is_new=is_new)
+        ledger.complete_row(connection, load, release_id, changes, is_new=known is None)
     rows = {table.name: audited.rows[table.staged_name] for table in TABLES}
-    return Publication(release_id, load.source.name, load.load_id, is_new, rows, changes)
+    return Publication(release_id, load.source.name, load.load_id, known is None, rows, changes)
 
 
 def _proven_content(connection: Connection, load: Load) -> Content:
@@ -194,10 +190,9 @@ def _proven_content(connection: Connection, load: Load) -> Content:
 
 
 def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:
-    """Say so if the staged rows aren't those that were audited.
+    """Refuse a load whose staged rows aren't those that were audited.
 
-    A published load is dropped then, so that the next run stages the release anew: nothing else
-    would tell that run.
+    A published load is dropped, so that the next run stages the release anew.
     """
     with connect() as connection, connection.transaction():
         connection.execute(statement("bulk_session"))
@@ -241,7 +236,7 @@ def _refuse_unfit(
 def _refuse_other_base(
     connection: Connection, load: Load, current: PublishedRelease | None
 ) -> None:
-    """Changes are told against the release that stood when the load was staged."""
+    """Refuse a load whose changes were counted against another release than the one that stands."""
     if comparable_release(connection, load) != load.base_release:
         stands = current.name if current else "nothing"
         raise PublicationRefused(
@@ -257,14 +252,15 @@ def _is_older(connection: Connection, load: Load, current: PublishedRelease) -> 
     Their versions tell where they are numbers of one form, such as 3.92.0 or 2026-01-15; else a
     release is older that the ledger has below the newest.
     """
-    ours, theirs = (_form_and_numbers(each) for each in (load.source.version, current.version))
-    if ours[0] == theirs[0] and ours[1]:
-        return ours[1] < theirs[1]
-    identity = (load.source.version, load.source.version_iri)
+    source = load.source
+    form, numbers = _form_and_numbers(source.version)
+    current_form, current_numbers = _form_and_numbers(current.version)
+    if form == current_form and numbers:
+        return numbers < current_numbers
+    identity = (source.version, source.version_iri)
     if identity in {(current.version, current.version_iri), (None, None)}:
         return False
-    values = {"schema": load.target_schema, "version": identity[0], "version_iri": identity[1]}
-    return connection.execute(statement("release_known"), values).fetchone() is not None
+    return connection.execute(statement("release_known"), load.facts).fetchone() is not None
 
 
 def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
@@ -275,12 +271,11 @@ def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
 def _is_same(load: Load, audited: Content, current: PublishedRelease) -> bool:
     """Whether the ledger has this release with this content; `loaded` alone makes no new one."""
     source = load.source
-    same_source = (current.version, current.version_iri, current.is_partial) == (
-        source.version,
-        source.version_iri,
-        load.is_partial,
+    identity = (source.version, source.version_iri, load.is_partial)
+    is_same_source = identity == (current.version, current.version_iri, current.is_partial)
+    return is_same_source and without_changes(current.content_hash) == without_changes(
+        audited.digest
     )
-    return same_source and without_changes(current.content_hash) == without_changes(audited.digest)
 
 
 def _ask_ledger(
@@ -342,7 +337,7 @@ def _vacuum_filled(connect: Callable[[], Connection], load: Load, publication: P
 
 
 def _tidy(connect: Callable[[], Connection], load: Load) -> None:
-    """Drop superseded loads; what stops that stops no publication, which is done by now."""
+    """Drop superseded loads; a failure is no reason to fail the publication, which is done."""
     sys.audit("efo_assets.cleaning_up")
     try:
         with connect() as connection:

@@ -65,7 +65,7 @@ def names(columns: Iterable[str], of: str | None = None) -> sql.Composed:
 
 
 def text(fixed: str) -> sql.SQL:
-    """A piece of SQL that a specification of ours holds (a type, a default, an expression)."""
+    """A piece of SQL that a specification holds: a type, a default, an expression."""
     return sql.SQL(fixed)  # from tables.py, never data
 
 
@@ -132,25 +132,25 @@ def constrain_published(schema: str, table: Table) -> list[sql.Composed]:
     checked by one join instead of a trigger per row.
     """
     where = sql.Identifier(schema, table.name)
-    made = [
+    definitions = [
         sql.SQL("alter table {} add constraint {} {} ({})").format(
             where, sql.Identifier(name), text(kind), names(columns)
         )
         for name, kind, columns in key_constraints(table)
     ]
-    made += [
+    definitions += [
         sql.SQL("create index {} on {} {}").format(
             sql.Identifier(f"{table.name}_{index.name}_idx"), where, text(index.expression)
         )
         for index in table.indexes
     ]
-    made += [
+    definitions += [
         sql.SQL("alter table {} add constraint {} foreign key ({}) references {} ({})").format(
             where, sql.Identifier(f"{table.name}_{column}_fkey"), sql.Identifier(column), to, key
         )
         for column, to, key in _foreign_keys(schema, table)
     ]
-    return made
+    return definitions
 
 
 def key_constraints(table: Table) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -178,18 +178,18 @@ def _foreign_keys(schema: str, table: Table) -> list[tuple[str, sql.Identifier, 
 
 def comment_published(schema: str, table: Table) -> list[sql.Composed]:
     """COMMENT ON the table and each of its columns."""
-    made = [
+    definitions = [
         sql.SQL("comment on table {} is {}").format(
             sql.Identifier(schema, table.name), sql.Literal(table.comment)
         )
     ]
-    made += [
+    definitions += [
         sql.SQL("comment on column {} is {}").format(
             sql.Identifier(schema, table.name, column.name), sql.Literal(column.comment)
         )
         for column in table.published_columns
     ]
-    return made
+    return definitions
 
 
 def staged_hash(load_schema: str, table: Table) -> sql.Composed:

@@ -1,9 +1,8 @@
 """Views and functions over the published tables: nothing stored twice, one query per question.
 
-Each is `sql/view_<name>.sql` or `sql/function_<name>.sql` (two that look at the same rows from
-either side share a text), made in the schema of the tables. What
-it is for stands in its comment, which ends with the version of its definition: it is made again
-where that is another.
+Each is the statement `view_<name>` or `function_<name>` of `sql/` (two that look at the same rows
+from either side share one), made in the schema of the tables. Its comment says what it is for, and
+ends with the version of its definition: it is made again where that is another.
 """
 
 from collections.abc import Mapping
@@ -26,9 +25,9 @@ class View:
     arguments: str | None = None
     """Types of a function's arguments; None for a view."""
     template: str = ""
-    """The file of its definition, where that is not its own."""
+    """The statement of its definition, where that is not its own."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Columns that the template names by placeholders."""
+    """Columns that fill placeholders of the template."""
 
     @property
     def comment(self) -> str:
@@ -50,7 +49,7 @@ DESCENDANTS = View(
     "develops_from and implied edges too.",
     arguments="text, boolean",
     template="function_over_ancestors",
-    columns={"given": "ancestor_id", "found": "term_id"},
+    columns={"start": "ancestor_id", "result": "term_id"},
 )
 ANCESTORS_OF = View(
     "efo_ancestors_of",
@@ -58,7 +57,7 @@ ANCESTORS_OF = View(
     "develops_from and implied edges too.",
     arguments="text, boolean",
     template="function_over_ancestors",
-    columns={"given": "term_id", "found": "ancestor_id"},
+    columns={"start": "term_id", "result": "ancestor_id"},
 )
 LOOKUP = View(
     "efo_lookup",
@@ -87,17 +86,15 @@ VIEWS: tuple[View, ...] = (
 
 def create_views(connection: Connection, schema: str) -> list[View]:
     """Make those that aren't there, or are of another version; return them."""
-    made = []
-    for view in VIEWS:
-        if _comment(connection, schema, view) != view.comment:
-            connection.execute(_definition(schema, view))
-            connection.execute(
-                sql.SQL("comment on {} is {}").format(
-                    _signature(schema, view), sql.Literal(view.comment)
-                )
+    changed = [view for view in VIEWS if _comment(connection, schema, view) != view.comment]
+    for view in changed:
+        connection.execute(_definition(schema, view))
+        connection.execute(
+            sql.SQL("comment on {} is {}").format(
+                _signature(schema, view), sql.Literal(view.comment)
             )
-            made.append(view)
-    return made
+        )
+    return changed
 
 
 def _definition(schema: str, view: View) -> sql.Composed:
@@ -123,8 +120,6 @@ def _signature(schema: str, view: View) -> sql.Composed:
 
 
 def _comment(connection: Connection, schema: str, view: View) -> str | None:
-    row = connection.execute(
-        statement("view_comment"),
-        {"schema": schema, "name": view.name, "arguments": view.arguments},
-    ).fetchone()
-    return row[0] if row else None
+    place = {"schema": schema, "name": view.name, "arguments": view.arguments}
+    comment: str | None = connection.row(statement("view_comment"), place)[0]
+    return comment

@@ -37,8 +37,7 @@ class WriterLock:
             holder = taken.enter_context(self._connect())
             taken.enter_context(holder.transaction())
             holder.execute("set local idle_in_transaction_session_timeout = 0")
-            held = holder.execute(statement("writer_lock"), {"schema": self._schema}).fetchone()
-            if held is None or not held[0]:
+            if not holder.row(statement("writer_lock"), {"schema": self._schema})[0]:
                 raise LoadInProgress(self._refusal(holder))
             self._held = taken.pop_all()
         self._holder = holder

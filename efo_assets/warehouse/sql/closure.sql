@@ -12,6 +12,10 @@ group by c.number, p.number;
 analyze pg_temp.efo_closure_edges;
 create temporary table efo_closure_ready (child integer primary key)
 
+-- name: closure_size
+select count(*)
+from pg_temp.efo_closure_edges
+
 -- name: closure_ready
 truncate pg_temp.efo_closure_ready;
 insert into pg_temp.efo_closure_ready

@@ -7,9 +7,9 @@ language sql stable parallel safe
 begin atomic
     select t.id, t.iri, t.curie, t.label, case when $2 then a.distance else a.is_a_distance end
     from {schema}.efo_ancestors as a
-    join {schema}.efo_terms as t on t.id = a.{found}
+    join {schema}.efo_terms as t on t.id = a.{result}
     where ($2 or a.is_a_distance is not null)
-        and a.{given} = (
+        and a.{start} = (
             select named.id
             from {schema}.efo_terms as named
             where named.iri = $1 or named.curie = $1
