@@ -25,7 +25,6 @@ from efo_assets.warehouse.statements import (
     filled,
     repeated,
     statement,
-    text,
     without_terms,
 )
 from efo_assets.warehouse.tables import (
@@ -75,7 +74,9 @@ def _selected(
     connection: Connection, load: Load, query: sql.Composed, weight: str = "1"
 ) -> Offenders:
     """Count the rows of a query and sample them; a sample of one column is its value."""
-    counted = statement("offenders", query=query, weight=text(weight), samples=sql.Literal(SAMPLES))
+    counted = statement(
+        "offenders", query=query, weight=sql.SQL(weight), samples=sql.Literal(SAMPLES)
+    )
     number, samples = connection.row(counted, {"load_id": load.load_id})
     return number, [
         next(iter(sample.values())) if len(sample) == 1 else sample for sample in samples or []
@@ -92,7 +93,7 @@ def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
     A partial load is no release: the publisher keeps it from replacing a whole one.
     """
     table = check.about
-    query = statement("shrinkage", staged=sql.Identifier(load.schema, table.staged_name))
+    query = statement("shrinkage", staged=(load.schema, table.staged_name))
     values = {"schema": load.target_schema, "table": table.staged_name}
     published, staged = connection.row(query, values)
     # None: nothing is published yet, or only a part.
@@ -106,8 +107,7 @@ def _emptied(connection: Connection, load: Load, check: "Check") -> Offenders:
     if load.base_release is None:
         return 0, []
     table = check.about
-    published = sql.Identifier(load.target_schema, table.name)
-    staged = sql.Identifier(load.schema, table.staged_name)
+    published, staged = (load.target_schema, table.name), (load.schema, table.staged_name)
     emptied = [
         {"column": column.name, "published": before, "staged": now}
         for column, before, now in zip(

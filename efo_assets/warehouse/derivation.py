@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from efo_assets.errors import WarehouseError
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
 
 FEW_EDGES = 8
@@ -54,7 +54,7 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
     audit reports them.
     """
     connection.execute(statement("closure_edges", load=load_schema))
-    (left,) = connection.row(statement("closure_size"))
+    (left,) = connection.row("select count(*) from pg_temp.efo_closure_edges")
     few, is_indexed, levels = left // FEW_EDGES, False, 0
     while left:
         levels += 1
@@ -71,8 +71,8 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
         done = _generation(connection, load_schema) or _break_cycles(connection)
         left -= done
     if is_indexed:
-        connection.execute(statement("closure_index_drop", load=load_schema))
-    connection.execute(statement("closure_drop"))
+        connection.execute(compose("drop index {}", (load_schema, "ancestors_by_term")))
+    connection.execute("drop table pg_temp.efo_closure_edges, pg_temp.efo_closure_ready")
 
 
 def _generation(connection: Connection, load_schema: str) -> int:

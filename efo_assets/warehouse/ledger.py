@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.load import Content, Load
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import TABLES
 
 WATCHER_PATIENCE_S = 1.0
@@ -142,7 +142,7 @@ def standing(connection: Connection, schema: str) -> Standing:
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read read only")
         connection.execute(
-            sql.SQL("set local statement_timeout = {}").format(sql.Literal(WATCHER_TIMEOUT_MS))
+            compose("set local statement_timeout = {}", sql.Literal(WATCHER_TIMEOUT_MS))
         )
         if not connection.has_table("efo_meta.releases"):
             return Standing()

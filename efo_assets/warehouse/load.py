@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from efo_assets.errors import NothingStaged
@@ -21,7 +20,13 @@ from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.derivation import derive
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import copy_staged, create_staged, staged_hash, statement
+from efo_assets.warehouse.statements import (
+    compose,
+    copy_staged,
+    create_staged,
+    staged_hash,
+    statement,
+)
 from efo_assets.warehouse.tables import CHANGES, COPIED, DERIVED, FORMAT_VERSION, TABLES, Table
 
 KEPT_FOR_DIAGNOSIS = 2
@@ -150,10 +155,14 @@ def begin(
     }
     with connection.transaction():
         connection.execute(statement("load_insert"), values)
-        connection.execute(sql.SQL("create schema {}").format(sql.Identifier(load.schema)))
+        connection.execute(compose("create schema {}", load.schema))
         for table in TABLES:
             connection.execute(create_staged(load.schema, table))
-        connection.execute(statement("dangling_edges", load=load.schema))
+        connection.execute(
+            compose(
+                "create table {}.dangling_edges (like {}.parent_edges)", load.schema, load.schema
+            )
+        )
     return load
 
 
@@ -162,10 +171,9 @@ def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) 
 
     What an earlier attempt may have left there goes first.
     """
-    where = sql.Identifier(load.schema, table.staged_name)
     with connection.transaction(), connection.cursor() as cursor:
         # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
-        cursor.execute(sql.SQL("truncate {}").format(where))
+        cursor.execute(compose("truncate {}", (load.schema, table.staged_name)))
         with cursor.copy(copy_staged(load.schema, table, file.columns)) as copy:
             for chunk in file.chunks(COPY_CHUNK_BYTES):
                 copy.write(chunk)
@@ -184,9 +192,7 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
             _analyze(connection, load, table)
         for table in DERIVED:
             # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
-            connection.execute(
-                sql.SQL("truncate {}").format(sql.Identifier(load.schema, table.staged_name))
-            )
+            connection.execute(compose("truncate {}", (load.schema, table.staged_name)))
             if not table.is_history:
                 derive(connection, load.schema, table)
             elif load.base_release is not None:
@@ -229,12 +235,11 @@ def comparable_release(connection: Connection, load: Load) -> int | None:
 def _analyze(connection: Connection, load: Load, table: Table) -> None:
     # Whole tables are read: numbers of rows and of distinct values are all that planning needs.
     connection.execute("set local default_statistics_target = 10")
-    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(load.schema, table.staged_name)))
+    connection.execute(compose("analyze {}", (load.schema, table.staged_name)))
 
 
 def _count(connection: Connection, load: Load, name: str) -> int:
-    query = sql.SQL("select count(*) from {}").format(sql.Identifier(load.schema, name))
-    return int(connection.row(query)[0])
+    return int(connection.row(compose("select count(*) from {}", (load.schema, name)))[0])
 
 
 def latest(connection: Connection, target_schema: str) -> Load:
@@ -306,8 +311,10 @@ def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") 
 def drop(connection: Connection, load_id: str) -> None:
     """Drop a load's tables; what `efo_meta` knows of it stays."""
     # DROP, not TRUNCATE: on a full disk it is the one statement that gives space back.
-    name = sql.Identifier(f"efo_load_{load_id}")
     # Apart from the update, which may find no room: without its tables a load is never used.
-    connection.execute(sql.SQL("drop schema if exists {} cascade").format(name))
-    connection.execute(statement("load_dropped"), {"load_id": load_id})
+    connection.execute(compose("drop schema if exists {} cascade", f"efo_load_{load_id}"))
+    connection.execute(
+        "update efo_meta.loads set state = 'dropped' where load_id = %(load_id)s",
+        {"load_id": load_id},
+    )
     _log.info("dropped the tables of load %s", load_id)

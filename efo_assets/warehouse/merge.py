@@ -15,8 +15,10 @@ from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     add_column,
     comment_published,
+    compose,
     constrain_published,
     create_published,
+    listing,
     names,
     of_release,
     published_hash,
@@ -94,7 +96,7 @@ def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> 
     inserted = connection.execute(_insert(load, table, release_id)).rowcount
     for definition in constrain_published(schema, table) + comment_published(schema, table):
         connection.execute(definition)
-    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
+    connection.execute(compose("analyze {}", (schema, table.name)))
     return Changes(inserted=inserted)
 
 
@@ -102,13 +104,14 @@ def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
     if table.is_referenced:
         return statement(
             "terms_insert",
-            terms=sql.Identifier(load.target_schema, table.name),
-            staged=sql.Identifier(load.schema, table.staged_name),
+            terms=(load.target_schema, table.name),
+            staged=(load.schema, table.staged_name),
             columns=names(column.name for column in table.columns),
             release=sql.Literal(release_id),
         )
-    return sql.SQL("insert into {} ({}) {}").format(
-        sql.Identifier(load.target_schema, table.name),
+    return compose(
+        "insert into {} ({}) {}",
+        (load.target_schema, table.name),
         names(column.name for column in table.published_columns),
         resolved(load.schema, load.target_schema, table, release_id),
     )
@@ -127,8 +130,8 @@ def _merge_referenced(
     """Removed, changed, inserted; a class that vanished stays as a row, marked."""
     columns = [column.name for column in table.columns]
     parts: dict[str, Any] = {
-        "terms": sql.Identifier(load.target_schema, table.name),
-        "staged": sql.Identifier(load.schema, table.staged_name),
+        "terms": (load.target_schema, table.name),
+        "staged": (load.schema, table.staged_name),
         "release": sql.Literal(release_id),
     }
     compared = {"ours": names(columns, "t"), "theirs": names(columns, "s")}
@@ -146,7 +149,7 @@ def _merge_rows(
     """Removed, changed, inserted; both sides are read once, and what differs is set aside."""
     keys, values = table.published_key, table.values
     parts: dict[str, Any] = {
-        "published": sql.Identifier(load.target_schema, table.name),
+        "published": (load.target_schema, table.name),
         "columns": names([*keys, *values]),
         "ours": names(keys, "t"),
         "theirs": names(keys, "s"),
@@ -157,16 +160,14 @@ def _merge_rows(
         "their_values": names(values, "s"),
     }
     # A key of the row that comes, or of the one that stands where none comes.
-    selected = [
-        sql.SQL("coalesce(s.{0}, t.{0}) as {0}").format(sql.Identifier(key)) for key in keys
-    ]
-    selected += [sql.SQL("s.{}").format(sql.Identifier(value)) for value in values]
-    is_changed = sql.SQL("row({our_values}) is distinct from row({their_values})").format(**valued)
+    selected = [compose("coalesce(s.{0}, t.{0}) as {0}", key) for key in keys]
+    selected += [compose("s.{}", value) for value in values]
+    is_changed = compose("row({our_values}) is distinct from row({their_values})", **valued)
     connection.execute(
         statement(
             "rows_differing",
             rows=resolved(load.schema, load.target_schema, table, release_id),
-            selected=sql.SQL(", ").join(selected),
+            selected=listing(selected),
             which=of_release(table, release_id),
             is_changed=is_changed if values else sql.SQL("false"),
             **parts,

@@ -21,7 +21,7 @@ def version(connection: Connection) -> int:
     """The version of `efo_meta` in this database; 0 where there is none."""
     if not connection.has_table("efo_meta.schema_version"):
         return 0
-    return int(connection.row(statement("newest_migration"))[0])
+    return int(connection.row("select coalesce(max(version), 0) from efo_meta.schema_version")[0])
 
 
 def refuse_newer(connection: Connection) -> None:
@@ -47,13 +47,16 @@ def apply(connection: Connection) -> list[int]:
     """
     with connection.transaction():
         # Two first runs at once would collide: CREATE … IF NOT EXISTS is no atomic step.
-        connection.execute(statement("migration_lock"))
+        connection.execute("select pg_advisory_xact_lock(hashtext('efo_assets set-up'))")
         refuse_newer(connection)
         missing = range(version(connection) + 1, KNOWN_VERSION + 1)
         for number in missing:
             name = f"migration_{number:03}_{MIGRATIONS[number - 1]}"
             connection.execute(statement(name))
-            connection.execute(statement("migration_applied"), {"version": number})
+            connection.execute(
+                "insert into efo_meta.schema_version (version) values (%(version)s)",
+                {"version": number},
+            )
             _log.info("applied %s", name)
     return list(missing)
 

@@ -6,13 +6,11 @@ What a load itself holds is the business of `audit`.
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from psycopg import sql
-
 from efo_assets.errors import DatabaseRefused, SchemaDrift
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import key_constraints, statement
+from efo_assets.warehouse.statements import compose, key_constraints, statement
 from efo_assets.warehouse.tables import TABLES, Column, Table
 
 OLDEST_SERVER = 140_000
@@ -36,7 +34,7 @@ def prepare(connection: Connection, schema: str) -> None:
     _check_columns(connection, schema)
     with connection.transaction():
         migrations.apply(connection)
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        connection.execute(compose("create schema if not exists {}", schema))
 
 
 def _check_link(connection: Connection) -> None:

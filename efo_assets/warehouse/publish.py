@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import psycopg
 from psycopg import errors as pg
-from psycopg import sql
 
 from efo_assets.errors import (
     AuditNotPassed,
@@ -37,7 +36,7 @@ from efo_assets.warehouse.load import (
 )
 from efo_assets.warehouse.merge import NotAsStaged, create_missing, equalize
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.views import create_views
 
@@ -319,7 +318,7 @@ def _vacuum_filled(connect: Callable[[], Connection], load: Load, publication: P
     vacuum's lock is in the way of changes to the table.
     """
     filled = [
-        sql.Identifier(load.target_schema, table.name)
+        compose("{}", (load.target_schema, table.name))
         for table in TABLES
         if not table.is_history
         and 0 < publication.changes[table.name].inserted == publication.rows[table.name]
@@ -329,9 +328,7 @@ def _vacuum_filled(connect: Callable[[], Connection], load: Load, publication: P
     try:
         with connect() as connection:
             # Without our settings no time limit holds, so it must not wait for a lock.
-            connection.execute_alone(
-                sql.SQL("vacuum (skip_locked) {}").format(sql.SQL(", ").join(filled))
-            )
+            connection.execute_alone(compose("vacuum (skip_locked) {}", listing(filled)))
     except (psycopg.Error, WarehouseError) as error:
         _log.warning("new tables are left to autovacuum: %s", type(error).__name__)
 

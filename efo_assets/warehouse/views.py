@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import statement, text
+from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import normalised
 
 
@@ -90,9 +90,7 @@ def create_views(connection: Connection, schema: str) -> list[View]:
     for view in changed:
         connection.execute(_definition(schema, view))
         connection.execute(
-            sql.SQL("comment on {} is {}").format(
-                _signature(schema, view), sql.Literal(view.comment)
-            )
+            compose("comment on {} is {}", _signature(schema, view), sql.Literal(view.comment))
         )
     return changed
 
@@ -105,18 +103,18 @@ def _definition(schema: str, view: View) -> sql.Composed:
         function=view.name,
         schema=schema,
         schema_name=sql.Literal(schema),
-        term_label=text(normalised("t.label")),
-        other_label=text(normalised("o.label")),
-        synonym=text(normalised("s.synonym")),
-        sought=text(normalised("$1")),
+        term_label=sql.SQL(normalised("t.label")),
+        other_label=sql.SQL(normalised("o.label")),
+        synonym=sql.SQL(normalised("s.synonym")),
+        sought=sql.SQL(normalised("$1")),
     )
 
 
 def _signature(schema: str, view: View) -> sql.Composed:
-    name = sql.Identifier(schema, view.name)
+    name = (schema, view.name)
     if view.arguments is None:
-        return sql.SQL("view {}").format(name)
-    return sql.SQL("function {} ({})").format(name, text(view.arguments))
+        return compose("view {}", name)
+    return compose("function {} ({})", name, sql.SQL(view.arguments))
 
 
 def _comment(connection: Connection, schema: str, view: View) -> str | None:

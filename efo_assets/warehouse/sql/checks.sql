@@ -16,9 +16,7 @@ cross join (select count(*) as staged from {load}.terms) as t
 where l.load_id = %(load_id)s and l.expected_terms <> t.staged
 
 -- name: check_terms_have_labels
-select iri
-from {load}.terms
-where label is null
+select iri from {load}.terms where label is null
 
 -- name: check_values_are_well_formed
 select k.kind, (k.value ->> 'count')::bigint as count, k.value -> 'samples' as samples
@@ -49,8 +47,7 @@ group by folded
 having min(iri collate "C") <> max(iri collate "C")
 
 -- name: check_edges_are_not_dangling
-select child_iri, parent_iri
-from {load}.dangling_edges
+select child_iri, parent_iri from {load}.dangling_edges
 
 -- name: check_replacements_are_of_every_obsolete_class
 select t.iri
@@ -64,9 +61,7 @@ where not exists (select from {load}.terms as t where t.iri = r.iri)
 -- name: check_mesh_terms_are_current
 select m.mesh_id, m.iri
 from {load}.mesh_terms as m
-where not exists (
-    select from {load}.terms as t where t.iri = m.iri and not t.is_obsolete
-)
+where not exists (select from {load}.terms as t where t.iri = m.iri and not t.is_obsolete)
 
 -- name: check_mesh_ids_are_well_formed
 select x.iri, x.accession

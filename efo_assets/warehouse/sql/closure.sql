@@ -12,10 +12,6 @@ group by c.number, p.number;
 analyze pg_temp.efo_closure_edges;
 create temporary table efo_closure_ready (child integer primary key)
 
--- name: closure_size
-select count(*)
-from pg_temp.efo_closure_edges
-
 -- name: closure_ready
 truncate pg_temp.efo_closure_ready;
 insert into pg_temp.efo_closure_ready
@@ -61,9 +57,3 @@ where e.child = c.child and e.parent = c.parent
 -- name: closure_index
 create index ancestors_by_term on {load}.ancestors (term_number);
 analyze {load}.ancestors
-
--- name: closure_index_drop
-drop index {load}.ancestors_by_term
-
--- name: closure_drop
-drop table pg_temp.efo_closure_edges, pg_temp.efo_closure_ready

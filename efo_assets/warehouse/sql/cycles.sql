@@ -17,5 +17,4 @@ delete from pg_temp.efo_cycle_edges as e
 where not exists (select from pg_temp.efo_cycle_edges as above where above.child = e.parent)
 
 -- name: cycle_rest
-select child_iri, parent_iri
-from pg_temp.efo_cycle_edges
+select child_iri, parent_iri from pg_temp.efo_cycle_edges

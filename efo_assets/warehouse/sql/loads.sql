@@ -8,9 +8,6 @@ insert into efo_meta.loads (
     %(expected_terms)s, %(state)s, %(run_id)s, %(totals)s
 )
 
--- name: dangling_edges
-create table {load}.dangling_edges (like {load}.parent_edges)
-
 -- name: set_dangling_aside
 with aside as (
     delete from {load}.parent_edges as e
@@ -30,9 +27,6 @@ where load_id = %(load_id)s
 update efo_meta.loads
 set state = 'published'
 where load_id = %(load_id)s and state <> 'published'
-
--- name: load_dropped
-update efo_meta.loads set state = 'dropped' where load_id = %(load_id)s
 
 -- name: load_latest
 select

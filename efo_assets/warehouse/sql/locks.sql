@@ -19,9 +19,6 @@ limit 1
 -- name: publisher_lock
 select pg_advisory_xact_lock(hashtext('efo_assets publisher'), hashtext(%(schema)s))
 
--- name: migration_lock
-select pg_advisory_xact_lock(hashtext('efo_assets set-up'))
-
 -- name: lock_holders
 -- Sessions whose locks publishing may have waited for. Who only reads is in the way of changes to a
 -- table or view alone, and told where there is no other.

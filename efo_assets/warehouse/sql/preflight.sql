@@ -79,10 +79,3 @@ join pg_namespace as n on n.oid = c.relnamespace
 join pg_attribute as a on a.attrelid = c.oid and a.attnum = any (i.indkey)
 where n.nspname = %(schema)s and c.relname = %(table)s and i.indisunique and i.indisvalid and i.indpred is null
 group by i.indexrelid
-
--- name: newest_migration
-select coalesce(max(version), 0)
-from efo_meta.schema_version
-
--- name: migration_applied
-insert into efo_meta.schema_version (version) values (%(version)s)
