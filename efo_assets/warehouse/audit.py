@@ -20,13 +20,7 @@ from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import (
-    fillable,
-    filled,
-    repeated,
-    statement,
-    without_terms,
-)
+from efo_assets.warehouse.statements import fillable, filled, repeated, statement, without_terms
 from efo_assets.warehouse.tables import (
     ANCESTORS,
     COPIED,

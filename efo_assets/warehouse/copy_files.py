@@ -12,7 +12,9 @@ from tempfile import TemporaryFile
 from typing import IO, Any, TypeAlias
 
 from psycopg import adapters
-from psycopg._copy_base import BinaryFormatter  # public only through a connection's cursor
+
+# psycopg.copy.Copy, the public way, takes a connection's cursor even where it writes to a file.
+from psycopg._copy_base import BinaryFormatter
 from psycopg.adapt import AdaptersMap, Dumper, Transformer
 from psycopg.pq import Format
 
@@ -47,7 +49,7 @@ class _TextsDumper(Dumper):
 
 
 class _Context:
-    """What psycopg wants to know where there is no connection."""
+    """What a psycopg `Transformer` asks of a connection, where there is none."""
 
     connection = None
 
@@ -81,7 +83,7 @@ class RowWriter:
 
 @contextmanager
 def row_writers(files: Mapping[str, IO[bytes]], columns: Columns) -> Iterator[dict[str, RowWriter]]:
-    """Give a row writer per staged table name; all that they wrote is in the files afterwards."""
+    """A row writer per staged table name; at the end, their rows are in the files."""
     writers = {
         name: RowWriter(BY_STAGED_NAME[name], columns[name], file) for name, file in files.items()
     }
@@ -144,7 +146,7 @@ class CopyFiles:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Tell a full disk, or any other trouble of the file system, in one sentence.
+        """Raise a full disk, or any other trouble of the file system, as one sentence.
 
         Raises:
             PageStoreError: instead of the OSError; the space is given back.
@@ -165,7 +167,7 @@ class CopyFiles:
 
     @contextmanager
     def writing(self, part: int = 0) -> Iterator[dict[str, RowWriter]]:
-        """Give a row writer per staged table name; what they wrote is in the files afterwards.
+        """A row writer per staged table name; at the end, their rows are in the files.
 
         Raises:
             PageStoreError: the disk is full.

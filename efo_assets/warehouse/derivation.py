@@ -76,7 +76,7 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
 
 
 def _generation(connection: Connection, load_schema: str) -> int:
-    """Terms whose parents all had their turn; the number of their edges, 0 where there are none."""
+    """Derive the ancestors of terms whose parents have theirs; return the number of their edges."""
     connection.execute(statement("closure_ready"))
     connection.execute("analyze pg_temp.efo_closure_ready")
     connection.execute(statement("closure_level", load=load_schema))
@@ -84,7 +84,7 @@ def _generation(connection: Connection, load_schema: str) -> int:
 
 
 def _break_cycles(connection: Connection) -> int:
-    """Take the edges that are left and lie on a cycle, or between two, out of the way."""
+    """Drop the edges that are left and lie on a cycle, or between two; return their number."""
     connection.execute("create temporary table efo_cycle_edges as table pg_temp.efo_closure_edges")
     peel(connection)
     broken = connection.execute(statement("closure_break")).rowcount

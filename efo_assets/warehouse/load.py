@@ -46,7 +46,7 @@ class Source:
     loaded: str | None
     fingerprint: str
     url: str = field(compare=False)
-    """Where it came from; the same release from elsewhere is the same source."""
+    """The server; the same release from another is the same source."""
     limit: int | None = None
     totals: Mapping[str, int] | None = field(default=None, compare=False)
     """Classes by list (current, obsolete, all) as announced; the fingerprint covers them."""
@@ -136,7 +136,7 @@ def begin(
     expected_terms: int,
     run_id: str | None = None,
 ) -> Load:
-    """Clear leftovers away, register a new load and make its empty tables.
+    """Clear leftovers, register a new load and make its empty tables.
 
     The caller holds the writer's lock of `target_schema`, so that a load found in `staging` can
     only be the rest of a process that died.
@@ -183,7 +183,7 @@ def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) 
 
 
 def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Load:
-    """Put edges without a listed parent aside, derive the other tables, mark the load as staged."""
+    """Set edges without a listed parent aside, derive the other tables, mark the load as staged."""
     with connection.transaction():
         connection.execute(statement("bulk_session"))
         load = replace(load, base_release=comparable_release(connection, load))
@@ -217,7 +217,7 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
 
 
 def comparable_release(connection: Connection, load: Load) -> int | None:
-    """The standing release, if what it changed to this load can be told row by row.
+    """The standing release, if its rows can be compared with the load's one by one.
 
     None before the first one, where either is a part of the ontology, where another version of
     this project spelled the rows of the standing one, and where a table of it was dropped.
@@ -309,7 +309,7 @@ def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") 
 
 
 def drop(connection: Connection, load_id: str) -> None:
-    """Drop a load's tables; what `efo_meta` knows of it stays."""
+    """Drop a load's tables; its rows in `efo_meta` stay."""
     # DROP, not TRUNCATE: on a full disk it is the one statement that gives space back.
     # Apart from the update, which may find no room: without its tables a load is never used.
     connection.execute(compose("drop schema if exists {} cascade", f"efo_load_{load_id}"))

@@ -91,7 +91,7 @@ def _published_content(
 
 
 def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> Changes:
-    """The first rows of a new table; keys and indexes are made when the rows are there."""
+    """Fill a new table, then make its keys and indexes."""
     schema = load.target_schema
     inserted = connection.execute(_insert(load, table, release_id)).rowcount
     for definition in constrain_published(schema, table) + comment_published(schema, table):
@@ -127,7 +127,7 @@ def _merge(connection: Connection, load: Load, table: Table, release_id: int, ro
 def _merge_referenced(
     connection: Connection, load: Load, table: Table, release_id: int
 ) -> tuple[int, int, int]:
-    """Removed, changed, inserted; a class that vanished stays as a row, marked."""
+    """Merge by key and return rows removed, changed, inserted; one that vanished stays, marked."""
     columns = [column.name for column in table.columns]
     parts: dict[str, Any] = {
         "terms": (load.target_schema, table.name),
@@ -146,7 +146,7 @@ def _merge_referenced(
 def _merge_rows(
     connection: Connection, load: Load, table: Table, release_id: int
 ) -> tuple[int, int, int]:
-    """Removed, changed, inserted; both sides are read once, and what differs is set aside."""
+    """Read both sides once, write what differs; return rows removed, changed, inserted."""
     keys, values = table.published_key, table.values
     parts: dict[str, Any] = {
         "published": (load.target_schema, table.name),

@@ -1,4 +1,4 @@
-"""Every check of the server and its tables before a load, so that no download is in vain.
+"""Every check of the server and its tables before a load, so that no download is wasted.
 
 What a load itself holds is the business of `audit`.
 """

@@ -43,12 +43,7 @@ from efo_assets.warehouse.views import create_views
 _log = logger(__name__)
 
 TRIES = 3
-_PASSING = (
-    pg.LockNotAvailable,
-    pg.DeadlockDetected,
-    pg.SerializationFailure,
-    pg.UniqueViolation,
-)
+_PASSING = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.UniqueViolation)
 """Another session writes or locks published tables just now."""
 
 _AUDIT_COMMAND = "dagster asset materialize -m efo_assets.definitions --select '*efo_terms'"
@@ -135,12 +130,7 @@ def _name_who_is_in_the_way(
 
 
 def _in_one_transaction(
-    connection: Connection,
-    load: Load,
-    *,
-    allow_shrink: bool,
-    allow_older: bool,
-    run_id: str | None,
+    connection: Connection, load: Load, *, allow_shrink: bool, allow_older: bool, run_id: str | None
 ) -> Publication:
     schema = load.target_schema
     with connection.transaction():

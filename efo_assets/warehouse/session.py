@@ -158,12 +158,7 @@ class Connection(psycopg.Connection[TupleRow]):
             yield transaction
 
     def execute(
-        self,
-        query: Any,
-        params: Any = None,
-        *,
-        prepare: bool | None = None,
-        binary: bool = False,
+        self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False
     ) -> psycopg.Cursor[TupleRow]:
         """Run one statement, in a transaction of its own where there is none."""
         if self.info.transaction_status != TransactionStatus.IDLE:

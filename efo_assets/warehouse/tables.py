@@ -241,11 +241,7 @@ TERMS = Table(
         ),
         Column("obsoleted_in", "text", "EFO's obsoleted_in_version.", nullable=True, since=2),
         Column(
-            "obsolescence_reason",
-            "text",
-            "EFO's reason_for_obsolescence.",
-            nullable=True,
-            since=2,
+            "obsolescence_reason", "text", "EFO's reason_for_obsolescence.", nullable=True, since=2
         ),
     ),
     key=("iri",),

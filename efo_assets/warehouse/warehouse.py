@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Warehouse:
-    """PostgreSQL, for one target schema."""
+    """One target schema of a PostgreSQL database."""
 
     def __init__(
         self,

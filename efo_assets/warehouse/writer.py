@@ -25,7 +25,7 @@ class WriterLock:
         self._holder: Connection | None = None
 
     def acquire(self) -> None:
-        """Take the lock; holding it already is fine.
+        """Take the lock, or keep it.
 
         Raises:
             LoadInProgress: another process holds it; the message names it.
@@ -68,7 +68,7 @@ class WriterLock:
         )
 
     def release(self) -> None:
-        """Give the lock up; without one, nothing happens."""
+        """Release the lock, if it is held."""
         self._holder = None
         with suppress(psycopg.Error):
             self._held.close()

@@ -79,13 +79,20 @@ def test_a_publication_takes_no_lock_above_row_exclusive(
 
 
 @pytest.mark.fault("D08")
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "lock table public.efo_xrefs in access exclusive mode",
+        "select from public.efo_terms for update",
+    ],
+)
 def test_a_lock_that_is_not_given_up_is_tried_three_times_and_its_holder_named(
-    warehouse: Warehouse, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    warehouse: Warehouse, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:
     monkeypatch.setattr(session, "LOCK_TIMEOUT_MS", 400)
     publish_marked(warehouse, 1)
     load = audited(warehouse, 2)
-    other.execute("lock table public.efo_xrefs in access exclusive mode")
+    other.execute(lock)
     other.execute("select 'CANARY', $$CANARY$$")
     with pytest.raises(LoadInProgress) as caught:
         warehouse.publish(load)
