@@ -36,6 +36,7 @@ class ExpectedFailure(OneSentence, dg.Failure):
     def __init__(self, error: EfoError) -> None:
         metadata = {"error": dg.MetadataValue.text(type(error).__name__)}
         allow_retries = False
+        # By place: the classes between this one and `dg.Failure` hand on no names.
         super().__init__(shown(error), metadata, allow_retries)
 
 

@@ -1,13 +1,10 @@
 """Loggers whose lines hold no secret; other people's loggers and the record factory stay as is."""
 
 import logging
-from typing import TypeVar
 
 from efo_assets.privacy.disclosure import without_secrets
 from efo_assets.privacy.printable import escaped
 from efo_assets.privacy.scrub import scrubbed
-
-Log = TypeVar("Log", bound=logging.Logger)
 
 
 def logger(name: str) -> logging.Logger:
@@ -18,7 +15,7 @@ def logger(name: str) -> logging.Logger:
     return scrubbing(logging.getLogger(name))
 
 
-def scrubbing(log: Log) -> Log:
+def scrubbing(log: logging.Logger) -> logging.Logger:
     """Scrub what is written with a logger from now on, such as a step's `context.log`."""
     log.addFilter(_scrub)
     return log

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import efo_assets
+
+PACKAGE = Path(efo_assets.__path__[0])
 LOOK = """
 import logging, signal, sys, warnings
 import stamina.instrumentation
@@ -56,3 +60,8 @@ for name, value in before.items():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout == ""
+
+
+def test_every_module_takes_its_logger_from_the_boundary() -> None:
+    bare = [path for path in PACKAGE.rglob("*.py") if "getLogger(__name__)" in path.read_text()]
+    assert bare == []
