@@ -177,7 +177,8 @@ def complete_row(
     if is_new:
         written = Jsonb({name: asdict(change) for name, change in changes.items()})
         connection.execute(
-            statement("release_changes"), {"release_id": release_id, "changes": written}
+            "update efo_meta.releases set changes = %(changes)s where release_id = %(release_id)s",
+            {"release_id": release_id, "changes": written},
         )
     elif load.source.totals:
         # The same rows, counted otherwise or for the first time: else they stay news for ever.
@@ -185,4 +186,8 @@ def complete_row(
         connection.execute(
             statement("release_totals"), {"release_id": release_id, "totals": totals}
         )
-    connection.execute(statement("load_published"), {"load_id": load.load_id})
+    connection.execute(
+        "update efo_meta.loads set state = 'published'"
+        " where load_id = %(load_id)s and state <> 'published'",
+        {"load_id": load.load_id},
+    )

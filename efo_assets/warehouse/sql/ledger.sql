@@ -70,9 +70,6 @@ insert into efo_meta.releases (
 )
 returning release_id
 
--- name: release_changes
-update efo_meta.releases set changes = %(changes)s where release_id = %(release_id)s
-
 -- name: release_totals
 update efo_meta.releases
 set totals = %(totals)s

@@ -23,11 +23,6 @@ update efo_meta.loads
 set state = 'staged', counts = %(counts)s, findings = %(findings)s, base_release = %(base_release)s, staged_at = now()
 where load_id = %(load_id)s
 
--- name: load_published
-update efo_meta.loads
-set state = 'published'
-where load_id = %(load_id)s and state <> 'published'
-
 -- name: load_latest
 select
     load_id, target_schema, state, expected_terms, counts, findings, base_release,
