@@ -28,17 +28,6 @@ DEFAULT_CLASSES = 20_000
 FEWEST_CLASSES = 20
 """Every kind of change needs classes of its own."""
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
-_PSQL_VARIABLES = {
-    "host": "PGHOST",
-    "hostaddr": "PGHOSTADDR",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-}
-"""libpq keyword to the variable that psql reads; a command line would show a password."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -182,10 +171,15 @@ def psql(words: Sequence[str]) -> int:
 
 
 def _psql_environment(parameters: Mapping[str, str], schema: str) -> dict[str, str]:
-    known = {
-        _PSQL_VARIABLES[key]: value for key, value in parameters.items() if key in _PSQL_VARIABLES
+    """For psql: on its command line, everybody on the machine would see a password."""
+    from psycopg.pq import Conninfo
+
+    variables = {
+        option.envvar.decode(): parameters[keyword]
+        for option in Conninfo.get_defaults()
+        if option.envvar and (keyword := option.keyword.decode()) in parameters
     }
-    return {"PAGER": "", **known, "PGOPTIONS": f"-c search_path={schema},efo_meta,public"}
+    return {"PAGER": "", **variables, "PGOPTIONS": f"-c search_path={schema},efo_meta,public"}
 
 
 @cli.command(cls=_Program)

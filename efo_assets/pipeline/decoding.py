@@ -1,18 +1,16 @@
 """One pass over stored pages into COPY files, by as many processes as there are cores.
 
-Decoding is Python's own work, and one interpreter uses one core. Each process takes a run of
-pages and fills a part of the files, which it inherits; nothing else is shared. A small download
-is decoded where it is asked for, since starting a process takes as long.
-
-`python -m efo_assets.pipeline.decoding` is such a process and nothing for people to call.
+One interpreter uses one core. Each process takes a run of pages and fills a part of the files,
+which it inherits; nothing else is shared. A small download is decoded in the calling process, since
+to start another takes as long. `python -m efo_assets.pipeline.decoding` is not for people to call.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -41,7 +39,7 @@ def decode(pages: PageSet, work_dir: Path) -> tuple[CopyFiles, Findings]:
         PageStoreError: pages can't be read, or COPY files can't be written.
     """
     specs = list(pages.plan.pages())
-    shares = _shares(specs, _processes(pages))
+    shares = _shares(pages, len(specs))
     files = CopyFiles(work_dir, COLUMNS, parts=len(shares))
     try:
         if len(shares) > 1:
@@ -53,15 +51,12 @@ def decode(pages: PageSet, work_dir: Path) -> tuple[CopyFiles, Findings]:
         raise
 
 
-def _processes(pages: PageSet) -> int:
+def _shares(pages: PageSet, page_count: int) -> list[range]:
+    """Runs of page indices, in order and of about the same length: one for each process."""
     decoded_bytes = sum(entry.decoded_bytes for entry in pages.entries.values())
     cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, MOST_PROCESSES, decoded_bytes // WORTH_A_PROCESS_BYTES))
-
-
-def _shares(specs: Sequence[PageSpec], count: int) -> list[range]:
-    """Runs of page indices, in order, of about the same length."""
-    ends = [len(specs) * number // count for number in range(count + 1)]
+    count = max(1, min(cores, MOST_PROCESSES, decoded_bytes // WORTH_A_PROCESS_BYTES))
+    ends = [page_count * number // count for number in range(count + 1)]
     return [range(*pair) for pair in pairwise(ends)]
 
 
@@ -79,30 +74,31 @@ def _decode_share(
                     f"of classes ({error}): nothing was published; delete the folder, run again."
                 ) from error
             if tick:
-                # Nobody reads it any more once the parent is gone, and then this process ends.
+                # The pipe breaks when the parent is gone, and then this process ends.
                 os.write(sys.stdout.fileno(), b".")
     return findings
 
 
 def _in_processes(pages: PageSet, shares: Sequence[range], files: CopyFiles) -> Findings:
+    findings = Findings()
     with ExitStack() as running:
-        started = [
-            running.enter_context(_started(pages, share, part))
-            for share, part in zip(shares, files.parts, strict=True)
-        ]
-        findings = Findings()
-        for process in started:
-            findings.add(_outcome(process, files))
+        processes = []
+        for share, part in zip(shares, files.parts, strict=True):
+            process = running.enter_context(_process(pages, share, part))
+            running.callback(process.kill)
+            processes.append(process)
+        for process in processes:
+            findings.add(_result(process, files))
     return findings
 
 
-@contextmanager
-def _started(
-    pages: PageSet, share: range, part: dict[str, IO[bytes]]
-) -> Iterator["subprocess.Popen[bytes]"]:
+def _process(
+    pages: PageSet, share: range, part: Mapping[str, IO[bytes]]
+) -> "subprocess.Popen[bytes]":
+    """Start a process that decodes these pages into these files."""
     descriptors = {name: file.fileno() for name, file in part.items()}
     task = {"folder": str(pages.folder), "pages": [share.start, share.stop], "files": descriptors}
-    process = subprocess.Popen(  # noqa: S603  # our own program
+    return subprocess.Popen(  # noqa: S603  # our own program
         [sys.executable, "-m", "efo_assets.pipeline.decoding", json.dumps(task)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -111,55 +107,46 @@ def _started(
         # Ctrl-C is for the parent, which ends its processes and says what is kept.
         start_new_session=True,
     )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
-def _outcome(process: "subprocess.Popen[bytes]", files: CopyFiles) -> dict[str, Any]:
+def _result(process: "subprocess.Popen[bytes]", files: CopyFiles) -> dict[str, Any]:
+    """Wait for a process; return its findings, or raise what it failed with."""
     output, complaint = process.communicate()
-    try:
-        said: dict[str, Any] = json.loads(output.lstrip(b"."))
-    except ValueError:
-        raise RuntimeError(
-            f"a decoding process ended with {process.returncode}: {complaint.decode()[-3000:]}"
-        ) from None
-    if "full" in said:
-        with files.explained():
-            raise OSError(*said["full"])
-    if "failed" in said:
-        name, sentence = said["failed"]
-        raise _EXPECTED[name](sentence)
-    findings: dict[str, Any] = said["findings"]
-    return findings
+    with suppress(ValueError):
+        match json.loads(output.lstrip(b".")):
+            case {"findings": dict(findings)}:
+                return findings
+            case {"full": [number, text]}:
+                with files.explained():
+                    raise OSError(number, text)
+            case {"failed": [name, sentence]}:
+                raise _EXPECTED[name](sentence)
+    raise RuntimeError(
+        f"a decoding process ended with {process.returncode}: {complaint.decode()[-3000:]}"
+    )
 
 
 def main() -> None:
-    """Decode the pages that the argument names into inherited files; print what came of it."""
+    """Decode the pages that the argument names into inherited files; print the findings as JSON."""
     task = json.loads(sys.argv[1])
     try:
-        said: dict[str, Any] = {"findings": _decode_inherited(task).as_facts()}
+        pages = open_page_set(Path(task["folder"]))
+        specs = list(pages.plan.pages())[slice(*task["pages"])]
+        with ExitStack() as opened:
+            files = {
+                name: opened.enter_context(os.fdopen(descriptor, "wb"))
+                for name, descriptor in task["files"].items()
+            }
+            with row_writers(files, COLUMNS) as write:
+                findings = _decode_share(pages, specs, write, tick=True)
+            answer: dict[str, Any] = {"findings": findings.as_facts()}
     except (RecordRejected, PageStoreError) as error:
-        said = {"failed": [type(error).__name__, str(error)]}
+        answer = {"failed": [type(error).__name__, str(error)]}
     except BrokenPipeError:
         return
     except OSError as error:
-        said = {"full": [error.errno, error.strerror]}
-    sys.stdout.write(json.dumps(said))
-
-
-def _decode_inherited(task: dict[str, Any]) -> Findings:
-    pages = open_page_set(Path(task["folder"]))
-    specs = list(pages.plan.pages())[slice(*task["pages"])]
-    with ExitStack() as opened:
-        files = {
-            name: opened.enter_context(os.fdopen(descriptor, "wb"))
-            for name, descriptor in task["files"].items()
-        }
-        with row_writers(files, COLUMNS) as write:
-            return _decode_share(pages, specs, write, tick=True)
+        answer = {"full": [error.errno, error.strerror]}
+    sys.stdout.write(json.dumps(answer))
 
 
 if __name__ == "__main__":

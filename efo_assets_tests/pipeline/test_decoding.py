@@ -129,7 +129,7 @@ def test_a_decoding_process_ends_when_nobody_reads_what_it_says(
         "from efo_assets.ols.stored_pages import open_page_set\n"
         "decoding.WORTH_A_PROCESS_BYTES = 1\n"
         "os.sched_getaffinity = lambda _: {0, 1}\n"
-        "decoding._outcome = lambda *_: os.kill(os.getpid(), 9)\n"
+        "decoding._result = lambda *_: os.kill(os.getpid(), 9)\n"
         "decoding.decode(open_page_set(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]))\n"
     )
     victim = [sys.executable, "-c", parent, str(pages.folder), str(tmp_path / "copy")]
