@@ -47,7 +47,7 @@ def pytest_report_header() -> str:
     return f"embedded PostgreSQL 18 and 16, libpq {libpq}, dagster {dagster.__version__}"
 
 
-# The controller of several processes collects nothing itself: they tell it what they found.
+# The controller of several processes collects nothing itself: they send it theirs.
 _COVERINGS = pytest.StashKey[set[Covering]]()
 
 
@@ -64,8 +64,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    found = node.config.stash.setdefault(_COVERINGS, set())
-    found |= {Covering(*each) for each in getattr(node, "workeroutput", {}).get("coverings", [])}
+    covered = node.config.stash.setdefault(_COVERINGS, set())
+    covered |= {Covering(*each) for each in getattr(node, "workeroutput", {}).get("coverings", [])}
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -251,8 +251,8 @@ def _is_loopback(host: str) -> bool:
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """Forks loads without Dagster, to be killed."""
-    with Nursery() as made:
-        yield made
+    with Nursery() as nursery:
+        yield nursery
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,11 @@ from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets_tests.chaos.faults import FAULTS, IN_THIS_PROCESS, Fault
 from efo_assets_tests.chaos.readers import Reader
 from efo_assets_tests.chaos.scene import Scene
-from efo_assets_tests.faults.crash_points import told_of_passings
+from efo_assets_tests.faults.crash_points import listening
 from efo_assets_tests.faults.engine import load_once, settings_for
 from efo_assets_tests.faults.invariants import Oracle, kept_pages
 from efo_assets_tests.faults.one_load import FAILED, INTERRUPTED, Nursery
-from efo_assets_tests.faults.worlds import database_made, page_of
+from efo_assets_tests.faults.worlds import own_database, page_of
 
 MOST_ROUNDS = 3
 MOST_ATTEMPTS = 2
@@ -79,7 +79,7 @@ def _stage(
     with (
         TemporaryDirectory(prefix="efo-chaos-") as folder,
         running_sample(classes=classes, seed=ontology_seed, intercept=answerer.answer) as sample,
-        database_made(server) as database,
+        own_database(server) as database,
         Reader(database) as reader,
     ):
         in_flight = chance.randint(1, 6)
@@ -165,7 +165,7 @@ class _Stage:
                 _assert_sentence(done.stderr.strip())
             return f"ended with {done.returncode} {done.stderr.strip()}"
         try:
-            with told_of_passings(scene.passed):
+            with listening(scene.passed):
                 return f"published {load_once(self.settings).release}"
         except EfoError as error:
             _assert_sentence(str(error))

@@ -27,19 +27,19 @@ def ols() -> Iterator[FakeOls]:
 def base(
     server: DatabaseTarget, ols: FakeOls, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    with base_world(server, ols, tmp_path_factory.mktemp("base")) as made:
-        yield made
+    with base_world(server, ols, tmp_path_factory.mktemp("base")) as world:
+        yield world
 
 
 @pytest.fixture
 def fresh(server: DatabaseTarget, ols: FakeOls, tmp_path: Path) -> Iterator[World]:
     """A world in which nothing is there yet."""
-    with empty_world(server, ols, tmp_path) as made:
-        yield made
+    with empty_world(server, ols, tmp_path) as world:
+        yield world
 
 
 @pytest.fixture
 def loaded(server: DatabaseTarget, ols: FakeOls, base: World, tmp_path: Path) -> Iterator[World]:
     """A world in which release 1 is published."""
-    with loaded_world(server, ols, base, tmp_path) as made:
-        yield made
+    with loaded_world(server, ols, base, tmp_path) as world:
+        yield world

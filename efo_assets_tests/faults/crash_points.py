@@ -39,7 +39,7 @@ def _hear(event: str, _: tuple[object, ...]) -> None:
 
 
 @contextmanager
-def told_of_passings(tell: Callable[[str], None]) -> Iterator[None]:
+def listening(tell: Callable[[str], None]) -> Iterator[None]:
     """Call `tell` with the name of every point that this process passes in the block."""
     _hook()
     _listeners.append(tell)

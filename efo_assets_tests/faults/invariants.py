@@ -52,18 +52,18 @@ class Oracle:
 
     def clients(self) -> int:
         """Connections of the engine that PostgreSQL still has."""
-        found = self.ask(
+        rows = self.ask(
             "select count(*) from pg_stat_activity"
             " where datname = current_database() and application_name = 'efo_assets'"
         )
-        return int(found[0][0])
+        return int(rows[0][0])
 
     def standing(self) -> int | None:
         """The number of the release that the ledger calls the newest; None before the first."""
         if self.ask("select to_regclass('efo_meta.releases')") == [(None,)]:
             return None
-        found = self.ask("select version from efo_meta.releases order by release_id desc limit 1")
-        return int(found[0][0].split(".")[1]) - FIRST_VERSION if found else None
+        rows = self.ask("select version from efo_meta.releases order by release_id desc limit 1")
+        return int(rows[0][0].split(".")[1]) - FIRST_VERSION if rows else None
 
     def assert_well(self) -> int | None:
         """Assert the invariants; return the number of the release that stands."""
@@ -77,10 +77,10 @@ class Oracle:
         if number is None:
             assert self.ask("select to_regclass('public.efo_terms')") == [(None,)]
             return
-        expected, found = rows_of(self.classes, self.seed, number), published_rows(self.ask)
+        expected, published = rows_of(self.classes, self.seed, number), published_rows(self.ask)
         for name in TABLES:
-            missing: frozenset[Any] = getattr(expected, name) - found[name]
-            extra = found[name] - getattr(expected, name)
+            missing: frozenset[Any] = getattr(expected, name) - published[name]
+            extra = published[name] - getattr(expected, name)
             assert not missing, f"release {number}: {name} lacks {sorted(missing)[:2]}"
             assert not extra, f"release {number}: {name} has {sorted(extra)[:2]} too much"
         ancestors = published_ancestors(self.ask)

@@ -86,9 +86,9 @@ CASES = [_marked(Case(*cell)) for cell in itertools.product(SITUATIONS, POINTS, 
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, case: Case) -> World:
-    made: World = request.getfixturevalue("fresh" if case.before is None else "loaded")
-    made.ols.release = case.served
-    return made
+    world: World = request.getfixturevalue("fresh" if case.before is None else "loaded")
+    world.ols.release = case.served
+    return world
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -8,7 +8,7 @@ import pytest
 from efo_assets.errors import AuditNotPassed, PublicationRefused
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.faults.crash_points import told_of_passings
+from efo_assets_tests.faults.crash_points import listening
 from efo_assets_tests.faults.engine import load_once
 from efo_assets_tests.faults.worlds import World
 from efo_assets_tests.warehouse.loads import publish, term
@@ -72,7 +72,7 @@ def test_rows_changed_on_their_way_are_refused_and_staged_anew_by_the_next_run(
     loaded: World, point: str, change: str
 ) -> None:
     loaded.ols.release = 2
-    spoiling = told_of_passings(lambda name: spoil(loaded, change) if name == point else None)
+    spoiling = listening(lambda name: spoil(loaded, change) if name == point else None)
     with spoiling, pytest.raises(AuditNotPassed):
         load_once(loaded.settings)
     assert loaded.oracle.assert_well() == 1
@@ -103,7 +103,7 @@ def test_published_and_staged_rows_that_were_both_changed_are_mended_by_the_seco
 
 @pytest.mark.fault("O12")
 def test_the_proof_of_a_publication_outlives_a_change_of_its_staged_rows(loaded: World) -> None:
-    spoiling = told_of_passings(lambda name: spoil(loaded, DELETE) if name == "C8" else None)
+    spoiling = listening(lambda name: spoil(loaded, DELETE) if name == "C8" else None)
     with spoiling:
         assert load_once(loaded.settings).written == 0
     assert loaded.oracle.assert_well() == 1, "the ledger's row has its verdicts"

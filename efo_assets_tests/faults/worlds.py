@@ -33,7 +33,7 @@ def page_of(query: Mapping[str, str]) -> Page:
 
 
 @contextmanager
-def database_made(server: DatabaseTarget, template: str = "template1") -> Iterator[DatabaseTarget]:
+def own_database(server: DatabaseTarget, template: str = "template1") -> Iterator[DatabaseTarget]:
     """A database of its own, empty or a copy of another, for an owner who is no superuser."""
     name = f"w{os.getpid()}_{next(_numbers)}"
     options = [sql.Identifier(each) for each in (name, OWNER, template)]
@@ -66,7 +66,7 @@ def empty_world(server: DatabaseTarget, ols: FakeOls, folder: Path) -> Iterator[
     ols.refused = set()
     ols.release = 1
     ols.log.clear()
-    with database_made(server) as database:
+    with own_database(server) as database:
         yield _world(ols, database, folder)
 
 
@@ -80,16 +80,16 @@ def loaded_world(
     ols.log.clear()
     shutil.copytree(base.settings.data_dir, folder, dirs_exist_ok=True)
     template = str(base.oracle.database.parameters["dbname"])
-    with database_made(server, template) as database:
+    with own_database(server, template) as database:
         yield _world(ols, database, folder)
 
 
 @contextmanager
 def base_world(server: DatabaseTarget, ols: FakeOls, folder: Path) -> Iterator[World]:
     """The world that `loaded_world` copies."""
-    with empty_world(server, ols, folder) as made:
-        load_once(made.settings)
-        yield made
+    with empty_world(server, ols, folder) as world:
+        load_once(world.settings)
+        yield world
 
 
 def _world(ols: FakeOls, database: DatabaseTarget, folder: Path) -> World:
