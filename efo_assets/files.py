@@ -15,20 +15,20 @@ FOLDER_MODE, FILE_MODE = 0o755, 0o644
 
 
 def read_nofollow(path: Path) -> bytes:
-    """All of a file that is no symbolic link."""
+    """Read all of a file that is no symbolic link."""
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
         return file.read()
 
 
 def write_whole(path: Path, body: bytes) -> None:
-    """Give the bytes their name only once they are on the disk."""
+    """Write a file that gets its name once its bytes are on the disk."""
     with whole(path) as file:
         file.write(body)
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that gets its name when all is written and on the disk, or never."""
+    """Open a file that gets its name when all is written and on the disk, or never."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -52,7 +52,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; a page is as durable as the names that lead to it."""
+    """Make a folder and those above it, all on the disk: a file is as durable as its path."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     for each in missing:
@@ -60,7 +60,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the names in a folder on the disk."""
+    """Flush a folder, so that the names in it are on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -69,7 +69,7 @@ def sync_folder(path: Path) -> None:
 
 
 def drop_unfinished_line(manifest: Path) -> None:
-    """Cut what a writer that died left behind the last whole line."""
+    """Cut what a writer that died left after the last whole line."""
     try:
         # By its descriptor: a name may lead elsewhere by the time that it is cut.
         descriptor = os.open(manifest, os.O_RDWR | os.O_NOFOLLOW)

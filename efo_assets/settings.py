@@ -196,7 +196,7 @@ class _Variables(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that can be configured, valid by construction when made by `from_environment`."""
+    """All settings of a load, valid when they come from `from_environment`."""
 
     ols_url: str = EBI_OLS_URL
     """Base of the OLS4 service, without `/api`."""

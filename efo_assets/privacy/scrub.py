@@ -1,8 +1,7 @@
-"""The boundary that no secret passes: every configured one is taken out of text that leaves.
+"""Masks secrets in text: those that are configured, in every spelling, and any that looks like one.
 
-Alerts, Sentry's events and the sentences of failures go through here. What is a secret is known to
-`settings.configured_secrets`; beside those, whatever stands before the @ of a URL or after
-`password=` goes, whoever it belongs to.
+What is configured is known to `settings.configured_secrets`; what looks like a secret stands before
+the @ of a URL or after `password=`. `disclosure` and `logs` put text through here.
 """
 
 import json
@@ -24,12 +23,12 @@ _AFTER_KEYWORD = re.compile(r"(?i)\b(password|passwd|pwd)(\s*=\s*)('(?:[^'\\]|\\
 
 
 def scrubbed(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """The text without any configured secret (default: those of `os.environ`)."""
+    """Mask every secret in a text; `environment` (default: `os.environ`) holds those configured."""
     return _scrub(environment)(text)
 
 
 def scrubbed_whole(value: Any, environment: Mapping[str, str] | None = None) -> Any:
-    """The same for every string in dicts, lists and tuples, keys included."""
+    """Mask every secret in the strings of dicts, lists and tuples, keys included."""
     return _walk(value, _scrub(environment), DEEPEST)
 
 
@@ -53,7 +52,7 @@ def _scrub(environment: Mapping[str, str] | None) -> Callable[[str], str]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """How a secret may stand in a text: plain, in a URL, in a Python or a JSON string."""
+    """The ways a secret is spelled: plain, in a URL, in a Python or a JSON string."""
     return {
         secret,
         quote(secret),
