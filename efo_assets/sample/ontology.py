@@ -6,7 +6,7 @@ of change at least once. Nothing here knows JSON, HTTP, PostgreSQL or the loader
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -31,46 +31,36 @@ FIRST_VERSION = 900
 """Versions of the generated ontology begin far beyond those of EFO."""
 OBSOLETE_SHARE = 0.105
 CHANGED_SHARE = 0.0025
-CHANGE_KINDS = (
-    "new",
-    "gone",
-    "relabelled",
-    "redefined",
-    "obsoleted",
-    "re-parented",
-    "synonym added",
-    "synonym removed",
-    "xref added",
-    "xref removed",
-)
-ID_SPACES = (
-    ("OBA", 30),
-    ("MONDO", 24),
-    ("EFO", 16),
-    ("PR", 10),
-    ("HP", 6),
-    ("CHEBI", 6),
-    ("CL", 4),
-    ("UBERON", 4),
-)
+ID_SPACES = {"OBA": 30, "MONDO": 24, "EFO": 16, "PR": 10, "HP": 6, "CHEBI": 6, "CL": 4, "UBERON": 4}
+"""Prefix of an IRI to the share of classes, in per cent, that have it."""
 XREF_PREFIXES = ("UMLS", "DOID", "SCTID", "NCIT", "ICD10", "Orphanet", "MEDGEN", "OMIM", "MedDRA")
 MESH_SPELLINGS = ("MESH", "MeSH", "MSH")
-SCOPES = ("exact", "exact", "exact", "related", "narrow", "broad")
-TYPES = (
-    "http://purl.obolibrary.org/obo/OMO_0003000",
-    "http://purl.obolibrary.org/obo/mondo#ABBREVIATION",
+RARE_XREFS = (
+    (61, 29, "MESH:C{:06d}"),
+    (211, 29, "MSH:Q{:06d}"),
+    (223, 29, "MESH:C04.588.{}"),
+    (227, 29, "mesh:d{:06d}"),
+    (229, 29, "https://meshb.nlm.nih.gov/record/ui?ui=D{:06d}"),
+    (233, 29, "http://identifiers.org/mesh/D{:06d}"),
+    (131, 17, "https://example.org/page/{}"),
+    (137, 19, "no colon {}"),
+    (139, 23, "UMLS:CUI:C{:07d}"),
 )
+"""A cross reference of the classes whose number leaves the second number divided by the first."""
+MATCHES = (
+    (6, "exact", "http://identifiers.org/snomedct/{}", "snomedct", "{}"),
+    (35, "exact", "MESH:C{:09d}", "mesh", "C{:09d}"),
+    (10, "close", "http://linkedlifedata.com/resource/umls/id/C{:07d}", "umls", "C{:07d}"),
+    (14, "narrow", f"{OBO}DOID_{{}}", "doid", "{}"),
+    (22, "broad", "https://omim.org/phenotypicSeries/PS{}", "omim.ps", "{}"),
+    (26, "related", "https://example.org/related/{}", "url", "https://example.org/related/{}"),
+)
+"""A match of every so-many-th class: relation, value, prefix and accession."""
+SCOPES = ("exact", "exact", "exact", "related", "narrow", "broad")
+TYPES = (f"{OBO}OMO_0003000", f"{OBO}mondo#ABBREVIATION")
 AWKWARD = (
-    "tab\there",
-    "line\nbreak",
-    "back\\slash \\N \\.",
-    "emoji 🧬",
-    "e\u0301 combining",
-    "\u202eright to left",
-    "nul \0 inside",
-    "carriage\rreturn",
-    " spaces ",
-    "a|b`c`[d](e)",
+    *("tab\there", "line\nbreak", "back\\slash \\N \\.", "emoji 🧬", "e\u0301 combining"),
+    *("\u202eright to left", "nul \0 inside", "carriage\rreturn", " spaces ", "a|b`c`[d](e)"),
 )
 
 
@@ -162,45 +152,41 @@ class GeneratedRelease:
 @lru_cache(maxsize=4)
 def release(classes: int, seed: int, number: int = 1) -> GeneratedRelease:
     """Generate release `number` (from 1) of an ontology that began with `classes` classes."""
-    if number == 1:
-        made = tuple(_generated(classes, seed))
-        return GeneratedRelease(1, tuple(sorted(made, key=lambda each: each.iri)))
-    return _changed(release(classes, seed, number - 1), seed)
-
-
-def _generated(count: int, seed: int) -> Iterator[GeneratedClass]:
+    if number > 1:
+        return _Editor(release(classes, seed, number - 1), seed).next_release()
     chance = random.Random(seed)
     iris: list[str] = []
     current: list[str] = []
-    for number in range(count):
-        iri = _iri(chance, number)
-        is_obsolete = number > 2 and chance.random() < OBSOLETE_SHARE
-        made = _class(chance, number, iri, iris, current, is_obsolete=is_obsolete)
+    generated: list[GeneratedClass] = []
+    for position in range(classes):
+        space = chance.choices(list(ID_SPACES), list(ID_SPACES.values()))[0]
+        iri = f"{EFO}{position:07d}" if space == "EFO" else f"{OBO}{space}_{position:07d}"
+        is_obsolete = position > 2 and chance.random() < OBSOLETE_SHARE
         iris.append(iri)
+        generated.append(_class(chance, position, iris, current, is_obsolete=is_obsolete))
         if not is_obsolete:
             current.append(iri)
-        yield made
+    return GeneratedRelease(1, _by_iri(generated))
 
 
-def _iri(chance: random.Random, number: int) -> str:
-    names, weights = zip(*ID_SPACES, strict=True)
-    space = chance.choices(names, weights)[0]
-    return f"{EFO}{number:07d}" if space == "EFO" else f"{OBO}{space}_{number:07d}"
+def _by_iri(classes: Iterable[GeneratedClass]) -> tuple[GeneratedClass, ...]:
+    return tuple(sorted(classes, key=lambda each: each.iri))
 
 
-def _class(  # what a class is made from
+def _class(
     chance: random.Random,
     number: int,
-    iri: str,
     iris: Sequence[str],
     current: Sequence[str],
     *,
     is_obsolete: bool,
 ) -> GeneratedClass:
+    """The class of the last of these IRIs; `current` holds those that may be its parents."""
+    iri = iris[-1]
     label = _label(chance, number)
     return GeneratedClass(
         iri=iri,
-        curie=iri.rsplit("/", 1)[-1].replace("_", ":"),
+        curie=_curie(iri),
         labels=_labels(chance, label, number, is_obsolete=is_obsolete),
         definitions=_definitions(chance, label, number),
         is_obsolete=is_obsolete,
@@ -208,8 +194,16 @@ def _class(  # what a class is made from
         parents=() if is_obsolete else _parents(chance, number, current),
         synonyms=tuple(_synonyms(chance, label, number)),
         xrefs=tuple(_xrefs(chance, number)),
-        matches=tuple(_matches(number)),
-        annotations=_annotations(chance, number, [*iris, iri], current, is_obsolete=is_obsolete),
+        matches=tuple(
+            Match(relation, value.format(number), prefix, accession.format(number))
+            for every, relation, value, prefix, accession in MATCHES
+            if number % every == 1
+        ),
+        annotations=(
+            _obsolete_annotations(chance, number, iris, current)
+            if is_obsolete
+            else {iri: values for every, iri, values in ANNOTATED if number % every == 0}
+        ),
         has_anonymous_parent=number % 211 == 13,
     )
 
@@ -311,22 +305,9 @@ def _xrefs(chance: random.Random, number: int) -> Iterator[Xref]:
         if number % 7 == 0:
             other = MESH_SPELLINGS[(MESH_SPELLINGS.index(spelling) + 1) % len(MESH_SPELLINGS)]
             yield Xref(f"{other}:{identifier}", ("MONDO:equivalentTo",), None)
-    for every, value in (
-        (61, f"MESH:C{number:06d}"),
-        (211, f"MSH:Q{number:06d}"),
-        (223, f"MESH:C04.588.{number}"),
-        (227, f"mesh:d{number:06d}"),
-        (229, f"https://meshb.nlm.nih.gov/record/ui?ui=D{number:06d}"),
-        (233, f"http://identifiers.org/mesh/D{number:06d}"),
-    ):
-        if number % every == 29:
-            yield Xref(value, (), None)
-    if number % 131 == 17:
-        yield Xref(f"https://example.org/page/{number}", (), None)
-    if number % 137 == 19:
-        yield Xref(f"no colon {number}", (), None)
-    if number % 139 == 23:
-        yield Xref(f"UMLS:CUI:C{number:07d}", (), None)
+    for every, rest, value in RARE_XREFS:
+        if number % every == rest:
+            yield Xref(value.format(number), (), None)
 
 
 def _sources(chance: random.Random) -> tuple[str, ...]:
@@ -338,45 +319,14 @@ def _sources(chance: random.Random) -> tuple[str, ...]:
     return ("MONDO:otherHierarchy", f"DOID:{chance.randint(1, 9999)}")
 
 
-def _matches(number: int) -> Iterator[Match]:
-    digits = f"{number:07d}"
-    for every, match in (
-        (6, ("exact", f"http://identifiers.org/snomedct/{number}", "snomedct", f"{number}")),
-        (35, ("exact", f"MESH:C{number:09d}", "mesh", f"C{number:09d}")),
-        (
-            10,
-            (
-                "close",
-                f"http://linkedlifedata.com/resource/umls/id/C{digits}",
-                "umls",
-                f"C{digits}",
-            ),
-        ),
-        (14, ("narrow", f"http://purl.obolibrary.org/obo/DOID_{number}", "doid", f"{number}")),
-        (22, ("broad", f"https://omim.org/phenotypicSeries/PS{number}", "omim.ps", f"{number}")),
-        (26, ("related", f"https://example.org/related/{number}", "url", "")),
-    ):
-        relation, value, prefix, accession = match
-        if number % every == 1:
-            yield Match(relation, value, prefix, accession or value)
-
-
-def _annotations(
-    chance: random.Random,
-    number: int,
-    iris: Sequence[str],
-    current: Sequence[str],
-    *,
-    is_obsolete: bool,
+def _obsolete_annotations(
+    chance: random.Random, number: int, iris: Sequence[str], current: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-    if not is_obsolete:
-        return {iri: values for every, iri, values in ANNOTATED if number % every == 0}
     annotations: dict[str, tuple[str, ...]] = {
         OBSOLETED_IN: (f"3.{number % 80}",),
         REASON: ("merged in sample data",),
     }
-    replaced_by = _replaced_by(chance, number, iris, current)
-    if replaced_by:
+    if replaced_by := _replaced_by(chance, number, iris, current):
         annotations[REPLACED_BY] = replaced_by
     if number % 4 == 0:
         considered = (chance.choice(current), _curie(chance.choice(iris)))
@@ -411,57 +361,49 @@ def _curie(iri: str) -> str:
     return iri.rsplit("/", 1)[-1].replace("_", ":")
 
 
-def _changed(before: GeneratedRelease, seed: int) -> GeneratedRelease:
-    """The next release: each kind of change made to classes of its own."""
-    number = before.number + 1
-    chance = random.Random(f"{seed}/{number}")
-    by_iri = {each.iri: each for each in before.classes}
-    times = max(1, round(len(before.classes) * CHANGED_SHARE / len(CHANGE_KINDS)))
-    editor = _Editor(chance, by_iri, number, times)
-    changes = {kind: editor.change(kind) for kind in CHANGE_KINDS}
-    classes = tuple(sorted(by_iri.values(), key=lambda each: each.iri))
-    return GeneratedRelease(number, classes, changes)
-
-
 class _Editor:
-    """Makes one release's changes in place, keeping the ontology sound."""
+    """Makes the next release, each kind of change to classes of its own, keeping it sound."""
 
-    def __init__(
-        self, chance: random.Random, by_iri: dict[str, GeneratedClass], number: int, times: int
-    ) -> None:
-        self._chance = chance
-        self._by_iri = by_iri
-        self._number = number
-        self._times = times
-        children = {parent.iri for each in by_iri.values() for parent in each.parents}
+    def __init__(self, before: GeneratedRelease, seed: int) -> None:
+        self._number = before.number + 1
+        self.mark = f"r{self._number}"
+        """In the texts that this release changes."""
+        self._chance = random.Random(f"{seed}/{self._number}")
+        self._classes = {each.iri: each for each in before.classes}
+        children = {parent.iri for each in before.classes for parent in each.parents}
         self._leaves = [
             each.iri
-            for each in by_iri.values()
+            for each in before.classes
             if not each.is_obsolete and each.parents and each.iri not in children
         ]
         self._free = [
             each.iri
-            for each in by_iri.values()
+            for each in before.classes
             if each.synonyms and each.xrefs and each.definitions and isinstance(each.labels[0], str)
         ]
-        chance.shuffle(self._leaves)
-        chance.shuffle(self._free)
+        self._chance.shuffle(self._leaves)
+        self._chance.shuffle(self._free)
         self._touched: set[str] = set()
 
-    def change(self, kind: str) -> tuple[str, ...]:
-        """Make a kind of change as often as it is due; return the IRIs."""
-        return tuple(self._once(kind, turn) for turn in range(self._times))
+    def next_release(self) -> GeneratedRelease:
+        """Make each kind of change as often as it is due."""
+        times = max(1, round(len(self._classes) * CHANGED_SHARE / len(CHANGE_KINDS)))
+        changes = {
+            kind: tuple(self._change(kind, turn) for turn in range(times)) for kind in CHANGE_KINDS
+        }
+        return GeneratedRelease(self._number, _by_iri(self._classes.values()), changes)
 
-    def _once(self, kind: str, turn: int) -> str:
+    def _change(self, kind: str, turn: int) -> str:
+        """Make one change; return the IRI of its class."""
         if kind == "new":
             return self._new(turn)
         # Only a leaf can go or become obsolete without leaving its children behind.
         structural = kind in ("gone", "obsoleted", "re-parented")
         iri = self._take(self._leaves if structural else self._free)
         if kind == "gone":
-            del self._by_iri[iri]
+            del self._classes[iri]
         else:
-            self._by_iri[iri] = self._edited(self._by_iri[iri], kind)
+            self._classes[iri] = EDITS[kind](self._classes[iri], self)
         return iri
 
     def _take(self, pool: list[str]) -> str:
@@ -472,48 +414,51 @@ class _Editor:
 
     def _new(self, turn: int) -> str:
         number = 8_000_000 + self._number * 10_000 + turn
-        current = [self._leaves[turn]]
-        self._touched.add(current[0])  # a parent must not go in the same release
-        iri = f"{EFO}{number:07d}"
-        made = _class(self._chance, number, iri, current, current, is_obsolete=False)
-        self._by_iri[made.iri] = made
-        self._touched.add(made.iri)
-        return made.iri
+        parent, iri = self._leaves[turn], f"{EFO}{number:07d}"
+        self._classes[iri] = _class(self._chance, number, [iri], [parent], is_obsolete=False)
+        self._touched |= {parent, iri}  # a parent must not go in the same release
+        return iri
 
-    def _edited(self, each: GeneratedClass, kind: str) -> GeneratedClass:  # noqa: PLR0911  # a kind each
-        mark = f"r{self._number}"
-        match kind:
-            case "relabelled":
-                return replace(each, labels=(f"{each.labels[0]} {mark}",))
-            case "redefined":
-                return replace(each, definitions=(f"{each.definitions[0]} {mark}",))
-            case "obsoleted":
-                target = each.parents[0].iri
-                return replace(
-                    each,
-                    labels=(f"obsolete_{each.labels[0]}",),
-                    is_obsolete=True,
-                    parents=(),
-                    has_anonymous_parent=False,
-                    annotations={REPLACED_BY: (target,), REASON: ("merged",)},
-                )
-            case "re-parented":
-                # A root has no ancestors, so no cycle can come of it.
-                roots = [
-                    c.iri for c in self._by_iri.values() if not c.parents and not c.is_obsolete
-                ]
-                used = {parent.iri for parent in each.parents}
-                others = sorted(iri for iri in roots if iri not in used)
-                # In a small ontology all roots may be parents already: then it becomes one.
-                return replace(each, parents=tuple(Parent(iri, "is_a") for iri in others[:1]))
-            case "synonym added":
-                added = Synonym(f"added synonym {mark} {each.curie}", "exact", False, ())
-                return replace(each, synonyms=(*each.synonyms, added))
-            case "synonym removed":
-                return replace(each, synonyms=each.synonyms[1:])
-            case "xref added":
-                return replace(
-                    each, xrefs=(*each.xrefs, Xref(f"ADDED:{mark}-{each.curie}", (), None))
-                )
-            case _:
-                return replace(each, xrefs=each.xrefs[1:])
+    def other_root(self, each: GeneratedClass) -> tuple[Parent, ...]:
+        """The first root that isn't a parent yet; without any the class becomes a root itself.
+
+        A root has no ancestors, so no cycle can come of it.
+        """
+        used = {parent.iri for parent in each.parents}
+        roots = (
+            c.iri
+            for c in self._classes.values()
+            if not (c.parents or c.is_obsolete or c.iri in used)
+        )
+        return tuple(Parent(iri, "is_a") for iri in sorted(roots)[:1])
+
+
+EDITS: Mapping[str, Callable[[GeneratedClass, _Editor], GeneratedClass]] = {
+    "relabelled": lambda each, editor: replace(each, labels=(f"{each.labels[0]} {editor.mark}",)),
+    "redefined": lambda each, editor: replace(
+        each, definitions=(f"{each.definitions[0]} {editor.mark}",)
+    ),
+    "obsoleted": lambda each, _: replace(
+        each,
+        labels=(f"obsolete_{each.labels[0]}",),
+        is_obsolete=True,
+        parents=(),
+        has_anonymous_parent=False,
+        annotations={REPLACED_BY: (each.parents[0].iri,), REASON: ("merged",)},
+    ),
+    "re-parented": lambda each, editor: replace(each, parents=editor.other_root(each)),
+    "synonym added": lambda each, editor: replace(
+        each,
+        synonyms=(
+            *each.synonyms,
+            Synonym(f"added synonym {editor.mark} {each.curie}", "exact", False, ()),
+        ),
+    ),
+    "synonym removed": lambda each, _: replace(each, synonyms=each.synonyms[1:]),
+    "xref added": lambda each, editor: replace(
+        each, xrefs=(*each.xrefs, Xref(f"ADDED:{editor.mark}-{each.curie}", (), None))
+    ),
+    "xref removed": lambda each, _: replace(each, xrefs=each.xrefs[1:]),
+}
+"""Kind of change to the class that it makes of one that stays."""
+CHANGE_KINDS = ("new", "gone", *EDITS)
