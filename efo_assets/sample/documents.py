@@ -4,17 +4,23 @@ Shapes follow the recorded answers: reified values, values that may be scalar or
 a class mentions with their labels and links (about 40 % of the bytes).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
-from efo_assets.sample.ontology import ONTOLOGY_IRI, GeneratedClass, GeneratedRelease, Synonym
+from efo_assets.sample.ontology import (
+    OBO,
+    OIO,
+    ONTOLOGY_IRI,
+    GeneratedClass,
+    GeneratedRelease,
+    Parent,
+    Synonym,
+)
 
 Generation: TypeAlias = Literal["A", "B", "C"]
 Json: TypeAlias = dict[str, Any]
 
-OIO = "http://www.geneontology.org/formats/oboInOwl#"
-OBO = "http://purl.obolibrary.org/obo/"
 EFO = "http://www.ebi.ac.uk/efo/"
 OWL = "http://www.w3.org/2002/07/owl#"
 RDFS = "http://www.w3.org/2000/01/rdf-schema#"
@@ -22,12 +28,6 @@ SKOS = "http://www.w3.org/2004/02/skos/core#"
 THING = f"{OWL}Thing"
 LINKED_ANCESTORS = 6
 """Keeps a class at 8 to 10 KB, as EFO's are."""
-SYNONYM_PREDICATES = {
-    "exact": f"{OIO}hasExactSynonym",
-    "related": f"{OIO}hasRelatedSynonym",
-    "narrow": f"{OIO}hasNarrowSynonym",
-    "broad": f"{OIO}hasBroadSynonym",
-}
 RELATIONS = {
     "part_of": f"{OBO}BFO_0000050",
     "develops_from": f"{OBO}RO_0002202",
@@ -76,51 +76,51 @@ class Documents:
 
     def v2_class(self, each: GeneratedClass) -> Json:
         """One class of the v2 list."""
-        label = [*each.labels]
+        label = self._several(each.labels)
         ancestors = self.ancestors(each)
+        with_thing = self._several([*ancestors, THING])
         document: Json = {
             "appearsIn": ["efo"],
             "curie": each.curie,
             "definedBy": ["efo" if each.is_defining else "imported"],
-            "directAncestor": self._several([*ancestors, THING]),
+            "directAncestor": with_thing,
             "hasDirectChildren": each.iri in self._parents,
             "hasDirectParents": bool(each.parents),
             "hasHierarchicalChildren": each.iri in self._parents,
             "hasHierarchicalParents": bool(each.parents),
-            "hierarchicalAncestor": self._several([*ancestors, THING]),
+            "hierarchicalAncestor": with_thing,
             "hierarchicalProperty": f"{RDFS}subClassOf",
-            f"{RDFS}label": self._several(label),
+            f"{RDFS}label": label,
             "imported": not each.is_defining,
             "iri": each.iri,
             "isDefiningOntology": each.is_defining,
             "isObsolete": each.is_obsolete,
             "isPreferredRoot": False,
-            "label": self._several(label),
+            "label": label,
             "linkedEntities": self._linked(each, ancestors),
             "numDescendants": 0.0,
             "numHierarchicalDescendants": 0.0,
             "ontologyId": "efo",
             "ontologyIri": ONTOLOGY_IRI,
             "ontologyPreferredPrefix": "EFO",
-            "searchableAnnotationValues": self._several([*each.definitions, *label, False]),
+            "searchableAnnotationValues": self._several([*each.definitions, *each.labels, False]),
             "shortForm": each.short_form,
             "type": ["class", "entity"],
         }
-        document |= self._parent_fields(each)
-        document |= self._text_fields(each)
-        return document
+        return document | self._parent_fields(each) | self._text_fields(each)
 
     def ancestors(self, each: GeneratedClass) -> tuple[str, ...]:
         """All listed ancestors over every relation, without owl:Thing."""
-        known = self._ancestors.get(each.iri)
-        if known is None:
-            found: dict[str, None] = {}
-            for parent in each.parents:
-                if parent.iri in self.by_iri:
-                    found[parent.iri] = None
-                    found.update(dict.fromkeys(self.ancestors(self.by_iri[parent.iri])))
-            known = self._ancestors[each.iri] = tuple(found)
-        return known
+        if each.iri not in self._ancestors:
+            ancestors: dict[str, None] = {}
+            for parent in self._listed(each.parents):
+                ancestors |= dict.fromkeys((parent.iri, *self.ancestors(parent)))
+            self._ancestors[each.iri] = tuple(ancestors)
+        return self._ancestors[each.iri]
+
+    def _listed(self, parents: Iterable[Parent]) -> list[GeneratedClass]:
+        """The classes of those parents that the release has."""
+        return [self.by_iri[parent.iri] for parent in parents if parent.iri in self.by_iri]
 
     def _several(self, values: Sequence[Any]) -> Any:
         """A list; the first generation wrote one value as a scalar."""
@@ -149,18 +149,12 @@ class Documents:
     def _text_fields(self, each: GeneratedClass) -> Json:
         fields: Json = {}
         if each.definitions:
-            definition = f"{OBO}IAO_0000115"
-            fields[definition] = self._several(each.definitions)
-            fields["definition"] = self._several(
-                [*each.definitions, "A comment, not a definition."]
-            )
-            fields["definitionProperty"] = definition
+            fields[f"{OBO}IAO_0000115"] = [*each.definitions]
+            fields["definition"] = [*each.definitions, "A comment, not a definition."]
+            fields["definitionProperty"] = f"{OBO}IAO_0000115"
         for synonym in each.synonyms:
-            predicate = (
-                f"{EFO}alternative_term"
-                if synonym.is_alternative_term
-                else SYNONYM_PREDICATES[synonym.scope]
-            )
+            scoped = f"{OIO}has{synonym.scope.capitalize()}Synonym"
+            predicate = f"{EFO}alternative_term" if synonym.is_alternative_term else scoped
             fields.setdefault(predicate, []).append(_synonym(synonym))
         if each.synonyms:
             # A list within the list, as OLS writes where an annotation is stated twice.
@@ -219,12 +213,8 @@ class Documents:
 
     def v1_parents(self, iri: str) -> list[GeneratedClass]:
         """The listed is_a parents of a class."""
-        each = self.by_iri[iri]
-        return [
-            self.by_iri[parent.iri]
-            for parent in each.parents
-            if parent.predicate == "is_a" and parent.iri in self.by_iri
-        ]
+        parents = self.by_iri[iri].parents
+        return self._listed(parent for parent in parents if parent.predicate == "is_a")
 
 
 def _reified(value: Any, axioms: list[Json]) -> Json:
@@ -248,7 +238,7 @@ def _one_or_more(values: Sequence[str]) -> Any:
     return values[0] if len(values) == 1 else list(values)
 
 
-def _entity(curie: str, label: Any, kind: str) -> Mapping[str, Any]:
+def _entity(curie: str, label: Any, kind: str) -> Json:
     return {
         "definedBy": ["efo"],
         "numAppearsIn": 4.0,

@@ -6,9 +6,10 @@ of change at least once. Nothing here knows JSON, HTTP, PostgreSQL or the loader
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from efo_assets.sample.words import KINDS, PLACES, QUALITIES, VERBS
@@ -83,12 +84,13 @@ class Xref(NamedTuple):
 
 
 class Match(NamedTuple):
-    """An entry of another database that a class is matched with, by a skos relation."""
+    """An entry of another database that a class is matched with, by a skos relation.
+
+    `value` is the IRI or CURIE that the ontology spells; prefix and accession are what it means.
+    """
 
     relation: str
-    """exact, close, narrow, broad or related."""
     value: str
-    """As the ontology spells it: an IRI or a CURIE."""
     prefix: str
     accession: str
 
@@ -121,7 +123,7 @@ class GeneratedClass:
     @property
     def short_form(self) -> str:
         """The last part of the IRI."""
-        return self.iri.rsplit("/", 1)[-1]
+        return _short_form(self.iri)
 
 
 @dataclass(frozen=True)
@@ -166,11 +168,7 @@ def release(classes: int, seed: int, number: int = 1) -> GeneratedRelease:
         generated.append(_class(chance, position, iris, current, is_obsolete=is_obsolete))
         if not is_obsolete:
             current.append(iri)
-    return GeneratedRelease(1, _by_iri(generated))
-
-
-def _by_iri(classes: Iterable[GeneratedClass]) -> tuple[GeneratedClass, ...]:
-    return tuple(sorted(classes, key=lambda each: each.iri))
+    return GeneratedRelease(1, tuple(sorted(generated, key=attrgetter("iri"))))
 
 
 def _class(
@@ -216,10 +214,8 @@ def _label(chance: random.Random, number: int) -> str:
 def _labels(
     chance: random.Random, label: str, number: int, *, is_obsolete: bool
 ) -> tuple[str | bool | float, ...]:
-    if number % 997 == 5:
-        return (number % 2 == 0,)
-    if number % 997 == 6:
-        return (float(number) + 0.5,)
+    if number % 997 in (5, 6):
+        return (number % 2 == 0,) if number % 997 == 5 else (float(number) + 0.5,)
     text = f"obsolete_{label}" if is_obsolete else label
     return (text, f"{text} of the {chance.choice(PLACES)}") if number % 101 == 7 else (text,)
 
@@ -227,16 +223,13 @@ def _labels(
 def _definitions(chance: random.Random, label: str, number: int) -> tuple[str, ...]:
     if chance.random() < 0.2:
         return ()
-    sentences = " ".join(_sentence(chance) for _ in range(chance.randint(1, 4)))
-    first = f"Any {label} that {sentences}"
-    return (first, f"A {label}.") if number % 89 == 3 else (first,)
-
-
-def _sentence(chance: random.Random) -> str:
-    return (
+    sentences = [
         f"{chance.choice(VERBS)} the {chance.choice(PLACES)} with {chance.choice(QUALITIES)} "
         f"{chance.choice(KINDS)} and {chance.choice(KINDS)} of the {chance.choice(PLACES)}."
-    )
+        for _ in range(chance.randint(1, 4))
+    ]
+    first = f"Any {label} that {' '.join(sentences)}"
+    return (first, f"A {label}.") if number % 89 == 3 else (first,)
 
 
 def _parents(chance: random.Random, number: int, current: Sequence[str]) -> tuple[Parent, ...]:
@@ -293,8 +286,7 @@ def _axioms(chance: random.Random) -> tuple[tuple[tuple[str, ...], tuple[str, ..
 
 
 def _xrefs(chance: random.Random, number: int) -> Iterator[Xref]:
-    count = chance.choice((1, 2, 3, 4, 5, 5))
-    for prefix in chance.sample(XREF_PREFIXES, count):
+    for prefix in chance.sample(XREF_PREFIXES, chance.choice((1, 2, 3, 4, 5, 5))):
         value = f"{prefix}:{chance.choice('ACDE')}{chance.randint(1000, 999999)}"
         url = f"https://example.org/{value.replace(':', '/')}" if chance.random() < 0.5 else None
         yield Xref(value, _sources(chance), url)
@@ -312,10 +304,8 @@ def _xrefs(chance: random.Random, number: int) -> Iterator[Xref]:
 
 def _sources(chance: random.Random) -> tuple[str, ...]:
     draw = chance.random()
-    if draw < 0.4:
-        return ()
     if draw < 0.8:
-        return ("MONDO:equivalentTo",)
+        return ("MONDO:equivalentTo",) if draw >= 0.4 else ()
     return ("MONDO:otherHierarchy", f"DOID:{chance.randint(1, 9999)}")
 
 
@@ -339,26 +329,28 @@ def _replaced_by(
 ) -> tuple[str, ...]:
     """Values of every form; most name a current class, some a class that is obsolete itself."""
     target, other = chance.choice(current), chance.choice(current)
-    short = target.rsplit("/", 1)[-1]
-    if number % 43 == 2:
-        return (iris[-1],)  # the class itself
-    if number % 31 == 3:
-        return (f"{OBO}NOWHERE_{number:07d}",)
-    if number % 37 == 4:
-        return ("no term of this kind is needed any more",)
-    if number % 29 == 5:
-        return (target, _curie(other))
-    if number % 41 == 6:
-        return (f"{_curie(target)} or {other}",)
+    for every, rest, values in (
+        (43, 2, (iris[-1],)),  # the class itself
+        (31, 3, (f"{OBO}NOWHERE_{number:07d}",)),
+        (37, 4, ("no term of this kind is needed any more",)),
+        (29, 5, (target, _curie(other))),
+        (41, 6, (f"{_curie(target)} or {other}",)),
+    ):
+        if number % every == rest:
+            return values
     if number % 3 == 1:
         target = chance.choice(iris)
-        short = target.rsplit("/", 1)[-1]
-    form = (target, short.replace("_", ":"), short, f"use {short}", "")[number % 5]
+    short = _short_form(target)
+    form = (target, _curie(target), short, f"use {short}", "")[number % 5]
     return (form,) if form else ()
 
 
+def _short_form(iri: str) -> str:
+    return iri.rsplit("/", 1)[-1]
+
+
 def _curie(iri: str) -> str:
-    return iri.rsplit("/", 1)[-1].replace("_", ":")
+    return _short_form(iri).replace("_", ":")
 
 
 class _Editor:
@@ -391,7 +383,8 @@ class _Editor:
         changes = {
             kind: tuple(self._change(kind, turn) for turn in range(times)) for kind in CHANGE_KINDS
         }
-        return GeneratedRelease(self._number, _by_iri(self._classes.values()), changes)
+        classes = tuple(sorted(self._classes.values(), key=attrgetter("iri")))
+        return GeneratedRelease(self._number, classes, changes)
 
     def _change(self, kind: str, turn: int) -> str:
         """Make one change; return the IRI of its class."""

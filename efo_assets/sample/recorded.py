@@ -8,9 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
-
-
 ID_LIMIT_CHARACTERS = 31
 """Of an ontology id, as the project takes one."""
 
@@ -25,16 +22,16 @@ class Recordings:
         self.ontologies = {ontology_id(name): name for name in sorted(recorded)}
         """Ontology id to the name of its recording."""
 
-    def classes(self, ontology: str) -> list[Json]:
+    def classes(self, ontology: str) -> list[dict[str, Any]]:
         """All classes of an ontology, current and obsolete."""
         path = self._folder / f"{self.ontologies[ontology]}.classes.json"
-        classes: list[Json] = json.loads(path.read_text())
+        classes: list[dict[str, Any]] = json.loads(path.read_text())
         return classes
 
-    def document(self, ontology: str) -> Json:
+    def document(self, ontology: str) -> dict[str, Any]:
         """The ontology document, or a bare one where none was recorded."""
         path = self._folder / f"{self.ontologies[ontology]}.ontology.json"
-        document: Json = json.loads(path.read_text()) if path.exists() else {"type": ["ontology"]}
+        document = json.loads(path.read_text()) if path.exists() else {"type": ["ontology"]}
         return {"ontologyId": ontology, **document}
 
 

@@ -9,10 +9,10 @@ import asyncio
 import gzip
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -22,18 +22,19 @@ import msgspec
 from aiohttp import web
 
 from efo_assets.sample.documents import Documents, Generation
-from efo_assets.sample.ontology import release
+from efo_assets.sample.ontology import GeneratedClass, release
 from efo_assets.sample.recorded import Recordings
 
 Intercept: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 Json: TypeAlias = dict[str, Any]
+_PageKey: TypeAlias = tuple[str, int, int, int]
+"""List, number of the page, its size, and the most rows of it that are served."""
 
 MOST_ROWS = 1000
 DEFAULT_ROWS = {"v1": 1000, "v2": 20}
 GZIP_LEVEL = 4
 WARM_PAGE_SIZE = 500
 KNOWN_PARAMETERS = {"page", "size", "isObsolete", "includeObsoleteEntities", "lang"}
-LISTS = ("current", "obsolete", "all")
 KEPT_BODIES = 2_000
 
 
@@ -58,36 +59,40 @@ class Asked(NamedTuple):
     at: float
 
 
+@dataclass
 class _Ontology:
-    """The lists of one ontology in one generation, and rendered pages of it."""
+    """One ontology as one generation answers."""
 
-    def __init__(
-        self, document: Json, lists: dict[str, Any], render: Callable[[Any], Json]
-    ) -> None:
-        self.document = document
-        self.lists = lists
-        self.render = render
+    document: Json
+    lists: dict[str, Any]
+    documents: Any
+    """`Documents` of a generated ontology; None of a recorded one, which is served as it is."""
+    bodies: dict[_PageKey, bytes] = field(default_factory=dict)
+    """Compressed pages."""
 
-    def page(self, name: str, number: int, size: int) -> bytes:
+    def page(self, name: str, number: int, size: int, most: int) -> bytes:
+        """At most `most` rows of a page of a list."""
         rows = self.lists[name][number * size : (number + 1) * size]
         total = len(self.lists[name])
         # OLS rewrites the total on its last page: what came before it, and what is on it.
         if number * size < total <= (number + 1) * size:
             total = number * size + len(rows)
+        rows = rows[:most]
+        render = self.documents.v2_class if self.documents else dict
         return _pretty(
             {
                 "page": number,
                 "numElements": len(rows),
                 "totalPages": -(-total // size),
                 "totalElements": total,
-                "elements": [self.render(row) for row in rows],
+                "elements": [render(row) for row in rows],
                 "facetFieldsToCounts": {},
             }
         )
 
 
 class Sample:
-    """The server's state and handlers; see `SampleServer` and `running_sample` for running it."""
+    """The server's state and handlers; `serving` and `running_sample` run it."""
 
     def __init__(
         self,
@@ -108,9 +113,7 @@ class Sample:
         self.bytes_sent = 0
         self.url = ""
         self._recordings = Recordings(recorded) if recorded else None
-        self._ontologies: dict[tuple[Any, ...], _Ontology] = {}
-        self._documents: dict[tuple[int, Generation], Documents] = {}
-        self._bodies: dict[tuple[Any, ...], bytes] = {}
+        self._ontologies: dict[tuple[str, int, Generation], _Ontology] = {}
 
     def publish(self, number: int) -> None:
         """Serve another release from now on."""
@@ -124,27 +127,26 @@ class Sample:
 
     def application(self) -> web.Application:
         """The routes, below `/` and below `/ols4`."""
-        made = web.Application(middlewares=[self._counted])
+        application = web.Application(middlewares=[self._counted])
+        router = application.router
         for base in ("", "/ols4"):
-            made.router.add_get(f"{base}/api/v2/health", self._health)
-            made.router.add_get(f"{base}/api/v2/ontologies/{{id}}", self._v2_ontology)
-            made.router.add_get(f"{base}/api/v2/ontologies/{{id}}/classes", self._v2_classes)
-            made.router.add_get(f"{base}/api/ontologies/{{id}}", self._v1_ontology)
-            made.router.add_get(f"{base}/api/ontologies/{{id}}/terms", self._v1_terms)
-            made.router.add_get(
-                f"{base}/api/ontologies/{{id}}/terms/{{iri}}/parents", self._v1_parents
-            )
-        made.router.add_get("/_sample/requests", self._get_requests)
-        made.router.add_delete("/_sample/requests", self._delete_requests)
-        made.router.add_put("/_sample/state", self._put_state)
-        return made
+            router.add_get(f"{base}/api/v2/health", self._health)
+            router.add_get(f"{base}/api/v2/ontologies/{{id}}", self._v2_ontology)
+            router.add_get(f"{base}/api/v2/ontologies/{{id}}/classes", self._v2_classes)
+            router.add_get(f"{base}/api/ontologies/{{id}}", self._v1_ontology)
+            router.add_get(f"{base}/api/ontologies/{{id}}/terms", self._v1_terms)
+            router.add_get(f"{base}/api/ontologies/{{id}}/terms/{{iri}}/parents", self._v1_parents)
+        router.add_get("/_sample/requests", self._get_requests)
+        router.add_delete("/_sample/requests", self._delete_requests)
+        router.add_put("/_sample/state", self._put_state)
+        return application
 
     def warm(self, releases: tuple[int, ...] = (1, 2)) -> None:
         """Render every page of these releases in advance, on all cores."""
         for number in releases:
-            ontology = self._generated(number)
+            ontology = self._generated_ontology(number)
             keys = [
-                (name, page)
+                (name, page, WARM_PAGE_SIZE, WARM_PAGE_SIZE)
                 for name in ("current", "obsolete")
                 for page in range(-(-len(ontology.lists[name]) // WARM_PAGE_SIZE))
             ]
@@ -152,9 +154,7 @@ class Sample:
             _warming = ontology
             with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
                 bodies = pool.map(_warm_page, keys, chunksize=4)
-                for (name, page), body in zip(keys, bodies, strict=True):
-                    key = ("efo", number, self.state.generation, name, page, WARM_PAGE_SIZE)
-                    self._bodies[key] = body
+                ontology.bodies |= zip(keys, bodies, strict=True)
 
     @web.middleware
     async def _counted(
@@ -162,14 +162,13 @@ class Sample:
     ) -> web.StreamResponse:
         if request.path.startswith("/_sample"):
             return await handler(request)
-        self.requests.append(
-            Asked(request.method, request.path, dict(request.query), time.monotonic())
-        )
+        query = dict(request.query)
+        self.requests.append(Asked(request.method, request.path, query, time.monotonic()))
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
-            made = await self.intercept(request) if self.intercept else None
-            return made if made is not None else await handler(request)
+            answer = await self.intercept(request) if self.intercept else None
+            return answer if answer is not None else await handler(request)
         finally:
             self.in_flight -= 1
 
@@ -196,65 +195,49 @@ class Sample:
         page, size, rows = self._paging(request, "v2")
         unknown = set(request.query) - KNOWN_PARAMETERS and self.state.generation != "C"
         if ontology is None or unknown:
-            return await self._answer(request, _empty_page(page))
-        name = _list_named(request)
+            counts = {"page": page, "numElements": 0, "totalPages": 0, "totalElements": 0}
+            return await self._answer(request, _pretty({**counts, "elements": []}))
+        is_of_all = request.query.get("includeObsoleteEntities") == "true"
+        is_of_obsolete = request.query.get("isObsolete") == "true"
+        name = "obsolete" if is_of_obsolete else "all" if is_of_all else "current"
         await self._take_time(min(rows, max(0, len(ontology.lists[name]) - page * size)))
-        key = self._key(request.match_info["id"], name, page, rows)
-        body = self._bodies.get(key) if size == rows else None
+        key = (name, page, size, rows)
+        body = ontology.bodies.get(key)
         if body is None:
-            body = gzip.compress(await self._rendered(ontology, name, page, size, rows), GZIP_LEVEL)
-            if len(self._bodies) < KEPT_BODIES and size == rows:
-                self._bodies[key] = body
+            body = gzip.compress(await asyncio.to_thread(ontology.page, *key), GZIP_LEVEL)
+            if len(ontology.bodies) < KEPT_BODIES:
+                ontology.bodies[key] = body
         return await self._answer(request, body, is_compressed=True)
 
-    async def _rendered(
-        self, ontology: _Ontology, name: str, page: int, size: int, rows: int
-    ) -> bytes:
-        if size == rows:
-            return await asyncio.to_thread(ontology.page, name, page, size)
-        # Generation A: pages are counted for the size asked, rows beyond the cap never served.
-        body = msgspec.json.decode(await asyncio.to_thread(ontology.page, name, page, size))
-        body["elements"] = body["elements"][:rows]
-        return _pretty(body | {"numElements": len(body["elements"])})
-
     async def _v1_terms(self, request: web.Request) -> web.StreamResponse:
-        documents = self._current_documents()
+        documents: Documents = self._generated_ontology(self.state.release).documents
         page, size, rows = self._paging(request, "v1")
         terms = documents.release.classes[page * size : page * size + rows]
         await self._take_time(len(terms))
         total = len(documents.release.classes)
-        body: Json = {
-            "_links": {"self": {"href": str(request.url)}},
-            "page": {
-                "size": size,
-                "totalElements": total,
-                "totalPages": -(-total // size),
-                "number": page,
-            },
-        }
-        if terms:
-            body["_embedded"] = {"terms": [documents.v1_term(each, self.url) for each in terms]}
-        return await self._answer(request, _pretty(body))
+        counts = {"size": size, "totalElements": total, "totalPages": -(-total // size)}
+        links = {"self": {"href": str(request.url)}}
+        body: Json = {"_links": links, "page": {**counts, "number": page}}
+        return await self._answer(request, _pretty(body | self._embedded(documents, terms)))
 
     async def _v1_parents(self, request: web.Request) -> web.StreamResponse:
-        documents = self._current_documents()
+        documents: Documents = self._generated_ontology(self.state.release).documents
         await self._take_time(1)
         try:
             parents = documents.v1_parents(unquote(request.match_info["iri"]))
         except KeyError:
             return web.Response(status=404)
         body: Json = {"page": {"size": 20, "totalElements": len(parents), "number": 0}}
-        if parents:
-            body["_embedded"] = {"terms": [documents.v1_term(each, self.url) for each in parents]}
-        return await self._answer(request, _pretty(body))
+        return await self._answer(request, _pretty(body | self._embedded(documents, parents)))
+
+    def _embedded(self, documents: Documents, terms: Sequence[GeneratedClass]) -> Json:
+        """The terms of a HAL page; an empty page has no such key."""
+        embedded = {"terms": [documents.v1_term(each, self.url) for each in terms]}
+        return {"_embedded": embedded} if terms else {}
 
     async def _get_requests(self, _: web.Request) -> web.StreamResponse:
-        counters = {
-            "total": len(self.requests),
-            "max_in_flight": self.max_in_flight,
-            "bytes": self.bytes_sent,
-        }
-        return web.json_response(counters)
+        counts = {"total": len(self.requests), "max_in_flight": self.max_in_flight}
+        return web.json_response({**counts, "bytes": self.bytes_sent})
 
     async def _delete_requests(self, _: web.Request) -> web.StreamResponse:
         self.reset()
@@ -262,21 +245,21 @@ class Sample:
 
     async def _put_state(self, request: web.Request) -> web.StreamResponse:
         changes = await request.json()
-        unknown = set(changes) - {each.name for each in fields(State)}
-        if unknown:
+        state = vars(self.state)
+        if unknown := changes.keys() - state.keys():
             return web.Response(status=400, text=f"unknown: {', '.join(sorted(unknown))}")
-        for name, value in changes.items():
-            setattr(self.state, name, value)
-        return web.json_response(asdict(self.state))
+        state.update(changes)
+        return web.json_response(state)
 
     def _paging(self, request: web.Request, api: str) -> tuple[int, int, int]:
-        """Page number, page size that offsets are counted with, and rows served at most."""
-        page = max(0, _whole(request.query.get("page"), 0))
-        size = _whole(request.query.get("size"), DEFAULT_ROWS[api])
-        size = size if size > 0 else DEFAULT_ROWS[api]
-        if self.state.generation == "A":
-            return page, size, min(size, self.state.cap)
-        return page, min(size, self.state.cap), min(size, self.state.cap)
+        """Page number, page size that offsets are counted with, and rows served at most.
+
+        Generation A counts pages for the size asked and never serves rows beyond the cap.
+        """
+        page = max(0, _whole(request.query.get("page")))
+        size = max(0, _whole(request.query.get("size"))) or DEFAULT_ROWS[api]
+        rows = min(size, self.state.cap)
+        return page, size if self.state.generation == "A" else rows, rows
 
     async def _take_time(self, rows: int) -> None:
         seconds = (self.state.base_latency_ms + self.state.row_latency_ms * rows) / 1000
@@ -297,55 +280,39 @@ class Sample:
         return web.Response(body=body, headers=headers)
 
     def _unknown(self) -> web.StreamResponse:
+        status, message = 500, "Expected at least 1 result for solr getFirst"
         if self.state.generation == "C":
-            return web.json_response(
-                {"status": 404, "message": "The requested resource was not found."}, status=404
-            )
-        message = "Expected at least 1 result for solr getFirst"
-        return web.json_response({"status": 500, "message": message}, status=500)
-
-    def _key(self, ontology: str, name: str, page: int, size: int) -> tuple[Any, ...]:
-        number = self.state.release if ontology == "efo" else 0
-        return (ontology, number, self.state.generation, name, page, size)
+            status, message = 404, "The requested resource was not found."
+        return web.json_response({"status": status, "message": message}, status=status)
 
     def _ontology(self, ontology: str) -> _Ontology | None:
         if ontology == "efo":
-            return self._generated(self.state.release)
+            return self._generated_ontology(self.state.release)
         if self._recordings is None or ontology not in self._recordings.ontologies:
             return None
-        key = ("recorded", ontology)
+        key = (ontology, 0, self.state.generation)
         if key not in self._ontologies:
             classes = self._recordings.classes(ontology)
             lists = _lists(classes, lambda each: bool(each["isObsolete"]))
-            document = self._recordings.document(ontology)
-            self._ontologies[key] = _Ontology(document, lists, dict)
+            self._ontologies[key] = _Ontology(self._recordings.document(ontology), lists, None)
         return self._ontologies[key]
 
-    def _generated(self, number: int) -> _Ontology:
-        key = ("generated", number, self.state.generation)
+    def _generated_ontology(self, number: int) -> _Ontology:
+        key = ("efo", number, self.state.generation)
         if key not in self._ontologies:
-            documents = self._documents_of(number)
-            lists = _lists(documents.release.classes, lambda each: bool(each.is_obsolete))
-            self._ontologies[key] = _Ontology(documents.ontology(), lists, documents.v2_class)
-        return self._ontologies[key]
-
-    def _current_documents(self) -> Documents:
-        return self._documents_of(self.state.release)
-
-    def _documents_of(self, number: int) -> Documents:
-        key = (number, self.state.generation)
-        if key not in self._documents:
             generated = release(self.classes, self.seed, number)
-            self._documents[key] = Documents(generated, self.state.generation)
-        return self._documents[key]
+            documents = Documents(generated, self.state.generation)
+            lists = _lists(generated.classes, lambda each: each.is_obsolete)
+            self._ontologies[key] = _Ontology(documents.ontology(), lists, documents)
+        return self._ontologies[key]
 
 
 _warming: _Ontology | None = None
 
 
-def _warm_page(key: tuple[str, int]) -> bytes:
+def _warm_page(key: _PageKey) -> bytes:
     assert _warming is not None  # noqa: S101  # set before the pool is made
-    return gzip.compress(_warming.page(*key, WARM_PAGE_SIZE), GZIP_LEVEL)
+    return gzip.compress(_warming.page(*key), GZIP_LEVEL)
 
 
 def _lists(classes: Any, is_obsolete: Callable[[Any], bool]) -> dict[str, Any]:
@@ -357,23 +324,11 @@ def _lists(classes: Any, is_obsolete: Callable[[Any], bool]) -> dict[str, Any]:
     }
 
 
-def _list_named(request: web.Request) -> str:
-    if request.query.get("isObsolete") == "true":
-        return "obsolete"
-    return "all" if request.query.get("includeObsoleteEntities") == "true" else "current"
-
-
-def _whole(text: str | None, default: int) -> int:
+def _whole(text: str | None) -> int:
     try:
-        return default if text is None else int(text)
+        return int(text or 0)
     except ValueError:
-        return default
-
-
-def _empty_page(page: int) -> bytes:
-    return _pretty(
-        {"page": page, "numElements": 0, "totalPages": 0, "totalElements": 0, "elements": []}
-    )
+        return 0
 
 
 def _pretty(body: Any) -> bytes:
