@@ -1,5 +1,8 @@
 {{ config(indexes=[{'columns': ['iri'], 'unique': true}, {'columns': ['curie']}]) }}
 
+-- dagster-dbt makes checks of the tests of those sources alone that a model reads.
+-- depends_on: {{ source('efo', 'efo_ancestors') }}, {{ source('efo', 'efo_changes') }},
+-- {{ source('efo', 'efo_mesh_terms') }}, {{ source('efo', 'efo_replacements') }}
 with current_terms as (
     select *
     from {{ source('efo', 'efo_terms') }}

@@ -1,7 +1,7 @@
 """dbt's models as assets, and its tests as checks of them and of the published tables.
 
 Imported only where the extra `dbt` is installed. dbt itself is run by `dbt build`, as from the
-command line; see `dbt_project`.
+command line; see `project`.
 """
 
 import json
@@ -27,16 +27,17 @@ from packaging.version import Version
 
 from efo_assets.dbt.project import COMMAND, PROJECT_DIR, environment, manifest, writing
 from efo_assets.errors import DbtError
-from efo_assets.graph.descriptions import OWNERS
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
+from efo_assets.privacy.disclosure import one_line
 from efo_assets.settings import Settings, child_environment
 from efo_assets.warehouse.tables import TERMS, XREFS
 from efo_assets.warehouse.views import MESH_XREFS
+from efo_assets.warehouse.warehouse import Warehouse
 
-GROUP = "dbt"
 FAILURES_SHOWN = 5
-REASON_LIMIT_CHARACTERS = 200
+REASON_CHARACTERS = 200
+NO_REASON = "no reason given"
 STOP_TIMEOUT_S = 25.0
 KEPT = "The published release is kept, and models that were not rebuilt hold what they held"
 
@@ -51,28 +52,18 @@ Properties = Mapping[str, Any]
 
 
 class Translator(DagsterDbtTranslator):
-    """Names and describes dbt's nodes as ours are."""
+    """Names dbt's nodes as the published assets; group and owners stand in dbt_project.yml."""
 
     def get_asset_key(self, dbt_resource_props: Properties) -> dg.AssetKey:
         """The key of the published asset for a source, the model's name for a model."""
         name: str = dbt_resource_props["name"]
         return dg.AssetKey(PUBLISHED_WITH.get(name, name))
 
-    def get_group_name(self, dbt_resource_props: Properties) -> str:
-        """One group for all models."""
-        del dbt_resource_props
-        return GROUP
-
-    def get_owners(self, dbt_resource_props: Properties) -> list[str]:
-        """Ours."""
-        del dbt_resource_props
-        return OWNERS
-
     def get_metadata(self, dbt_resource_props: Properties) -> Properties:
         """Columns; not the place, which is known when dbt runs."""
-        shown = dict(super().get_metadata(dbt_resource_props))
-        shown.pop("dagster/table_name", None)
-        return shown
+        metadata = dict(super().get_metadata(dbt_resource_props))
+        metadata.pop("dagster/table_name", None)
+        return metadata
 
 
 def dbt_models() -> dg.AssetsDefinition:
@@ -92,49 +83,50 @@ def dbt_models() -> dg.AssetsDefinition:
     )
     def models(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
         with guarded(context.log, KEPT):
-            yield from _built(context, warehouse)
+            yield from _built(context, warehouse.get())
 
-    made: dg.AssetsDefinition = models
-    return made
+    definition: dg.AssetsDefinition = models
+    return definition
 
 
 def with_attached_sources(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Say of each source's tests what they are attached to; dbt says it of models' tests alone.
+    """Attach each source's tests to their source, which dbt does for models alone.
 
     Without it, dagster-dbt makes no check of a test that reads a second table.
     """
     for node in manifest["nodes"].values():
-        about = (node.get("test_metadata") or {}).get("kwargs", {}).get("model", "")
-        tested = _SOURCE.search(about)
+        model = (node.get("test_metadata") or {}).get("kwargs", {}).get("model", "")
+        tested = _SOURCE.search(model)
         if tested:
             node["attached_node"] = f"source.{node['package_name']}.{tested[1]}.{tested[2]}"
     return manifest
 
 
-def _built(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
-    house = warehouse.get()
-    settings = replace(Settings.from_environment(), schema=house.schema)
-    with writing(house, settings), tempfile.TemporaryDirectory(prefix="efo-dbt-") as folder:
-        variables = environment(house.target, settings, Path(folder))
-        with _dbt_build(context.op_execution_context, variables) as invocation:
-            said = []
+def _built(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:
+    """Build what is selected; yield Dagster's events while dbt runs."""
+    settings = replace(Settings.from_environment(), schema=warehouse.schema)
+    with tempfile.TemporaryDirectory(prefix="efo-dbt-") as folder:
+        variables = environment(warehouse.target, settings, Path(folder))
+        errors = []
+        with (
+            writing(warehouse, settings),
+            _dbt_build(context.op_execution_context, variables) as invocation,
+        ):
             for event in invocation.stream_raw_events():
                 if event.raw_event["info"]["level"] == "error":
-                    said.append(str(event))
+                    errors.append(str(event))
                 yield from _dagster_events(event, invocation, settings.dbt_schema)
         if not invocation.is_successful():
-            raise DbtError(_failure(invocation.target_path / "run_results.json", said))
+            raise DbtError(_failure(invocation.target_path / "run_results.json", errors))
 
 
 @contextmanager
 def _dbt_build(
     context: dg.OpExecutionContext, variables: Mapping[str, str]
 ) -> Iterator[DbtCliInvocation]:
-    """`dbt build` of what is selected, ended when the block ends.
-
-    `DbtCliResource.cli` does nearly this, but takes no environment, asks the package registry for
-    newer versions of dbt (`dbt --version`) and opens a connection of its own.
-    """
+    """`dbt build` of what is selected, ended when the block ends."""
+    # Not by DbtCliResource.cli, which takes no environment but this whole process's, asks the
+    # package registry for newer versions of dbt (`dbt --version`) and opens its own connection.
     chosen = get_updated_cli_invocation_params_for_context(
         context=context, manifest={}, dagster_dbt_translator=DagsterDbtTranslator()
     )
@@ -168,48 +160,44 @@ def _dbt_build(
 def _dagster_events(
     event: DbtCliEventMessage, invocation: DbtCliInvocation, schema: str
 ) -> Iterator[Any]:
-    made = event.to_default_asset_events(
+    """The events that dagster-dbt makes; a model's with its place and how many rows it has."""
+    for dagster_event in event.to_default_asset_events(
         manifest=invocation.manifest,
         dagster_dbt_translator=invocation.dagster_dbt_translator,
         context=invocation.context,
         target_path=invocation.target_path,
-    )
-    for each in made:
-        if isinstance(each, dg.Output):
-            shown = _table_metadata(event.raw_event["data"], schema)
-            yield each.with_metadata({**each.metadata, **shown})
+    ):
+        if isinstance(dagster_event, dg.Output):
+            model = event.raw_event["data"]
+            metadata: dict[str, Any] = dict(dagster_event.metadata)
+            metadata["dagster/table_name"] = f"{schema}.{model['node_info']['node_name']}"
+            # PostgreSQL's word for it, such as `INSERT 0 20000`.
+            rows = re.search(r"\d+$", model["status"])
+            if rows:
+                metadata["dagster/row_count"] = int(rows[0])
+            yield dagster_event.with_metadata(metadata)
         else:
-            yield each
+            yield dagster_event
 
 
-def _table_metadata(model: Properties, schema: str) -> dict[str, Any]:
-    """Where a model is and how many rows it has, as PostgreSQL told dbt (`INSERT 0 20000`)."""
-    shown: dict[str, Any] = {"dagster/table_name": f"{schema}.{model['node_info']['node_name']}"}
-    rows = re.search(r"\d+$", model["status"])
-    return shown | ({"dagster/row_count": int(rows[0])} if rows else {})
-
-
-def _failure(results_file: Path, said: Iterable[str]) -> str:
-    """One sentence about a `dbt build` that failed; `said` are dbt's own errors."""
+def _failure(results_file: Path, errors: Iterable[str]) -> str:
+    """One sentence about a `dbt build` that failed; `errors` are dbt's own."""
     if not results_file.exists():
-        return (
-            f"dbt build did not begin ({_gist(' '.join(said))}). {KEPT}; mend that and run again."
-        )
+        reason = one_line(" ".join(errors), REASON_CHARACTERS) or NO_REASON
+        return f"dbt build did not begin ({reason}). {KEPT}; mend that and run again."
     results = json.loads(results_file.read_bytes())["results"]
-    failed = [each for each in results if each["status"] in _FAILED]
-    skipped = sum(each["status"] == "skipped" for each in results)
-    shown = [
-        f"{each['unique_id'].split('.')[2]}: {_gist(each['message'])}"
-        for each in failed[:FAILURES_SHOWN]
+    failed = [
+        f"{each['unique_id'].split('.')[2]}: "
+        f"{one_line(each['message'] or NO_REASON, REASON_CHARACTERS)}"
+        for each in results
+        if each["status"] in _FAILED
     ]
-    more = [f"{len(failed) - FAILURES_SHOWN} more"] if len(failed) > FAILURES_SHOWN else []
+    skipped = sum(each["status"] == "skipped" for each in results)
+    shown = failed[:FAILURES_SHOWN]
+    if len(failed) > len(shown):
+        shown.append(f"{len(failed) - len(shown)} more")
     return (
-        f"{len(failed)} of dbt's {len(results)} steps failed ({'; '.join(shown + more)}) and "
+        f"{len(failed)} of dbt's {len(results)} steps failed ({'; '.join(shown)}) and "
         f"{skipped} were skipped for it. {KEPT}; see the failed checks, mend what they found and "
         "materialize the models again."
     )
-
-
-def _gist(message: str | None) -> str:
-    text = " ".join((message or "no reason given").split())
-    return text if len(text) <= REASON_LIMIT_CHARACTERS else f"{text[:REASON_LIMIT_CHARACTERS]}…"

@@ -1,26 +1,27 @@
-"""dbt, an optional extra: whether it is there, how it is run on our database, what it reads.
+"""dbt, an optional extra: whether it is there, how it runs on the warehouse, what it reads.
 
 Neither Dagster nor dbt is imported here: dbt runs as the program that it is. The assets made from
-its models are in `dbt_models`; the project itself is the folder `dbt` of the repository, which a
+its models are in `models`; the project itself is the folder `dbt` of the repository, which a
 wheel doesn't hold.
 """
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
 from psycopg.pq import Conninfo
 
 from efo_assets.errors import DbtError, SettingsError
+from efo_assets.files import write_whole
+from efo_assets.privacy.disclosure import one_line
 from efo_assets.settings import DatabaseTarget, Settings, child_environment
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets.warehouse.writer import WriterLock
@@ -33,6 +34,7 @@ COMMAND = (sys.executable, "-c", "from dbt.cli.main import cli; cli(prog_name='d
 WRITING_COMMANDS = frozenset(
     {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot"}
 )
+REASON_CHARACTERS = 500
 
 _NO_DATABASE = DatabaseTarget({"host": "localhost", "user": "nobody", "dbname": "none"})
 """`dbt parse` wants a profile and connects to nothing."""
@@ -40,72 +42,38 @@ _NO_DATABASE = DatabaseTarget({"host": "localhost", "user": "nobody", "dbname": 
 
 def is_available() -> bool:
     """Whether the extra is installed and the project folder is here."""
-    return _has_project() and not _missing()
+    return _obstacle() is None
 
 
-def _has_project() -> bool:
-    return (PROJECT_DIR / "dbt_project.yml").is_file()
-
-
-def _missing() -> list[str]:
-    return [name for name in DISTRIBUTIONS if _version(name) is None]
-
-
-def _version(distribution: str) -> str | None:
-    # Asking for the module would find the project folder itself, from the repository's root.
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def require() -> None:
-    """Say what is missing, if anything is.
-
-    Raises:
-        DbtError: the extra isn't installed, or the project folder isn't here.
-    """
-    missing = _missing()
+def _obstacle() -> str | None:
+    # Not by module: from the repository's root, `dbt` is the project folder.
+    missing = [name for name in DISTRIBUTIONS if not any(distributions(name=name))]
     if missing:
-        raise DbtError(
+        return (
             f"dbt is an optional extra and isn't installed ({', '.join(missing)} missing): run "
             "`make dbt`, or install the project with the extra `dbt`."
         )
-    if not _has_project():
-        raise DbtError(
+    if not (PROJECT_DIR / "dbt_project.yml").is_file():
+        return (
             f"The dbt project isn't here ({PROJECT_DIR} is missing): dbt runs from a clone of the "
             "repository, installed with --editable."
         )
-
-
-def models_schema(settings: Settings) -> str:
-    """The schema of the models, which is never the published one.
-
-    Raises:
-        SettingsError: the two are the same.
-    """
-    if settings.dbt_schema == settings.schema:
-        raise SettingsError(
-            f"EFO_DBT_SCHEMA takes a schema for dbt's models alone; it holds {settings.schema!r}, "
-            "where the published tables are (EFO_SCHEMA)."
-        )
-    return settings.dbt_schema
+    return None
 
 
 @contextmanager
-def writing(house: Warehouse, settings: Settings) -> Iterator[None]:
+def writing(warehouse: Warehouse, settings: Settings) -> Iterator[None]:
     """Keep a second dbt out of the models' schema while there is a release to read.
 
     Raises:
-        SettingsError: the models' schema is the published one.
         DbtError: nothing is published yet.
         LoadInProgress: another dbt is at work there.
     """
-    lock = WriterLock(house.connect, models_schema(settings))
-    if house.current_release() is None:
+    lock = WriterLock(warehouse.connect, settings.dbt_schema)
+    if warehouse.current_release() is None:
         raise DbtError(
-            f"Nothing is published in schema {house.schema} yet, so dbt has nothing to build its "
-            "models from: run `make run` or "
+            f"Nothing is published in schema {warehouse.schema} yet, so dbt has nothing to build "
+            "its models from: run `make run` or "
             "`dagster asset materialize -m efo_assets.definitions --select '*'`."
         )
     lock.acquire()
@@ -116,26 +84,32 @@ def writing(house: Warehouse, settings: Settings) -> Iterator[None]:
 
 
 def environment(target: DatabaseTarget, settings: Settings, work_dir: Path) -> dict[str, str]:
-    """What dbt is told: the connection, the schemas, and a folder for its artifacts and logs.
+    """Variables for dbt: the connection, the schemas, and a folder for its artifacts and logs.
 
     Every parameter of the connection goes by libpq's own variable, the password by the one that
     dbt blots out of what it prints.
+
+    Raises:
+        SettingsError: the models' schema is the published one.
     """
-    options = [
-        (option.keyword.decode(), option.envvar.decode(), option.val)
-        for option in Conninfo.get_defaults()
-        if option.envvar
-    ]
-    given = {keyword: value.decode() for keyword, _, value in options if value is not None}
-    given |= target.parameters
-    given.setdefault("host", "")
-    given.setdefault("dbname", given.get("user", ""))
-    variables = {variable: given[keyword] for keyword, variable, _ in options if keyword in given}
-    variables.pop("PGPASSWORD", None)
-    return variables | {
-        "DBT_ENV_SECRET_EFO_PASSWORD": given.get("password", ""),
+    if settings.dbt_schema == settings.schema:
+        raise SettingsError(
+            f"EFO_DBT_SCHEMA takes a schema for dbt's models alone; it holds {settings.schema!r}, "
+            "where the published tables are (EFO_SCHEMA)."
+        )
+    options = Conninfo.get_defaults()
+    variables = {each.keyword.decode(): each.envvar.decode() for each in options if each.envvar}
+    defaults = {
+        each.keyword.decode(): each.val.decode() for each in options if each.val is not None
+    }
+    parameters = {"host": "", **defaults, **target.parameters}
+    parameters.setdefault("dbname", parameters.get("user", ""))
+    password = parameters.pop("password", "")
+    connection = {variables[key]: value for key, value in parameters.items() if key in variables}
+    return connection | {
+        "DBT_ENV_SECRET_EFO_PASSWORD": password,
         "EFO_SCHEMA": settings.schema,
-        "EFO_DBT_SCHEMA": models_schema(settings),
+        "EFO_DBT_SCHEMA": settings.dbt_schema,
         "DBT_PROJECT_DIR": str(PROJECT_DIR),
         "DBT_PROFILES_DIR": str(PROJECT_DIR),
         "DBT_TARGET_PATH": str(work_dir / "target"),
@@ -144,24 +118,22 @@ def environment(target: DatabaseTarget, settings: Settings, work_dir: Path) -> d
     }
 
 
-def run(house: Warehouse, settings: Settings, arguments: Sequence[str]) -> int:
+def run(warehouse: Warehouse, settings: Settings, arguments: Sequence[str]) -> int:
     """Run dbt with `arguments` on the warehouse; return its exit code.
 
     Raises:
         DbtError: dbt isn't installed, its project isn't here, or nothing is published.
+        SettingsError: the models' schema is the published one.
         LoadInProgress: another dbt is at work in the models' schema.
     """
-    require()
-    if WRITING_COMMANDS.isdisjoint(arguments):
-        return _run(house, settings, arguments)
-    with writing(house, settings):
-        return _run(house, settings, arguments)
-
-
-def _run(house: Warehouse, settings: Settings, arguments: Sequence[str]) -> int:
-    variables = environment(house.target, settings, settings.data_dir / "dbt")
+    obstacle = _obstacle()
+    if obstacle is not None:
+        raise DbtError(obstacle)
+    variables = environment(warehouse.target, settings, settings.data_dir / "dbt")
     command = [*COMMAND, *arguments]
-    return subprocess.run(command, env=child_environment(variables), check=False).returncode  # noqa: S603
+    reads_only = WRITING_COMMANDS.isdisjoint(arguments)
+    with nullcontext() if reads_only else writing(warehouse, settings):
+        return subprocess.run(command, env=child_environment(variables), check=False).returncode  # noqa: S603
 
 
 def manifest() -> dict[str, Any]:
@@ -173,33 +145,36 @@ def manifest() -> dict[str, Any]:
         DbtError: the project isn't valid; the message holds dbt's own last word.
     """
     kept = PROJECT_DIR / "target" / f"manifest-{_state()}.json"
+    content: dict[str, Any]
     with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads(kept.read_bytes())
-        return found
+        content = json.loads(kept.read_bytes())
+        return content
     with tempfile.TemporaryDirectory(prefix="efo-dbt-") as folder:
-        content = _parsed(Path(folder))
-    _keep(content, kept)
-    made: dict[str, Any] = json.loads(content)
-    return made
+        body = _parsed(Path(folder))
+    with suppress(OSError):
+        kept.parent.mkdir(exist_ok=True)
+        write_whole(kept, body)
+    content = json.loads(body)
+    return content
 
 
 def _state() -> str:
     """A digest of the project's files and dbt's version."""
     digest = hashlib.sha256()
     for name in DISTRIBUTIONS:
-        digest.update(f"{name} {_version(name)}\n".encode())
+        digest.update(f"{name} {version(name)}\n".encode())
     for path in sorted(PROJECT_DIR.rglob("*")):
         place = path.relative_to(PROJECT_DIR)
         if path.suffix in {".sql", ".yml"} and place.parts[0] not in {"target", "logs"}:
-            content = path.read_bytes()
-            digest.update(f"{place} {len(content)}\n".encode() + content)
+            body = path.read_bytes()
+            digest.update(f"{place} {len(body)}\n".encode() + body)
     return digest.hexdigest()[:16]
 
 
 def _parsed(work_dir: Path) -> bytes:
     # The manifest tells assets apart and describes them; where they are is known when dbt runs.
     defaults = replace(Settings(), data_dir=work_dir)
-    done = subprocess.run(  # noqa: S603  # dbt, with arguments of ours
+    done = subprocess.run(  # noqa: S603  # dbt, with fixed arguments
         [*COMMAND, "--no-partial-parse", "parse"],
         env=child_environment(environment(_NO_DATABASE, defaults, work_dir)),
         cwd=PROJECT_DIR,
@@ -210,18 +185,9 @@ def _parsed(work_dir: Path) -> bytes:
     )
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        said = " ".join(lines[-3:])[:500]
+        reason = one_line(" ".join(lines[-3:]), REASON_CHARACTERS)
         raise DbtError(
-            f"dbt can't read its project in {PROJECT_DIR} ({said}): mend it, or uninstall the "
+            f"dbt can't read its project in {PROJECT_DIR} ({reason}): mend it, or uninstall the "
             "extra `dbt`; nothing else needs it."
         )
     return (work_dir / "target" / "manifest.json").read_bytes()
-
-
-def _keep(content: bytes, path: Path) -> None:
-    """Write whole or not at all; another process may write the same."""
-    with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        new = path.with_suffix(f".new-{os.getpid()}")
-        new.write_bytes(content)
-        new.replace(path)

@@ -244,7 +244,7 @@ def test_the_tree_takes_the_shortest_way_through_current_is_a_edges_and_ends_in_
     curies = ("EX:a", "EX:b", "EX:c", None)
     assert made["d"] == ((), (), (), (), parents, curies, ("a", "b", "c", "s"), (), ())
     assert made["a"][0] == ("A", "B")
-    assert made["a"][7:] == (("mesh:D1", "mesh:D2", "umls:C1", "no prefix"), ("D1", "D2"))
+    assert made["a"][7:] == (("mesh:D1", "mesh:D2", "no prefix", "umls:C1"), ("D1", "D2"))
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], bool]:
@@ -336,7 +336,7 @@ def test_the_lineage_goes_on_from_the_published_assets_into_the_models() -> None
         "efo_term_cards": {table.name for table in TABLES},
         "efo_trait_tree": {"efo_terms", "efo_parent_edges"},
     }
-    assert len(graph.get_all_asset_keys()) == 1 + 2 * len(TABLES) + len(MODELS)
+    assert len(graph.get_all_asset_keys()) == 1 + 3 * len(TABLES) + 2 + len(MODELS)
     for model in MODELS:
         node = graph.get(dg.AssetKey(model))
         assert (node.group_name, node.owners) == ("dbt", ["team:efo"])
@@ -428,10 +428,11 @@ def test_a_password_that_libpq_knows_from_the_environment_goes_the_same_way(
     ]
 
 
-def test_models_in_the_published_schema_are_one_sentence() -> None:
+def test_models_in_the_published_schema_are_one_sentence(tmp_path: Path) -> None:
+    target = DatabaseTarget({"host": "h"})
     with pytest.raises(SettingsError, match="EFO_DBT_SCHEMA takes"):
-        dbt_project.models_schema(Settings(schema="same", dbt_schema="same"))
-    assert dbt_project.models_schema(Settings()) == "efo_dbt"
+        dbt_project.environment(target, Settings(schema="same", dbt_schema="same"), tmp_path)
+    assert dbt_project.environment(target, Settings(), tmp_path)["EFO_DBT_SCHEMA"] == "efo_dbt"
 
 
 @pytest.fixture
