@@ -1,7 +1,7 @@
 """One message to every receiver, each on its own: one that fails keeps nothing from the others."""
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,9 +9,10 @@ from uuid import uuid4
 
 from efo_assets.alerts.mail import MailReceiver
 from efo_assets.alerts.message import Message, trial
-from efo_assets.alerts.sentry import Report, Sentry
+from efo_assets.alerts.sentry import SENTRY, Report, send_event
 from efo_assets.alerts.webhook import WebhookReceiver
 from efo_assets.errors import NotDelivered, SettingsError
+from efo_assets.privacy.disclosure import shown
 from efo_assets.settings import AlertSettings
 
 
@@ -29,7 +30,7 @@ class Delivery:
         try:
             return cls(arrived=True, trouble=send())
         except NotDelivered as error:
-            return cls(arrived=False, trouble=str(error))
+            return cls(arrived=False, trouble=shown(error))
 
 
 class Receiver(Protocol):
@@ -59,7 +60,7 @@ def receivers(settings: AlertSettings) -> list[Receiver]:
     return configured
 
 
-def deliver(message: Message, to: Sequence[Receiver]) -> Mapping[str, Delivery]:
+def deliver(message: Message, to: Sequence[Receiver]) -> dict[str, Delivery]:
     """Send to all at once; return the deliveries by the receivers' names."""
     if not to:
         return {}
@@ -68,7 +69,7 @@ def deliver(message: Message, to: Sequence[Receiver]) -> Mapping[str, Delivery]:
     return {each.name: delivery for each, delivery in zip(to, deliveries, strict=True)}
 
 
-def try_alerts() -> Mapping[str, Delivery]:
+def try_alerts() -> dict[str, Delivery]:
     """Send a test to every configured receiver; return the deliveries by the receivers' names.
 
     Raises:
@@ -76,12 +77,12 @@ def try_alerts() -> Mapping[str, Delivery]:
     """
     settings = AlertSettings.from_environment()
     message = trial(socket.gethostname(), incident=f"test-{uuid4()}")
-    deliveries = dict(deliver(message, receivers(settings)))
-    if settings.sentry_dsn is not None:
-        sentry = Sentry(settings.sentry_dsn)
+    deliveries = deliver(message, receivers(settings))
+    dsn = settings.sentry_dsn
+    if dsn is not None:
         report = Report(step="alert-test", tags={})
-        deliveries[sentry.name] = Delivery.of(
-            lambda: sentry.note(message.title, report, is_failure=False)
+        deliveries[SENTRY] = Delivery.of(
+            lambda: send_event(dsn, message.title, report, level="info")
         )
     if not deliveries:
         raise SettingsError(

@@ -6,7 +6,7 @@ is a tag on the run that began the incident, so that it survives restarts. A run
 on purpose counts for nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -60,15 +60,15 @@ def note(instance: dg.DagsterInstance, run: dg.DagsterRun, states: Mapping[str, 
 def of_failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Incident | None:
     """The incident that a failed run belongs to, or None if a success has ended it since."""
     later, own, earlier = _around(instance, run)
-    if any(each.succeeded for each in later):
+    if not all(map(_failed, later)):
         return None
-    return _incident([*own, *_failures(earlier)])
+    return _incident([*own, *takewhile(_failed, earlier)])
 
 
 def ended_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Incident | None:
     """The incident that a successful run ends, or None if there was none."""
     _, _, earlier = _around(instance, run)
-    return _incident(list(_failures(earlier)))
+    return _incident(list(takewhile(_failed, earlier)))
 
 
 def is_retried(run: dg.DagsterRun) -> bool:
@@ -76,53 +76,40 @@ def is_retried(run: dg.DagsterRun) -> bool:
     return run.tags.get(WILL_RETRY_TAG) == "true"
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    run: dg.DagsterRun
-    at_s: float
-    storage_id: int
-    succeeded: bool
-
-
-def _failures(ended: Iterable[_Ended]) -> Iterator[_Ended]:
-    return takewhile(lambda each: not each.succeeded, ended)
-
-
-def _incident(failed: list[_Ended]) -> Incident | None:
+def _incident(failed: Sequence[dg.RunRecord]) -> Incident | None:
     if not failed:
         return None
     first = failed[-1]
-    return Incident(first.run, datetime.fromtimestamp(first.at_s, UTC), len(failed))
+    return Incident(first.dagster_run, datetime.fromtimestamp(_end_s(first), UTC), len(failed))
 
 
 def _around(
     instance: dg.DagsterInstance, run: dg.DagsterRun
-) -> tuple[list[_Ended], list[_Ended], list[_Ended]]:
+) -> tuple[list[dg.RunRecord], list[dg.RunRecord], list[dg.RunRecord]]:
     """Runs of the job that ended after `run`, itself, and those before; the last one first."""
-    ended: list[_Ended] = []
+    same_job = dg.RunsFilter(job_name=run.job_name, statuses=_ENDED)
+    ended: list[dg.RunRecord] = []
     own = 0
-    for page in _pages(instance, run.job_name):
-        ended += [each for each in page if _location(each.run) == _location(run)]
-        ended.sort(key=lambda each: (each.at_s, each.storage_id), reverse=True)
-        own = next((i for i, each in enumerate(ended) if each.run.run_id == run.run_id), len(ended))
+    cursor: str | None = None
+    while page := instance.get_run_records(same_job, limit=PAGE_RUNS, cursor=cursor):
+        cursor = page[-1].dagster_run.run_id
+        here = [each for each in page if _location(each.dagster_run) == _location(run)]
+        ended += [each for each in here if _counts(instance, each.dagster_run)]
+        ended.sort(key=lambda each: (_end_s(each), each.storage_id), reverse=True)
+        ids = [each.dagster_run.run_id for each in ended]
+        own = ids.index(run.run_id) if run.run_id in ids else len(ids)
         # The incident is whole as soon as a success before the run is known.
-        if any(each.succeeded for each in ended[own + 1 :]):
+        if not all(map(_failed, ended[own + 1 :])):
             break
     return ended[:own], ended[own : own + 1], ended[own + 1 :]
 
 
-def _pages(instance: dg.DagsterInstance, job: str) -> Iterator[list[_Ended]]:
-    wanted = dg.RunsFilter(job_name=job, statuses=_ENDED)
-    cursor: str | None = None
-    while records := instance.get_run_records(wanted, limit=PAGE_RUNS, cursor=cursor):
-        yield [_ended(each) for each in records if _counts(instance, each.dagster_run)]
-        cursor = records[-1].dagster_run.run_id
+def _failed(record: dg.RunRecord) -> bool:
+    return record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS
 
 
-def _ended(record: dg.RunRecord) -> _Ended:
-    at_s = record.end_time or record.update_timestamp.timestamp()
-    succeeded = record.dagster_run.status is dg.DagsterRunStatus.SUCCESS
-    return _Ended(record.dagster_run, at_s, record.storage_id, succeeded)
+def _end_s(record: dg.RunRecord) -> float:
+    return record.end_time or record.update_timestamp.timestamp()
 
 
 def _counts(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -1,4 +1,4 @@
-"""E-mail: a message as plain text over SMTP. Dagster is not known here."""
+"""E-mail: a message as plain text over SMTP."""
 
 import smtplib
 import socket
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate
+from functools import partial
 
 from efo_assets.alerts.message import Message
 from efo_assets.errors import NotDelivered
@@ -33,88 +34,70 @@ class MailReceiver:
         Raises:
             NotDelivered: the server is out of reach, or refuses the mail or every address.
         """
-        place = f"{self._smtp.host}:{self._smtp.port}"
+        server = f"The mail server {self._smtp.host}:{self._smtp.port}"
+        content = mail(message, self._sender, self._recipients)
         try:
-            with self._session() as session:
-                refused = session.send_message(
-                    mail(message, self._sender, self._recipients), self._sender, self._recipients
-                )
+            with self._session(server) as session:
+                refused = session.send_message(content, self._sender, self._recipients)
         except smtplib.SMTPResponseException as error:
-            # A server may repeat what it was told, so its words are left out.
-            raise NotDelivered(
-                f"The mail server {place} refused with code {error.smtp_code} "
-                f"({type(error).__name__}); look at EFO_ALERT_SMTP_URL."
-            ) from None
+            # A server may repeat what it received, so its words are left out.
+            trouble = f"refused with code {error.smtp_code} ({type(error).__name__})"
+            raise NotDelivered(f"{server} {trouble}; look at EFO_ALERT_SMTP_URL.") from None
         except smtplib.SMTPRecipientsRefused:
-            raise NotDelivered(
-                f"The mail server {place} refused every address of EFO_ALERT_EMAIL_TO."
-            ) from None
+            raise NotDelivered(f"{server} refused every address of EFO_ALERT_EMAIL_TO.") from None
         except (smtplib.SMTPException, OSError) as error:
-            raise NotDelivered(
-                f"The mail server {place} could not be used ({type(error).__name__}); look at "
-                "EFO_ALERT_SMTP_URL."
-            ) from None
+            trouble = f"could not be used ({type(error).__name__})"
+            raise NotDelivered(f"{server} {trouble}; look at EFO_ALERT_SMTP_URL.") from None
         if not refused:
             return None
         return (
-            f"The mail server {place} refused {len(refused)} of {len(self._recipients)} addresses "
-            "of EFO_ALERT_EMAIL_TO; the others have the mail."
+            f"{server} refused {len(refused)} of {len(self._recipients)} addresses of "
+            "EFO_ALERT_EMAIL_TO; the others have the mail."
         )
 
     @contextmanager
-    def _session(self) -> Iterator[smtplib.SMTP]:
+    def _session(self, server: str) -> Iterator[smtplib.SMTP]:
+        """Connected, encrypted as required or possible, and logged in."""
         smtp = self._smtp
-        # Named, since smtplib would ask the name service who we are, and wait for it.
-        us = socket.gethostname()
+        # Named, since smtplib would ask the name service for this machine's name, and wait for it.
+        connect = partial(smtplib.SMTP, local_hostname=socket.gethostname(), timeout=TIMEOUT_S)
         trusted = ssl.create_default_context()
-        if smtp.security == "tls":
-            opened: smtplib.SMTP = smtplib.SMTP_SSL(
-                smtp.host, smtp.port, local_hostname=us, timeout=TIMEOUT_S, context=trusted
-            )
-        else:
-            opened = smtplib.SMTP(smtp.host, smtp.port, local_hostname=us, timeout=TIMEOUT_S)
-        with opened as session:
+        is_private = smtp.security == "tls"
+        if is_private:
+            connect = partial(smtplib.SMTP_SSL, **connect.keywords, context=trusted)
+        with connect(smtp.host, smtp.port) as session:
             session.ehlo()
-            is_private = smtp.security == "tls" or self._encrypted(session, trusted)
-            self._log_in(session, is_private=is_private)
+            if not is_private and session.has_extn("starttls"):
+                session.starttls(context=trusted)
+                session.ehlo()
+                is_private = True
+            if not is_private and smtp.security == "starttls":
+                raise NotDelivered(
+                    f"{server} does not offer STARTTLS, which smtp+starttls:// in "
+                    "EFO_ALERT_SMTP_URL requires."
+                )
+            if smtp.user is not None and smtp.password is not None:
+                if not is_private and smtp.host not in LOOPBACK:
+                    raise NotDelivered(
+                        f"{server} offers no encryption, so the password is not sent; use "
+                        "smtps:// in EFO_ALERT_SMTP_URL, or no password."
+                    )
+                session.login(smtp.user, smtp.password)
             yield session
-
-    def _encrypted(self, session: smtplib.SMTP, trusted: ssl.SSLContext) -> bool:
-        if session.has_extn("starttls"):
-            session.starttls(context=trusted)
-            session.ehlo()
-            return True
-        if self._smtp.security == "starttls":
-            raise NotDelivered(
-                f"The mail server {self._smtp.host}:{self._smtp.port} does not offer STARTTLS, "
-                "which smtp+starttls:// in EFO_ALERT_SMTP_URL requires."
-            )
-        return False
-
-    def _log_in(self, session: smtplib.SMTP, *, is_private: bool) -> None:
-        smtp = self._smtp
-        if smtp.user is None or smtp.password is None:
-            return
-        if not is_private and smtp.host not in LOOPBACK:
-            raise NotDelivered(
-                f"The mail server {smtp.host}:{smtp.port} offers no encryption, so the password "
-                "is not sent; use smtps:// in EFO_ALERT_SMTP_URL, or no password."
-            )
-        session.login(smtp.user, smtp.password)
 
 
 def mail(message: Message, sender: str, recipients: tuple[str, ...]) -> EmailMessage:
     """The mail; those of one incident stand below each other in a mail program."""
     domain = sender.rpartition("@")[2]
-    made = EmailMessage()
-    made["Subject"] = message.title
-    made["From"] = sender
-    made["To"] = ", ".join(recipients)
-    made["Date"] = formatdate()
-    made["Message-ID"] = f"<{message.incident}.{message.kind}@{domain}>"
+    content = EmailMessage()
+    content["Subject"] = message.title
+    content["From"] = sender
+    content["To"] = ", ".join(recipients)
+    content["Date"] = formatdate()
+    content["Message-ID"] = f"<{message.incident}.{message.kind}@{domain}>"
     if message.kind == "over":
-        made["References"] = f"<{message.incident}.failed@{domain}>"
-    # Nobody's out-of-office reply is wanted.
-    made["Auto-Submitted"] = "auto-generated"
-    made.set_content(message.text + "\n")
-    return made
+        content["References"] = f"<{message.incident}.failed@{domain}>"
+    # Keeps out-of-office replies away.
+    content["Auto-Submitted"] = "auto-generated"
+    content.set_content(message.text + "\n")
+    return content

@@ -1,14 +1,13 @@
 """What people read: one message for a failure, for its end and for a test.
 
-A message is plain text, scrubbed of secrets, harmless to a terminal and bounded in length. Neither
-Dagster nor a receiver is known here; how a receiver writes it is the receiver's part.
+A message is plain text, scrubbed of secrets, harmless to a terminal and bounded in length. How a
+receiver writes it is the receiver's part.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from efo_assets.privacy.printable import escaped
-from efo_assets.privacy.scrub import scrubbed
+from efo_assets.privacy.disclosure import one_line
 
 TITLE_CHARACTERS = 120
 LINE_CHARACTERS = 700
@@ -54,13 +53,13 @@ class Message:
 
 
 def failed(what: str, place: Place, *, incident: str) -> Message:
-    """Say what failed, where, what is kept, and where the run is to be seen."""
+    """What failed, where, what is kept, and where to see the run."""
     lines = [what, f"Where: {place}", f"Kept: {KEPT}", _run(place)]
     return _message(f"efo_assets: {place.job} failed", lines, incident, "failed")
 
 
 def over(first: str, place: Place, *, incident: str, began: datetime, failures: int) -> Message:
-    """Say that a job works again, and what had begun the incident."""
+    """A job works again, and what had begun the incident."""
     times = "once" if failures == 1 else f"{failures} times"
     since = f"It had failed {times} since {began:%Y-%m-%d %H:%M} UTC, first with: {first}"
     lines = [since, f"Where: {place}", _run(place)]
@@ -68,7 +67,7 @@ def over(first: str, place: Place, *, incident: str, began: datetime, failures: 
 
 
 def trial(host: str, *, incident: str) -> Message:
-    """Say that this is only a test."""
+    """Only a test."""
     lines = ["This is a test: nothing failed. Alerts of efo_assets arrive here.", f"Where: {host}"]
     return _message("efo_assets: test of the alerts", lines, incident, "test")
 
@@ -84,10 +83,3 @@ def _message(title: str, lines: list[str], incident: str, kind: str) -> Message:
         incident=incident,
         kind=kind,
     )
-
-
-def one_line(text: str, most_characters: int) -> str:
-    """Scrub, join lines, show control and direction characters as escapes, cut with an ellipsis."""
-    # Cut last: of a secret that was cut first, the beginning would be left.
-    shown = escaped(" ".join(scrubbed(text).split()))
-    return shown if len(shown) <= most_characters else shown[: most_characters - 1] + "…"

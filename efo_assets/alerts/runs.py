@@ -65,5 +65,5 @@ def events(
 ) -> Sequence[dg.DagsterEvent]:
     """All events of one kind, oldest first."""
     records = instance.get_records_for_run(run_id, of_type=kind).records
-    found = (record.event_log_entry.dagster_event for record in records)
-    return [event for event in found if event is not None]
+    entries = (record.event_log_entry for record in records)
+    return [entry.dagster_event for entry in entries if entry.dagster_event is not None]

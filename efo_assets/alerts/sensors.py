@@ -6,7 +6,8 @@ that missed it, and to those alone.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import dagster as dg
@@ -16,8 +17,9 @@ from efo_assets.alerts.delivery import Delivery, Receiver, deliver, receivers
 from efo_assets.alerts.incidents import Incident
 from efo_assets.alerts.message import Message, Place, failed, over
 from efo_assets.alerts.runs import Cause, cause_of
-from efo_assets.alerts.sentry import Report, Sentry
+from efo_assets.alerts.sentry import SENTRY, Report, send_event
 from efo_assets.errors import NotDelivered, SettingsError
+from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.settings import AlertSettings
 
 NO_RECEIVER = (
@@ -25,7 +27,7 @@ NO_RECEIVER = (
     "the code location runs"
 )
 
-Deliveries: TypeAlias = Mapping[str, Delivery]
+Deliveries: TypeAlias = dict[str, Delivery]
 """By the receivers' names."""
 
 
@@ -57,6 +59,17 @@ def _is_on() -> bool:
     return bool(receivers(settings)) or settings.sentry_dsn is not None
 
 
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Show no secret in a tick, and no error of Dagster's own: it would not move past the run."""
+    try:
+        with no_secret_shown():
+            yield
+    except (NotDelivered, SettingsError) as error:
+        raise type(error)(shown(error)) from None
+
+
+@_guarded()
 def on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     """Tell the receivers that don't know of the run's incident yet.
 
@@ -70,7 +83,7 @@ def on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     run, instance = context.dagster_run, context.instance
     cause = cause_of(instance, run.run_id)
     place = _place(settings, run, cause.step)
-    deliveries = dict(_report_dead_run(instance, run, cause, place, settings))
+    deliveries = _report_dead_run(context, settings, cause, place)
     incident = incidents.of_failure(instance, run)
     if incidents.is_retried(run):
         silence = f"Dagster starts run {run.run_id} again by itself"
@@ -84,10 +97,11 @@ def on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
             for each in receivers(settings)
             if incidents.state(incident.first, each.name) not in ("told", "over")
         ]
-        deliveries |= _deliver_failure(instance, run, incident, message, unaware)
+        deliveries |= _deliver_failure(context, incident, message, unaware)
     return _result(deliveries, silence)
 
 
+@_guarded()
 def when_over(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
     """Tell the receivers that know of the incident that the run has ended it.
 
@@ -120,17 +134,16 @@ def when_over(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
 
 
 def _deliver_failure(
-    instance: dg.DagsterInstance,
-    run: dg.DagsterRun,
+    context: dg.RunFailureSensorContext,
     incident: Incident,
     message: Message,
     unaware: list[Receiver],
 ) -> Deliveries:
-    names = [each.name for each in unaware]
+    instance, names = context.instance, [each.name for each in unaware]
     # Noted before the search for a success that came meanwhile: of two sensors at work at once,
     # either this one sees the success, or the other one sees the note.
     incidents.note(instance, incident.first, dict.fromkeys(names, "telling"))
-    if incidents.of_failure(instance, run) is None:
+    if incidents.of_failure(instance, context.dagster_run) is None:
         incidents.note(instance, incident.first, dict.fromkeys(names, "over"))
         return {}
     deliveries = deliver(message, unaware)
@@ -143,24 +156,20 @@ def _deliver_failure(
 
 
 def _report_dead_run(
-    instance: dg.DagsterInstance,
-    run: dg.DagsterRun,
-    cause: Cause,
-    place: Place,
-    settings: AlertSettings,
+    context: dg.RunFailureSensorContext, settings: AlertSettings, cause: Cause, place: Place
 ) -> Deliveries:
     """Report to Sentry a run whose process can't have done so itself: no step of it failed."""
-    is_known = cause.step is not None or incidents.state(run, Sentry.name) == "told"
-    if settings.sentry_dsn is None or is_known:
+    run, dsn = context.dagster_run, settings.sentry_dsn
+    if dsn is None or cause.step is not None or incidents.state(run, SENTRY) == "told":
         return {}
     tags = {"run_id": run.run_id, "job": run.job_name, "ontology": settings.ontology}
     if place.link:
         tags["run_url"] = place.link
-    sentry, report = Sentry(settings.sentry_dsn), Report("no step", tags, cause=(run.job_name,))
-    delivery = Delivery.of(lambda: sentry.note(cause.sentence, report))
+    report = Report("no step", tags, cause=(run.job_name,))
+    delivery = Delivery.of(lambda: send_event(dsn, cause.sentence, report))
     if delivery.arrived:
-        incidents.note(instance, run, {Sentry.name: "told"})
-    return {Sentry.name: delivery}
+        incidents.note(context.instance, run, {SENTRY: "told"})
+    return {SENTRY: delivery}
 
 
 def _place(settings: AlertSettings, run: dg.DagsterRun, step: str | None) -> Place:

@@ -12,7 +12,7 @@ blocking check. Dagster calls it once for a step that failed, and not for one th
 
 import gzip
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import version
@@ -21,12 +21,15 @@ from urllib.error import HTTPError
 
 import dagster as dg
 
-from efo_assets.alerts.message import LINE_CHARACTERS, one_line
+from efo_assets.alerts.message import LINE_CHARACTERS
 from efo_assets.alerts.runs import assets_of, release_of
 from efo_assets.errors import EfoError, NotDelivered, SettingsError
+from efo_assets.privacy.disclosure import no_secret_shown, one_line, shown
 from efo_assets.privacy.scrub import scrubbed_whole
 from efo_assets.settings import AlertSettings
 
+SENTRY = "sentry"
+"""Its name beside those of the receivers."""
 TIMEOUT_S = 5.0
 """A run waits no longer for Sentry."""
 DEEPEST_CAUSE = 10
@@ -37,82 +40,46 @@ Hooked = TypeVar("Hooked", dg.AssetsDefinition, dg.AssetChecksDefinition)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an event holds beside the exception."""
+    """What an event holds beside the failure."""
 
     step: str
     tags: Mapping[str, str]
     cause: tuple[str, ...] = ()
     """Tells one cause from another where the class of the exception doesn't."""
 
+    def fingerprint(self, failure: BaseException | str) -> list[str]:
+        """What groups failures: class, step and class of the status, never the run.
 
-class Sentry:
-    """One project; an event is with Sentry when a method returns."""
-
-    name = "sentry"
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-
-    def exception(self, error: BaseException, report: Report) -> None:
-        """Report a failure with its stack.
-
-        Raises:
-            NotDelivered: Sentry did not take it; one sentence.
+        An exception that isn't expected is a defect: there Sentry's own grouping goes first, by
+        stack.
         """
-        _capture(self._dsn, error, report.tags, fingerprint(error, report))
-
-    def note(self, text: str, report: Report, *, is_failure: bool = True) -> None:
-        """Report something that left no exception.
-
-        Raises:
-            NotDelivered: as above.
-        """
-        event = {
-            "message": one_line(text, LINE_CHARACTERS),
-            "level": "error" if is_failure else "info",
-        }
-        _capture(self._dsn, event, report.tags, [report.step, *report.cause])
+        if isinstance(failure, str):
+            return [self.step, *self.cause]
+        if isinstance(failure, EfoError) or self.cause:
+            return [type(failure).__name__, self.step, *_status_class(failure), *self.cause]
+        return ["{{ default }}", self.step]
 
 
-def fingerprint(error: BaseException, report: Report) -> list[str]:
-    """What groups failures: class, step and class of the status, never the run.
-
-    A failure that isn't expected is a defect: there Sentry's own grouping, by stack, goes first.
-    """
-    if isinstance(error, EfoError) or report.cause:
-        return [type(error).__name__, report.step, *status_class(error), *report.cause]
-    return ["{{ default }}", report.step]
-
-
-def status_class(error: BaseException) -> list[str]:
+def _status_class(error: BaseException | None) -> list[str]:
     """`HTTP 5xx` or `SQLSTATE 53`, where the error came from such an answer; else nothing."""
-    for each in _causes(error):
-        status = getattr(each, "status", None)
+    for _ in range(DEEPEST_CAUSE):
+        status, sqlstate = getattr(error, "status", None), getattr(error, "sqlstate", None)
         if isinstance(status, int):
             return [f"HTTP {status // 100}xx"]
-        sqlstate = getattr(each, "sqlstate", None)
         if isinstance(sqlstate, str):
             return [f"SQLSTATE {sqlstate[:2]}"]
+        error = error and (error.__cause__ or error.__context__)
     return []
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, outermost first, however it was raised."""
-    each: BaseException | None = error
-    for _ in range(DEEPEST_CAUSE):
-        if each is None:
-            return
-        yield each
-        each = each.__cause__ or each.__context__
-
-
-def _capture(
-    dsn: str,
-    failure: BaseException | Mapping[str, str],
-    tags: Mapping[str, str],
-    fingerprint: Sequence[str],
+def send_event(
+    dsn: str, failure: BaseException | str, report: Report, *, level: str = "error"
 ) -> None:
-    """Make an event of an exception, or of a message and its level, and send it."""
+    """Report an exception with its stack, or a sentence; Sentry has the event on return.
+
+    Raises:
+        NotDelivered: Sentry did not take it; one sentence.
+    """
     from sentry_sdk import Client  # noqa: PLC0415  # 0.2 s
     from sentry_sdk.transport import Transport  # noqa: PLC0415  # as above
     from sentry_sdk.utils import event_from_exception  # noqa: PLC0415  # as above
@@ -145,8 +112,8 @@ def _capture(
     if isinstance(failure, BaseException):
         event, hint = event_from_exception(failure, client_options=client.options)  # type: ignore[assignment]
     else:
-        event, hint = dict(failure), {}
-    event |= {"tags": dict(tags), "fingerprint": list(fingerprint)}
+        event, hint = {"message": one_line(failure, LINE_CHARACTERS), "level": level}, {}
+    event |= {"tags": dict(report.tags), "fingerprint": report.fingerprint(failure)}
     # Captured without a scope, which would bring along what other code has put into the global one.
     client.capture_event(event, hint)  # type: ignore[arg-type]
     if not outbox.body or outbox.parsed_dsn is None:
@@ -204,15 +171,16 @@ def report_to_sentry(context: dg.HookContext) -> None:
     if error is None:
         return
     try:
-        settings = AlertSettings.from_environment()
-        if settings.sentry_dsn is not None:
-            Sentry(settings.sentry_dsn).exception(_original(error), _report(context, settings))
+        with no_secret_shown():
+            settings = AlertSettings.from_environment()
+            if settings.sentry_dsn is not None:
+                send_event(settings.sentry_dsn, _original(error), _report(context, settings))
     except EfoError as problem:
-        context.log.warning("%s", problem)
+        context.log.warning("%s", shown(problem))
 
 
 def _original(error: BaseException) -> BaseException:
-    """The expected failure behind the sentence that was made of it for Dagster."""
+    """The expected failure behind the sentence that Dagster shows."""
     first = error.__cause__ or error.__context__
     return first if isinstance(error, dg.Failure) and isinstance(first, EfoError) else error
 

@@ -1,6 +1,6 @@
 """The webhook: a message as Slack's JSON, to Slack or to what takes the same.
 
-The address is a secret and never shown. Dagster is not known here.
+The address is a secret and never shown.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _LINK = re.compile(r"\](?=\()")
 
 
 class _NotTaken(Exception):
-    """This attempt surely left nothing behind, and another may go better."""
+    """The attempt certainly left nothing behind, and another may go better."""
 
 
 class WebhookReceiver:
@@ -36,7 +36,7 @@ class WebhookReceiver:
         self._url = url
 
     def send(self, message: Message) -> None:
-        """Post the message, again after an attempt that surely left nothing behind.
+        """Post the message, again after an attempt that certainly left nothing behind.
 
         Raises:
             NotDelivered: refused, out of reach, or no answer; the sentence hides the address.

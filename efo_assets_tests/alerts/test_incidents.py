@@ -6,6 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+
+# No public API: where a run says which code location launched it.
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -117,7 +119,7 @@ def stored(home: Path) -> Iterator[History]:
 
 @pytest.fixture(autouse=True)
 def _configured(monkeypatch: pytest.MonkeyPatch, webhook: WebReceiver) -> None:
-    monkeypatch.setenv("EFO_ALERT_WEBHOOK_URL", f"{webhook.url}/hook")
+    monkeypatch.setenv("EFO_ALERT_WEBHOOK_URL", f"{webhook.url}/hook/CANARY-webhook-path")
 
 
 @pytest.fixture
