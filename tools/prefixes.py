@@ -16,7 +16,7 @@ RESOLVERS = re.compile(
     r"(?:identifiers\.org|n2t\.net|bioregistry\.io|bio2rdf\.org|name-to-thing\.org)/"
     r"|purl\.obolibrary\.org/obo/[A-Za-z]+_$|www\.ebi\.ac\.uk/ols/|www\.ontobee\.org/"
 )
-"""Hosts whose addresses name the prefix itself: one rule of ours serves them all."""
+"""Hosts whose addresses name the prefix itself: one rule serves them all."""
 NO_TERMS = frozenset({"pypi", "npm", "debian.package"})
 """Registries of software, to which no class of an ontology refers by a URL."""
 

@@ -5,6 +5,7 @@ there are show up by their names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -23,7 +24,7 @@ ENDED_TICK = ("SUCCESS", "SKIPPED", "FAILURE")
 
 # MANAGED is a status of runs that no launcher of today makes.
 _STATUSES = [each for each in dg.DagsterRunStatus if each.value != "MANAGED"]
-_Figures = dict[tuple[str, ...], float]
+_Figures = dict[catalogue.LabelValues, float]
 
 
 def read_instance(instance: dg.DagsterInstance) -> list[Metric]:
@@ -37,8 +38,8 @@ def read_instance(instance: dg.DagsterInstance) -> list[Metric]:
 
 
 def _of_runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
-    recent = instance.get_run_records(limit=RECENT_RUNS)
-    jobs = sorted({record.dagster_run.job_name for record in recent})
+    newest_first = instance.get_run_records(limit=RECENT_RUNS)
+    jobs = sorted({record.dagster_run.job_name for record in newest_first})
     yield catalogue.RUNS.of(
         {
             (job, status.value): instance.get_runs_count(
@@ -48,94 +49,84 @@ def _of_runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
             for status in _STATUSES
         }
     )
-    yield catalogue.RUN_ENDED.of(_last_ends(recent))
-    yield catalogue.FAILED_IN_A_ROW.of({(job,): _failed_in_a_row(recent, job) for job in jobs})
-
-
-def _last_ends(newest_first: Sequence[dg.RunRecord]) -> _Figures:
     ends: _Figures = {}
+    statuses: dict[str, list[str]] = {job: [] for job in jobs}
     for record in newest_first:
-        run = record.dagster_run
-        if run.status.value in ENDED_RUN and record.end_time is not None:
-            key = (run.job_name, run.status.value)
-            ends[key] = max(record.end_time, ends.get(key, 0.0))
-    return ends
-
-
-def _failed_in_a_row(newest_first: Sequence[dg.RunRecord], job: str) -> int:
-    failed = 0
-    for record in newest_first:
-        if record.dagster_run.job_name == job:
-            if record.dagster_run.status is dg.DagsterRunStatus.SUCCESS:
-                break
-            failed += record.dagster_run.status is dg.DagsterRunStatus.FAILURE
-    return failed
+        job, status = record.dagster_run.job_name, record.dagster_run.status.value
+        statuses[job].append(status)
+        if status in ENDED_RUN and record.end_time is not None:
+            ends[job, status] = max(record.end_time, ends.get((job, status), 0.0))
+    yield catalogue.RUN_ENDED.of(ends)
+    yield catalogue.FAILED_IN_A_ROW.of(
+        {
+            (job,): list(takewhile(lambda each: each != "SUCCESS", its)).count("FAILURE")
+            for job, its in statuses.items()
+        }
+    )
 
 
 def _of_assets(instance: dg.DagsterInstance) -> Iterator[Metric]:
     keys = instance.get_asset_keys(limit=MOST_ASSETS)
+    entries = [record.asset_entry for record in instance.get_asset_records(keys)]
     events = {
-        record.asset_entry.asset_key: record.asset_entry.last_materialization
-        for record in instance.get_asset_records(keys)
+        entry.asset_key: entry.last_materialization
+        for entry in entries
+        if entry.last_materialization is not None
     }
-    made = {key: event for key, event in events.items() if event is not None}
     yield catalogue.ASSET_SUCCESS.of(
-        {(key.to_user_string(),): event.timestamp for key, event in made.items()}
+        {(key.to_user_string(),): event.timestamp for key, event in events.items()}
     )
-    yield catalogue.ASSET_DURATION.of(_durations(instance, made))
-    downloaded = made.get(raw_ols_pages.key)
-    if downloaded is not None and downloaded.asset_materialization is not None:
-        yield from _of_download(downloaded.asset_materialization.metadata)
+    yield catalogue.ASSET_DURATION.of(_durations(instance, events))
+    download = events.get(raw_ols_pages.key)
+    if download is not None and download.asset_materialization is not None:
+        yield from _of_download(download.asset_materialization.metadata)
 
 
 def _durations(
-    instance: dg.DagsterInstance, made: Mapping[dg.AssetKey, dg.EventLogEntry]
+    instance: dg.DagsterInstance, events: Mapping[dg.AssetKey, dg.EventLogEntry]
 ) -> _Figures:
     """Seconds by asset, of steps that have ended; one query per run."""
     steps: dict[str, set[str]] = {}
-    for event in made.values():
+    for event in events.values():
         if event.step_key is not None:
             steps.setdefault(event.run_id, set()).add(event.step_key)
-    took = {
+    seconds = {
         (run_id, stats.step_key): stats.end_time - stats.start_time
         for run_id, step_keys in steps.items()
         for stats in instance.get_run_step_stats(run_id, sorted(step_keys))
         if stats.start_time is not None and stats.end_time is not None
     }
     return {
-        (key.to_user_string(),): took[event.run_id, event.step_key]
-        for key, event in made.items()
-        if event.step_key is not None and (event.run_id, event.step_key) in took
+        (key.to_user_string(),): seconds[event.run_id, event.step_key]
+        for key, event in events.items()
+        if event.step_key is not None and (event.run_id, event.step_key) in seconds
     }
 
 
 def _of_download(metadata: Mapping[str, dg.MetadataValue[Any]]) -> Iterator[Metric]:
-    """What the raw asset says of its last download; an older one may say less."""
-
-    def given(figures: Mapping[tuple[str, ...], str]) -> _Figures:
-        return {
-            labels: float(metadata[key].value) for labels, key in figures.items() if key in metadata
-        }
-
-    yield catalogue.OLS_LATENCY.of(
-        given({(f"{quantile:g}",): latency_key(quantile) for quantile in LATENCY_QUANTILES})
-    )
-    yield catalogue.OLS_REQUESTS.of(given({(): "requests"}))
-    yield catalogue.OLS_RETRIES.of(given({(): "retries"}))
-    yield catalogue.OLS_RECEIVED.of(given({(): "bytes_received"}))
-    yield catalogue.OLS_SECONDS.of(given({(): "seconds"}))
-    yield catalogue.OLS_PAGES.of(given({("fetched",): "fetched", ("kept",): "reused"}))
+    """What the raw asset noted of its last download; an older one may have noted less."""
+    latencies = {(f"{quantile:g}",): latency_key(quantile) for quantile in LATENCY_QUANTILES}
+    for gauge, keys in (
+        (catalogue.OLS_LATENCY, latencies),
+        (catalogue.OLS_REQUESTS, {(): "requests"}),
+        (catalogue.OLS_RETRIES, {(): "retries"}),
+        (catalogue.OLS_RECEIVED, {(): "bytes_received"}),
+        (catalogue.OLS_SECONDS, {(): "seconds"}),
+        (catalogue.OLS_PAGES, {("fetched",): "fetched", ("kept",): "reused"}),
+    ):
+        yield gauge.of(
+            {labels: float(metadata[key].value) for labels, key in keys.items() if key in metadata}
+        )
 
 
 def _of_daemons(instance: dg.DagsterInstance) -> Iterator[Metric]:
-    beats = {
-        daemon: status.last_heartbeat for daemon, status in instance.get_daemon_statuses().items()
-    }
+    statuses = instance.get_daemon_statuses().items()
+    beats = {(daemon,): status.last_heartbeat for daemon, status in statuses}
     yield catalogue.DAEMON_HEARTBEAT.of(
-        {(daemon,): beat.timestamp if beat else 0.0 for daemon, beat in beats.items()}
+        {daemon: beat.timestamp if beat else 0.0 for daemon, beat in beats.items()}
     )
     yield catalogue.DAEMON_ERRORS.of(
-        {(daemon,): len(beat.errors or ()) if beat else 0 for daemon, beat in beats.items()}
+        {daemon: len(beat.errors or ()) if beat else 0 for daemon, beat in beats.items()}
     )
 
 
@@ -143,7 +134,7 @@ def _of_instigators(instance: dg.DagsterInstance) -> Iterator[Metric]:
     running: _Figures = {}
     intervals: _Figures = {}
     ticked: _Figures = {}
-    outcomes: _Figures = {}
+    statuses: _Figures = {}
     failures: _Figures = {}
     for key, (state, ticks) in _instigators(instance).items():
         running[key] = state.is_running
@@ -154,35 +145,30 @@ def _of_instigators(instance: dg.DagsterInstance) -> Iterator[Metric]:
             ticked[key] = ticks[0].timestamp
         ended = [tick.status.value for tick in ticks if tick.status.value in ENDED_TICK]
         for status in ENDED_TICK if ended else ():
-            outcomes[*key, status] = status == ended[0]
-        failures[key] = _leading(ended, "FAILURE")
+            statuses[*key, status] = status == ended[0]
+        failures[key] = len(list(takewhile(lambda status: status == "FAILURE", ended)))
     yield catalogue.INSTIGATOR_RUNNING.of(running)
     yield catalogue.INSTIGATOR_INTERVAL.of(intervals)
     yield catalogue.TICK_TIMESTAMP.of(ticked)
-    yield catalogue.TICK_STATUS.of(outcomes)
+    yield catalogue.TICK_STATUS.of(statuses)
     yield catalogue.TICKS_FAILED_IN_A_ROW.of(failures)
 
 
 def _instigators(instance: dg.DagsterInstance) -> dict[tuple[str, str], tuple[Any, Sequence[Any]]]:
-    """State and newest ticks by name and kind.
+    """State and newest ticks of each sensor and schedule, by name and kind.
 
     A name may stand there twice, from a code location of before: the one that ticked last counts.
     """
-    found: dict[tuple[str, str], tuple[Any, Sequence[Any]]] = {}
+    newest: dict[tuple[str, str], tuple[Any, Sequence[Any]]] = {}
     for state in instance.all_instigator_state()[:MOST_INSTIGATORS]:
         ticks = instance.get_ticks(
             state.instigator_origin_id, state.selector_id, limit=RECENT_TICKS
         )
         key = (state.name, state.instigator_type.value.lower())
-        if key not in found or _last_tick_s(ticks) > _last_tick_s(found[key][1]):
-            found[key] = (state, ticks)
-    return found
+        if key not in newest or _last_tick_s(ticks) > _last_tick_s(newest[key][1]):
+            newest[key] = (state, ticks)
+    return newest
 
 
 def _last_tick_s(ticks: Sequence[Any]) -> float:
     return float(ticks[0].timestamp) if ticks else 0.0
-
-
-def _leading(values: Sequence[str], wanted: str) -> int:
-    """How many of the first values in a row are `wanted`."""
-    return next((n for n, value in enumerate(values) if value != wanted), len(values))

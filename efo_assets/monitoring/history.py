@@ -1,4 +1,4 @@
-"""Opening Dagster's history to read it: the instance of DAGSTER_HOME, never made for a scrape."""
+"""Opening Dagster's history to read it: the instance of DAGSTER_HOME, never created by a scrape."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,13 +6,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
+
+# No public API tells where an instance keeps its history before it is opened, which creates it.
 from dagster._core.instance.ref import InstanceRef
 
 from efo_assets.errors import SettingsError
 
 SQLITE_STORAGE = "DagsterSqliteStorage"
 LAST_DATABASE = Path("schedules") / "schedules.db"
-"""Of the three that make an SQLite history, the one that Dagster makes last."""
+"""Of the three that are an SQLite history, the one that Dagster creates last."""
 
 
 @contextmanager
@@ -28,14 +30,14 @@ def opened_instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
             "it to the folder that holds the dagster.yaml of the daemon and the webserver."
         )
     reference = InstanceRef.from_dir(str(home))
-    _refuse_to_make(home, reference)
+    _refuse_to_create(home, reference)
     with dg.DagsterInstance.from_ref(reference) as instance:
         yield instance
 
 
-def _refuse_to_make(home: Path, reference: InstanceRef) -> None:
-    # Opening an SQLite history makes it, and of two processes that make one at once, one fails:
-    # it must not be the first run. In PostgreSQL Dagster tries again by itself.
+def _refuse_to_create(home: Path, reference: InstanceRef) -> None:
+    # Of two processes that create an SQLite history at once, one fails: it must not be the first
+    # run. In PostgreSQL Dagster tries again by itself.
     storage = reference.storage_data
     if storage is None or storage.class_name != SQLITE_STORAGE:
         return
@@ -50,7 +52,7 @@ def _is_complete(database: Path) -> bool:
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             # Dagster's last step: it stamps the tables with their version.
-            found = connection.execute("select count(*) from alembic_version").fetchone()
+            (stamps,) = connection.execute("select count(*) from alembic_version").fetchone()
     except sqlite3.Error:
         return False
-    return bool(found[0])
+    return bool(stamps)

@@ -1,14 +1,13 @@
 """Sources: what a scrape reads, each in a thread of its own and for a bounded time.
 
 A source that is down is a metric and one line in the log, never a failed scrape. A source that
-hangs keeps its one thread, however many scrapes come meanwhile. What is read is not known here.
+hangs keeps its one thread, however many scrapes come meanwhile. What a source is lives elsewhere.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -17,7 +16,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from efo_assets.errors import EfoError
-from efo_assets.monitoring.catalogue import SOURCE_READ_SECONDS, SOURCE_UP
+from efo_assets.monitoring.catalogue import SOURCE_READ_SECONDS, SOURCE_UP, LabelValues
+from efo_assets.privacy.disclosure import shown
 from efo_assets.privacy.logs import logger
 
 SCRAPE_TIMEOUT_S = 8.0
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one reading gave, and how long it took; no metrics where the source is down."""
+    """The metrics, None where the source is down, and how long reading them took."""
 
     metrics: list[Metric] | None
     seconds: float
 
 
 class Source(Generic[T]):
-    """One place to read from: opened at the first scrape, and anew after every failure."""
+    """A place to read from: opened at the first scrape, and anew after every failure."""
 
     def __init__(
         self,
@@ -82,17 +82,17 @@ class Source(Generic[T]):
 
     def _take(self, result: "Future[Reading]") -> None:
         began_s = time.monotonic()
+        metrics: list[Metric] | None = None
+        complaint = ""
         try:
             if self._place is None:
                 self._place = self._open.enter_context(self._opened())
-            found = self._read(self._place)
+            metrics = self._read(self._place)
         except Exception as error:  # noqa: BLE001  # whatever it is, the scrape goes on
-            self.complain(_in_short(error))
+            complaint = _in_short(error)
             self._forget()
-            result.set_result(Reading(None, time.monotonic() - began_s))
-        else:
-            self.complain("")
-            result.set_result(Reading(found, time.monotonic() - began_s))
+        self.complain(complaint)
+        result.set_result(Reading(metrics, time.monotonic() - began_s))
 
     def _forget(self) -> None:
         self._place = None
@@ -103,8 +103,8 @@ class Source(Generic[T]):
 
 
 def _in_short(error: Exception) -> str:
-    # The text of a failure that isn't ours may hold an address or a credential.
-    return str(error) if isinstance(error, EfoError) else f"{type(error).__name__}."
+    # The text of a defect may hold an address, which is as private as a credential here.
+    return shown(error) if isinstance(error, EfoError) else f"{type(error).__name__}."
 
 
 class Sources(Collector):
@@ -117,26 +117,22 @@ class Sources(Collector):
         self._timeout_s = timeout_s
 
     def collect(self) -> Iterator[Metric]:
-        """What each source gives within the time of one scrape, and whether it gave anything."""
+        """The metrics that each source gives in time, and which sources are up."""
         began_s = time.monotonic()
-        up: dict[tuple[str, ...], float] = {}
-        seconds: dict[tuple[str, ...], float] = {}
-        for source, reading in self.begin():
-            found = self._awaited(source, reading, began_s)
-            up[source.name,] = found.metrics is not None
-            seconds[source.name,] = found.seconds
-            yield from found.metrics or ()
+        up: dict[LabelValues, float] = {}
+        seconds: dict[LabelValues, float] = {}
+        for source, future in self.begin():
+            try:
+                reading = future.result(max(0.0, began_s + self._timeout_s - time.monotonic()))
+            except TimeoutError:
+                source.complain(f"no answer within {self._timeout_s:g} s.")
+                reading = Reading(None, time.monotonic() - began_s)
+            up[source.name,] = reading.metrics is not None
+            seconds[source.name,] = reading.seconds
+            yield from reading.metrics or ()
         yield SOURCE_UP.of(up)
         yield SOURCE_READ_SECONDS.of(seconds)
 
     def begin(self) -> "list[tuple[Source[Any], Future[Reading]]]":
         """Begin to read all of them; the first time opens them and takes longest."""
         return [(source, source.reading()) for source in self._sources]
-
-    def _awaited(self, source: Source[Any], reading: "Future[Reading]", began_s: float) -> Reading:
-        left_s = max(0.0, began_s + self._timeout_s - time.monotonic())
-        try:
-            return reading.result(left_s)
-        except FutureTimeout:
-            source.complain(f"no answer within {self._timeout_s:g} s.")
-            return Reading(None, time.monotonic() - began_s)

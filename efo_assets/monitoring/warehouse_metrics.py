@@ -1,4 +1,4 @@
-"""Metrics from the ledger and the verdicts in PostgreSQL; the warehouse does the reading."""
+"""Metrics from the ledger and the verdicts in PostgreSQL, as the warehouse reads them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from efo_assets.warehouse.warehouse import Warehouse
 def opened_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """The configured database; else the embedded one, used as every other process uses it.
 
-    An embedded server that nothing was ever loaded into isn't made for the sake of a scrape.
+    An embedded server that nothing was ever loaded into isn't created by a scrape.
 
     Raises:
         DatabaseUnavailable: there is none yet.
@@ -48,13 +48,9 @@ def _of_release(release: PublishedRelease | None) -> Iterator[Metric]:
     yield catalogue.TABLE_ROWS.of({(table,): rows for table, rows in release.rows.items()})
     yield catalogue.ROW_CHANGES.of(
         {
-            (table, change): rows
+            (table, change): getattr(changes, change)
             for table, changes in release.changes.items()
-            for change, rows in (
-                ("inserted", changes.inserted),
-                ("changed", changes.changed),
-                ("removed", changes.removed),
-            )
+            for change in ("inserted", "changed", "removed")
         }
     )
 
@@ -62,11 +58,7 @@ def _of_release(release: PublishedRelease | None) -> Iterator[Metric]:
 def _of_audit(findings: tuple[Finding, ...]) -> Iterator[Metric]:
     if not findings:
         return
-    labels = [(each.check_name, str(each.is_blocking).lower()) for each in findings]
-    yield catalogue.CHECK_PASSED.of(
-        {key: each.passed for key, each in zip(labels, findings, strict=True)}
-    )
-    yield catalogue.CHECK_OFFENDERS.of(
-        {key: each.offenders for key, each in zip(labels, findings, strict=True)}
-    )
+    by_labels = {(each.check_name, str(each.is_blocking).lower()): each for each in findings}
+    yield catalogue.CHECK_PASSED.of({key: each.passed for key, each in by_labels.items()})
+    yield catalogue.CHECK_OFFENDERS.of({key: each.offenders for key, each in by_labels.items()})
     yield catalogue.AUDIT_TIMESTAMP.of({(): max(each.checked_at_s for each in findings)})

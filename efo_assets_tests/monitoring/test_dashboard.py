@@ -1,6 +1,7 @@
 """The dashboard as code and as file, and the files that bring it into Grafana."""
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -81,9 +82,16 @@ def test_dashboards_are_provisioned_from_files() -> None:
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
 
 
+def test_every_query_names_metrics_that_there_are() -> None:
+    expressions = [target["expr"] for panel in panels() for target in panel["targets"]]
+    unquoted = [re.sub(r'"[^"]*"', "", expression) for expression in expressions]
+    metrics = {name for each in unquoted for name in re.findall(r"\befo_\w+", each)}
+    assert metrics <= {gauge.name for gauge in GAUGES}
+
+
 @pytest.mark.parametrize("gauge", GAUGES, ids=lambda gauge: gauge.name)
 def test_every_metric_is_of_use(gauge: Any) -> None:
-    """On a panel or in a rule; one that nobody looks at would be ballast."""
+    """On a panel or in a rule."""
     rules = (ROOT / "deploy" / "prometheus" / "rules.yml").read_text()
     asked = " ".join(target["expr"] for panel in panels() for target in panel["targets"])
     assert gauge.name in f"{rules} {asked}"

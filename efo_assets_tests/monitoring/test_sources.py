@@ -7,14 +7,20 @@ from typing import Any
 
 import dagster as dg
 import pytest
+
+# No public API: only the daemon writes ticks.
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickData
-from dagster._core.scheduler.instigation import TickStatus as Outcome
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    TickData,
+    TickStatus,
+)
 from dagster_shared.error import SerializableErrorInfo
 from prometheus_client.metrics_core import Metric
 
@@ -184,7 +190,9 @@ def instigator(name: str, location: str, *, is_on: bool = True) -> InstigatorSta
     )
 
 
-def tick(instance: dg.DagsterInstance, state: InstigatorState, at_s: float, how: Outcome) -> None:
+def tick(
+    instance: dg.DagsterInstance, state: InstigatorState, at_s: float, how: TickStatus
+) -> None:
     instance.create_tick(
         TickData(
             state.instigator_origin_id,
@@ -192,7 +200,7 @@ def tick(instance: dg.DagsterInstance, state: InstigatorState, at_s: float, how:
             InstigatorType.SENSOR,
             how,
             at_s,
-            error=SerializableErrorInfo("CANARY", [], None) if how is Outcome.FAILURE else None,
+            error=SerializableErrorInfo("CANARY", [], None) if how is TickStatus.FAILURE else None,
             selector_id=state.selector_id,
         )
     )
@@ -208,7 +216,13 @@ def test_failed_ticks_count_from_the_last_that_ended_well(instance: dg.DagsterIn
     state = instigator("efo_release_sensor", "now")
     instance.add_instigator_state(state)
     for at_s, how in enumerate(
-        [Outcome.FAILURE, Outcome.SKIPPED, Outcome.FAILURE, Outcome.FAILURE, Outcome.STARTED]
+        [
+            TickStatus.FAILURE,
+            TickStatus.SKIPPED,
+            TickStatus.FAILURE,
+            TickStatus.FAILURE,
+            TickStatus.STARTED,
+        ]
     ):
         tick(instance, state, float(at_s), how)
     found = read_instance(instance)
@@ -229,7 +243,7 @@ def test_of_two_sensors_of_one_name_the_one_that_ticked_last_counts(
     old, new = instigator("s", "before", is_on=False), instigator("s", "now")
     for state, at_s in ((old, 1.0), (new, 2.0)):
         instance.add_instigator_state(state)
-        tick(instance, state, at_s, Outcome.SKIPPED)
+        tick(instance, state, at_s, TickStatus.SKIPPED)
     found = read_instance(instance)
     assert values(found, "efo_instigator_running") == {("s", "sensor"): 1}
     assert values(found, "efo_instigator_last_tick_timestamp_seconds") == {("s", "sensor"): 2}
