@@ -45,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except EfoError as error:
         sys.stderr.write(f"{shown(error)}\n")
         return FAILED
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.stderr.write(
             "Interrupted. What was downloaded is kept, and so is the published release; run the "
             "same command again to go on from there.\n"
