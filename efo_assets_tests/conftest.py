@@ -1,7 +1,6 @@
 """One real PostgreSQL per test process, an empty database per test, and no network but loopback."""
 
 import ipaddress
-import itertools
 import os
 import shutil
 import signal
@@ -15,19 +14,15 @@ from typing import Any
 import dagster
 import psycopg
 import pytest
-from psycopg import sql
 
 from efo_assets.sample.server import Sample, State, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, program, remove
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.databases import connected
+from efo_assets_tests.databases import OWNER, connected, own_database
 from efo_assets_tests.faults.one_load import Nursery
 from efo_assets_tests.faults.table import Covering, coverings, table
 from efo_assets_tests.graph.materializing import Graph
-
-OWNER = "efo_owner"
-_numbers = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -133,26 +128,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarget]:
     """An empty database, as an owner who is no superuser; on each of the module's `MAJORS`."""
     name = "server_16" if getattr(request, "param", 18) == 16 else "server"
-    yield from empty_database(request.getfixturevalue(name))
+    with own_database(request.getfixturevalue(name)) as database:
+        yield database
 
 
 @pytest.fixture
 def other_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
     """A second one beside `database`."""
-    yield from empty_database(server)
-
-
-def empty_database(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
-    """An empty database of an owner who is no superuser; dropped in the end."""
-    name = sql.Identifier(f"t{next(_numbers)}")
-    with connected(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} owner {}").format(name, sql.Identifier(OWNER)))
-        try:
-            yield DatabaseTarget(
-                {**server.parameters, "dbname": name.as_string().strip('"'), "user": OWNER}
-            )
-        finally:
-            admin.execute(sql.SQL("drop database {} with (force)").format(name))
+    with own_database(server) as database:
+        yield database
 
 
 @pytest.fixture

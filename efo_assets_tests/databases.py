@@ -1,10 +1,18 @@
-"""A plain connection to a database of the tests, as libpq's keywords say."""
+"""Databases of the tests, and plain connections to them."""
 
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from efo_assets.settings import DatabaseTarget
+
+OWNER = "efo_owner"
+_numbers = itertools.count()
 
 
 def connected(
@@ -19,3 +27,18 @@ def ask(target: DatabaseTarget, query: str, *parameters: object) -> list[tuple[A
     """Rows of a query, asked over a connection of its own."""
     with connected(target) as connection:
         return connection.execute(query, parameters or None).fetchall()
+
+
+@contextmanager
+def own_database(server: DatabaseTarget, template: str = "template1") -> Iterator[DatabaseTarget]:
+    """A database of its own, empty or a copy of another, for an owner who is no superuser."""
+    name = f"t{os.getpid()}_{next(_numbers)}"
+    options = [sql.Identifier(each) for each in (name, OWNER, template)]
+    with connected(server, autocommit=True) as admin:
+        # Copying files is three times as fast as writing all of them ahead to the log.
+        create = sql.SQL("create database {} owner {} template {} strategy file_copy")
+        admin.execute(create.format(*options))
+        try:
+            yield DatabaseTarget({**server.parameters, "dbname": name, "user": OWNER})
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(options[0]))

@@ -16,7 +16,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         folder.rmdir()
-        pytest.skip(f"mounting a small disk takes root: {done.stderr.strip()}")
+        pytest.skip("mounting a small disk takes root")
     try:
         yield folder
     finally:

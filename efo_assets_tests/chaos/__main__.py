@@ -23,8 +23,7 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, remove
 from efo_assets_tests.chaos.run import RunRecord
 from efo_assets_tests.chaos.workers import begin, one
-from efo_assets_tests.databases import connected
-from efo_assets_tests.faults.worlds import OWNER
+from efo_assets_tests.databases import OWNER, connected
 
 TOLD_EVERY = 50
 

@@ -24,11 +24,12 @@ from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets_tests.chaos.faults import FAULTS, IN_THIS_PROCESS, Fault
 from efo_assets_tests.chaos.readers import Reader
 from efo_assets_tests.chaos.scene import Scene
+from efo_assets_tests.databases import own_database
 from efo_assets_tests.faults.crash_points import listening
 from efo_assets_tests.faults.engine import load_once, settings_for
 from efo_assets_tests.faults.invariants import Oracle, kept_pages
 from efo_assets_tests.faults.one_load import FAILED, INTERRUPTED, Nursery
-from efo_assets_tests.faults.worlds import own_database, page_of
+from efo_assets_tests.faults.worlds import page_of
 
 MOST_ROUNDS = 3
 MOST_ATTEMPTS = 2

@@ -7,8 +7,7 @@ from pathlib import Path
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
 from efo_assets_tests.commands import free_port
-from efo_assets_tests.conftest import OWNER
-from efo_assets_tests.databases import connected
+from efo_assets_tests.databases import OWNER, connected
 
 SETTINGS = {
     "fsync": "off",

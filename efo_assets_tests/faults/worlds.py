@@ -3,46 +3,27 @@
 Each case gets copies of a world in which release 1 is published, made once per module.
 """
 
-import itertools
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg import sql
-
 from efo_assets.sample.ontology import release
 from efo_assets.settings import DatabaseTarget, Settings
-from efo_assets_tests.databases import connected
+from efo_assets_tests.databases import own_database
 from efo_assets_tests.faults.engine import load_once, settings_for
 from efo_assets_tests.faults.fake_ols import FakeOls, Page
 from efo_assets_tests.faults.invariants import Oracle, kept_pages
 
 CLASSES = 220
 SEED = 11
-OWNER = "efo_owner"
-_numbers = itertools.count()
 
 
 def page_of(query: Mapping[str, str]) -> Page:
     """List and number of the page that a query asks for."""
     listing = "obsolete" if query.get("isObsolete") == "true" else "current"
     return listing, int(query["page"])
-
-
-@contextmanager
-def own_database(server: DatabaseTarget, template: str = "template1") -> Iterator[DatabaseTarget]:
-    """A database of its own, empty or a copy of another, for an owner who is no superuser."""
-    name = f"w{os.getpid()}_{next(_numbers)}"
-    options = [sql.Identifier(each) for each in (name, OWNER, template)]
-    with connected(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} owner {} template {}").format(*options))
-        try:
-            yield DatabaseTarget({**server.parameters, "dbname": name, "user": OWNER})
-        finally:
-            admin.execute(sql.SQL("drop database {} with (force)").format(options[0]))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from efo_assets.monitoring.exporter import opened_sources
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets_tests.commands import ROOT
-from efo_assets_tests.conftest import empty_database
+from efo_assets_tests.databases import own_database
 from efo_assets_tests.graph.materializing import Graph
 from efo_assets_tests.monitoring.processes import Endpoint, served
 
@@ -75,7 +75,7 @@ def a_house(server: DatabaseTarget, folder: Path) -> Iterator[House]:
     """Nothing is loaded yet."""
     with (
         running_sample(classes=CLASSES, seed=SEED, base_latency_ms=LATENCY_MS) as sample,
-        contextmanager(empty_database)(server) as database,
+        own_database(server) as database,
         pytest.MonkeyPatch.context() as monkeypatch,
     ):
         yield House(Graph(monkeypatch, database, folder / "data", sample.url), sample, folder)

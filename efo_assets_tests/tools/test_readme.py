@@ -10,7 +10,7 @@ import pytest
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.conftest import empty_database
+from efo_assets_tests.databases import own_database
 from tools import queries
 from tools.readme import DOCS, README, ROOT, pages
 
@@ -21,10 +21,9 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 @pytest.fixture(scope="module")
 def answering(server: DatabaseTarget) -> Iterator[Warehouse]:
     """A database of two releases of the sample."""
-    for database in empty_database(server):
-        with Warehouse(database) as warehouse:
-            queries.publish_sample(warehouse)
-            yield warehouse
+    with own_database(server) as database, Warehouse(database) as warehouse:
+        queries.publish_sample(warehouse)
+        yield warehouse
 
 
 def test_what_is_generated_is_in_step_with_code_sample_and_measurements(
