@@ -83,6 +83,18 @@ def test_every_link_to_a_file_or_heading_leads_there(page: Path) -> None:
     assert broken == []
 
 
+def test_every_file_and_test_that_is_named_is_there() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    rooms = "efo_assets|efo_assets_tests|tools|deploy|benchmarks"
+    files = set(re.findall(rf"(?<![\w/])((?:{rooms})/[\w/.-]+\.\w+)", text))
+    files |= {f"efo_assets_tests/{name}.py" for name in re.findall(r"`((?:\w+/)+test_\w+)`", text)}
+    assert len(files) > 20
+    assert [name for name in sorted(files) if not (ROOT / name).exists()] == []
+    modules = {path.stem for path in (ROOT / "efo_assets_tests").rglob("test_*.py")}
+    model = (ROOT / "THREAT_MODEL.md").read_text()
+    assert set(re.findall(r"`(test_\w+)`", model)) - modules == set()
+
+
 def _headings(page: Path) -> set[str]:
     """Anchors of the page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
