@@ -1,5 +1,6 @@
 """Incidents on a real Dagster instance: who is told, when, and how often."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -367,6 +368,23 @@ def test_a_wrong_setting_fails_the_tick_with_one_sentence_and_not_the_code_locat
     with pytest.raises(SettingsError, match=r"^EFO_ALERT_WEBHOOK_URL takes") as caught:
         history.sensed_failure(history.fails())
     assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.fault("S01")
+def test_a_defect_of_a_sensor_shows_no_secret(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tracebacks show this file's lines, too.
+    secret = "CANARY"  # noqa: S105  # a canary
+
+    def defect(*_: object) -> None:
+        raise RuntimeError(f"connecting with password={secret}")
+
+    monkeypatch.setattr("efo_assets.alerts.sensors.cause_of", defect)
+    with pytest.raises(Exception, match=r"password=\*\*\*") as caught:
+        history.sensed_failure(history.fails())
+    assert not isinstance(caught.value, dg.DagsterError), "the sensor would not go on to the next"
+    assert secret not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_wrong_setting_of_the_loads_does_not_silence_the_alerts(
