@@ -15,10 +15,7 @@ from efo_assets.warehouse.audit import CHECKS, Verdict
 @dg.multi_asset_check(
     specs=[
         dg.AssetCheckSpec(
-            check.name,
-            asset=check.table,
-            description=check.description,
-            blocking=check.blocking,
+            check.name, asset=check.table, description=check.description, blocking=check.blocking
         )
         for check in CHECKS
     ],

@@ -6,11 +6,12 @@ of change at least once. Nothing here knows JSON, HTTP, PostgreSQL or the loader
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import product
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from efo_assets.sample.words import KINDS, PLACES, QUALITIES, VERBS
 
@@ -126,6 +127,10 @@ class GeneratedClass:
         return _short_form(self.iri)
 
 
+Classes: TypeAlias = Mapping[str, GeneratedClass]
+"""By IRI."""
+
+
 @dataclass(frozen=True)
 class GeneratedRelease:
     """All classes of one release, in OLS's order, and what was changed to get there."""
@@ -155,7 +160,7 @@ class GeneratedRelease:
 def release(classes: int, seed: int, number: int = 1) -> GeneratedRelease:
     """Generate release `number` (from 1) of an ontology that began with `classes` classes."""
     if number > 1:
-        return _Editor(release(classes, seed, number - 1), seed).next_release()
+        return _next_release(release(classes, seed, number - 1), seed)
     chance = random.Random(seed)
     iris: list[str] = []
     current: list[str] = []
@@ -168,7 +173,11 @@ def release(classes: int, seed: int, number: int = 1) -> GeneratedRelease:
         generated.append(_class(chance, position, iris, current, is_obsolete=is_obsolete))
         if not is_obsolete:
             current.append(iri)
-    return GeneratedRelease(1, tuple(sorted(generated, key=attrgetter("iri"))))
+    return GeneratedRelease(1, _in_order(generated))
+
+
+def _in_order(classes: Iterable[GeneratedClass]) -> tuple[GeneratedClass, ...]:
+    return tuple(sorted(classes, key=attrgetter("iri")))
 
 
 def _class(
@@ -353,105 +362,78 @@ def _curie(iri: str) -> str:
     return _short_form(iri).replace("_", ":")
 
 
-class _Editor:
-    """Makes the next release, each kind of change to classes of its own, keeping it sound."""
-
-    def __init__(self, before: GeneratedRelease, seed: int) -> None:
-        self._number = before.number + 1
-        self.mark = f"r{self._number}"
-        """In the texts that this release changes."""
-        self._chance = random.Random(f"{seed}/{self._number}")
-        self._classes = {each.iri: each for each in before.classes}
-        children = {parent.iri for each in before.classes for parent in each.parents}
-        self._leaves = [
-            each.iri
-            for each in before.classes
-            if not each.is_obsolete and each.parents and each.iri not in children
-        ]
-        self._free = [
-            each.iri
-            for each in before.classes
-            if each.synonyms and each.xrefs and each.definitions and isinstance(each.labels[0], str)
-        ]
-        self._chance.shuffle(self._leaves)
-        self._chance.shuffle(self._free)
-        self._touched: set[str] = set()
-
-    def next_release(self) -> GeneratedRelease:
-        """Make each kind of change as often as it is due."""
-        times = max(1, round(len(self._classes) * CHANGED_SHARE / len(CHANGE_KINDS)))
-        changes = {
-            kind: tuple(self._change(kind, turn) for turn in range(times)) for kind in CHANGE_KINDS
-        }
-        classes = tuple(sorted(self._classes.values(), key=attrgetter("iri")))
-        return GeneratedRelease(self._number, classes, changes)
-
-    def _change(self, kind: str, turn: int) -> str:
-        """Make one change; return the IRI of its class."""
+def _next_release(before: GeneratedRelease, seed: int) -> GeneratedRelease:
+    """Make each kind of change as often as it is due, to classes of its own, keeping all sound."""
+    release_number = before.number + 1
+    chance = random.Random(f"{seed}/{release_number}")
+    classes = {each.iri: each for each in before.classes}
+    with_children = {parent.iri for each in before.classes for parent in each.parents}
+    leaves = [
+        each.iri
+        for each in before.classes
+        if not each.is_obsolete and each.parents and each.iri not in with_children
+    ]
+    free = [
+        each.iri
+        for each in before.classes
+        if each.synonyms and each.xrefs and each.definitions and isinstance(each.labels[0], str)
+    ]
+    chance.shuffle(leaves)
+    chance.shuffle(free)
+    touched: set[str] = set()
+    changes: dict[str, list[str]] = {kind: [] for kind in CHANGE_KINDS}
+    times = max(1, round(len(classes) * CHANGED_SHARE / len(CHANGE_KINDS)))
+    for kind, turn in product(CHANGE_KINDS, range(times)):
         if kind == "new":
-            return self._new(turn)
-        # Only a leaf can go or become obsolete without leaving its children behind.
-        structural = kind in ("gone", "obsoleted", "re-parented")
-        iri = self._take(self._leaves if structural else self._free)
-        if kind == "gone":
-            del self._classes[iri]
+            number = 8_000_000 + release_number * 10_000 + turn
+            parent, iri = leaves[turn], f"{EFO}{number:07d}"
+            classes[iri] = _class(chance, number, [iri], [parent], is_obsolete=False)
+            touched.add(parent)  # a parent must not go in the same release
         else:
-            self._classes[iri] = EDITS[kind](self._classes[iri], self)
-        return iri
-
-    def _take(self, pool: list[str]) -> str:
-        while (iri := pool.pop()) in self._touched:
-            pass
-        self._touched.add(iri)
-        return iri
-
-    def _new(self, turn: int) -> str:
-        number = 8_000_000 + self._number * 10_000 + turn
-        parent, iri = self._leaves[turn], f"{EFO}{number:07d}"
-        self._classes[iri] = _class(self._chance, number, [iri], [parent], is_obsolete=False)
-        self._touched |= {parent, iri}  # a parent must not go in the same release
-        return iri
-
-    def other_root(self, each: GeneratedClass) -> tuple[Parent, ...]:
-        """The first root that isn't a parent yet; without any the class becomes a root itself.
-
-        A root has no ancestors, so no cycle can come of it.
-        """
-        used = {parent.iri for parent in each.parents}
-        roots = (
-            c.iri
-            for c in self._classes.values()
-            if not (c.parents or c.is_obsolete or c.iri in used)
-        )
-        return tuple(Parent(iri, "is_a") for iri in sorted(roots)[:1])
+            # Only a leaf can go or become obsolete without leaving its children behind.
+            pool = leaves if kind in ("gone", "obsoleted", "re-parented") else free
+            iri = next(each for each in iter(pool.pop, None) if each not in touched)
+            each = classes.pop(iri)
+            if kind != "gone":
+                classes[iri] = replace(each, **EDITS[kind](each, f"r{release_number}", classes))
+        touched.add(iri)
+        changes[kind].append(iri)
+    made = {kind: tuple(iris) for kind, iris in changes.items()}
+    return GeneratedRelease(release_number, _in_order(classes.values()), made)
 
 
-EDITS: Mapping[str, Callable[[GeneratedClass, _Editor], GeneratedClass]] = {
-    "relabelled": lambda each, editor: replace(each, labels=(f"{each.labels[0]} {editor.mark}",)),
-    "redefined": lambda each, editor: replace(
-        each, definitions=(f"{each.definitions[0]} {editor.mark}",)
-    ),
-    "obsoleted": lambda each, _: replace(
-        each,
-        labels=(f"obsolete_{each.labels[0]}",),
-        is_obsolete=True,
-        parents=(),
-        has_anonymous_parent=False,
-        annotations={REPLACED_BY: (each.parents[0].iri,), REASON: ("merged",)},
-    ),
-    "re-parented": lambda each, editor: replace(each, parents=editor.other_root(each)),
-    "synonym added": lambda each, editor: replace(
-        each,
-        synonyms=(
+def _other_root(each: GeneratedClass, classes: Classes) -> tuple[Parent, ...]:
+    """The first root that isn't a parent yet; without any the class becomes a root itself.
+
+    A root has no ancestors, so no cycle can come of it.
+    """
+    used = {parent.iri for parent in each.parents}
+    roots = (c.iri for c in classes.values() if not (c.parents or c.is_obsolete or c.iri in used))
+    return tuple(Parent(iri, "is_a") for iri in sorted(roots)[:1])
+
+
+EDITS: Mapping[str, Callable[[GeneratedClass, str, Classes], dict[str, Any]]] = {
+    "relabelled": lambda each, mark, _: {"labels": (f"{each.labels[0]} {mark}",)},
+    "redefined": lambda each, mark, _: {"definitions": (f"{each.definitions[0]} {mark}",)},
+    "obsoleted": lambda each, *_: {
+        "labels": (f"obsolete_{each.labels[0]}",),
+        "is_obsolete": True,
+        "parents": (),
+        "has_anonymous_parent": False,
+        "annotations": {REPLACED_BY: (each.parents[0].iri,), REASON: ("merged",)},
+    },
+    "re-parented": lambda each, _, classes: {"parents": _other_root(each, classes)},
+    "synonym added": lambda each, mark, _: {
+        "synonyms": (
             *each.synonyms,
-            Synonym(f"added synonym {editor.mark} {each.curie}", "exact", False, ()),
-        ),
-    ),
-    "synonym removed": lambda each, _: replace(each, synonyms=each.synonyms[1:]),
-    "xref added": lambda each, editor: replace(
-        each, xrefs=(*each.xrefs, Xref(f"ADDED:{editor.mark}-{each.curie}", (), None))
-    ),
-    "xref removed": lambda each, _: replace(each, xrefs=each.xrefs[1:]),
+            Synonym(f"added synonym {mark} {each.curie}", "exact", False, ()),
+        )
+    },
+    "synonym removed": lambda each, *_: {"synonyms": each.synonyms[1:]},
+    "xref added": lambda each, mark, _: {
+        "xrefs": (*each.xrefs, Xref(f"ADDED:{mark}-{each.curie}", (), None))
+    },
+    "xref removed": lambda each, *_: {"xrefs": each.xrefs[1:]},
 }
-"""Kind of change to the class that it makes of one that stays."""
+"""Kind of change to the fields that it changes; texts that it adds to hold the release's mark."""
 CHANGE_KINDS = ("new", "gone", *EDITS)

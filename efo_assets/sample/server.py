@@ -1,19 +1,19 @@
 """The sample OLS server: today's behaviour, the two generations before it as switches.
 
-Serves the generated ontology as `efo` and recordings under their own ids. A model of server time
-(base latency and time per row) makes it as slow as the real one; counters and a log of requests
-tell what a client did.
+Serves the generated ontology as `efo` and recordings under their own ids, as slowly as the real one
+if it is to (a latency and a time per row). Counters and a log of requests tell what a client did.
 """
 
 import asyncio
 import gzip
 import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from multiprocessing import get_context
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
@@ -53,10 +53,8 @@ class State:
 class Asked(NamedTuple):
     """One request, for the log."""
 
-    method: str
     path: str
     query: dict[str, str]
-    at: float
 
 
 @dataclass
@@ -113,7 +111,6 @@ class Sample:
         self.bytes_sent = 0
         self.url = ""
         self._recordings = Recordings(recorded) if recorded else None
-        self._ontologies: dict[tuple[str, int, Generation], _Ontology] = {}
 
     def publish(self, number: int) -> None:
         """Serve another release from now on."""
@@ -133,7 +130,6 @@ class Sample:
             router.add_get(f"{base}/api/v2/health", self._health)
             router.add_get(f"{base}/api/v2/ontologies/{{id}}", self._v2_ontology)
             router.add_get(f"{base}/api/v2/ontologies/{{id}}/classes", self._v2_classes)
-            router.add_get(f"{base}/api/ontologies/{{id}}", self._v1_ontology)
             router.add_get(f"{base}/api/ontologies/{{id}}/terms", self._v1_terms)
             router.add_get(f"{base}/api/ontologies/{{id}}/terms/{{iri}}/parents", self._v1_parents)
         router.add_get("/_sample/requests", self._get_requests)
@@ -141,17 +137,16 @@ class Sample:
         router.add_put("/_sample/state", self._put_state)
         return application
 
-    def warm(self, releases: tuple[int, ...] = (1, 2)) -> None:
-        """Render every page of these releases in advance, on all cores."""
-        for number in releases:
-            ontology = self._generated_ontology(number)
+    def warm(self) -> None:
+        """Render every page of releases 1 and 2 in advance, on all cores."""
+        global _warming  # noqa: PLW0603  # inherited by forked workers, never pickled
+        for number in (1, 2):
+            ontology = _warming = self._generated(number)
             keys = [
                 (name, page, WARM_PAGE_SIZE, WARM_PAGE_SIZE)
                 for name in ("current", "obsolete")
                 for page in range(-(-len(ontology.lists[name]) // WARM_PAGE_SIZE))
             ]
-            global _warming  # noqa: PLW0603  # inherited by forked workers, never pickled
-            _warming = ontology
             with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
                 bodies = pool.map(_warm_page, keys, chunksize=4)
                 ontology.bodies |= zip(keys, bodies, strict=True)
@@ -162,8 +157,7 @@ class Sample:
     ) -> web.StreamResponse:
         if request.path.startswith("/_sample"):
             return await handler(request)
-        query = dict(request.query)
-        self.requests.append(Asked(request.method, request.path, query, time.monotonic()))
+        self.requests.append(Asked(request.path, dict(request.query)))
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
@@ -178,17 +172,12 @@ class Sample:
     async def _v2_ontology(self, request: web.Request) -> web.StreamResponse:
         ontology = self._ontology(request.match_info["id"])
         await self._take_time(0)
-        if ontology is None:
-            return self._unknown()
-        return await self._answer(request, _pretty(ontology.document))
-
-    async def _v1_ontology(self, request: web.Request) -> web.StreamResponse:
-        ontology = self._ontology(request.match_info["id"])
-        if ontology is None:
-            return web.Response(status=404) if self.state.generation == "C" else self._unknown()
-        config = {"versionIri": ontology.document.get("http://www.w3.org/2002/07/owl#versionIRI")}
-        body = {"ontologyId": request.match_info["id"], "fileHash": None, "config": config}
-        return await self._answer(request, _pretty(body))
+        if ontology is not None:
+            return self._answer(request, ontology.document)
+        status, message = 500, "Expected at least 1 result for solr getFirst"
+        if self.state.generation == "C":
+            status, message = 404, "The requested resource was not found."
+        return web.json_response({"status": status, "message": message}, status=status)
 
     async def _v2_classes(self, request: web.Request) -> web.StreamResponse:
         ontology = self._ontology(request.match_info["id"])
@@ -196,10 +185,10 @@ class Sample:
         unknown = set(request.query) - KNOWN_PARAMETERS and self.state.generation != "C"
         if ontology is None or unknown:
             counts = {"page": page, "numElements": 0, "totalPages": 0, "totalElements": 0}
-            return await self._answer(request, _pretty({**counts, "elements": []}))
-        is_of_all = request.query.get("includeObsoleteEntities") == "true"
-        is_of_obsolete = request.query.get("isObsolete") == "true"
-        name = "obsolete" if is_of_obsolete else "all" if is_of_all else "current"
+            return self._answer(request, {**counts, "elements": []})
+        name = "all" if request.query.get("includeObsoleteEntities") == "true" else "current"
+        if request.query.get("isObsolete") == "true":
+            name = "obsolete"
         await self._take_time(min(rows, max(0, len(ontology.lists[name]) - page * size)))
         key = (name, page, size, rows)
         body = ontology.bodies.get(key)
@@ -207,31 +196,35 @@ class Sample:
             body = gzip.compress(await asyncio.to_thread(ontology.page, *key), GZIP_LEVEL)
             if len(ontology.bodies) < KEPT_BODIES:
                 ontology.bodies[key] = body
-        return await self._answer(request, body, is_compressed=True)
+        return self._answer(request, body)
 
     async def _v1_terms(self, request: web.Request) -> web.StreamResponse:
-        documents: Documents = self._generated_ontology(self.state.release).documents
         page, size, rows = self._paging(request, "v1")
-        terms = documents.release.classes[page * size : page * size + rows]
+        classes = self._generated(self.state.release).documents.release.classes
+        terms = classes[page * size : page * size + rows]
         await self._take_time(len(terms))
-        total = len(documents.release.classes)
-        counts = {"size": size, "totalElements": total, "totalPages": -(-total // size)}
+        counts = {
+            "size": size,
+            "totalElements": len(classes),
+            "totalPages": -(-len(classes) // size),
+        }
         links = {"self": {"href": str(request.url)}}
         body: Json = {"_links": links, "page": {**counts, "number": page}}
-        return await self._answer(request, _pretty(body | self._embedded(documents, terms)))
+        return self._answer(request, body | self._embedded(terms))
 
     async def _v1_parents(self, request: web.Request) -> web.StreamResponse:
-        documents: Documents = self._generated_ontology(self.state.release).documents
+        documents = self._generated(self.state.release).documents
         await self._take_time(1)
         try:
             parents = documents.v1_parents(unquote(request.match_info["iri"]))
         except KeyError:
             return web.Response(status=404)
         body: Json = {"page": {"size": 20, "totalElements": len(parents), "number": 0}}
-        return await self._answer(request, _pretty(body | self._embedded(documents, parents)))
+        return self._answer(request, body | self._embedded(parents))
 
-    def _embedded(self, documents: Documents, terms: Sequence[GeneratedClass]) -> Json:
+    def _embedded(self, terms: Sequence[GeneratedClass]) -> Json:
         """The terms of a HAL page; an empty page has no such key."""
+        documents = self._generated(self.state.release).documents
         embedded = {"terms": [documents.v1_term(each, self.url) for each in terms]}
         return {"_embedded": embedded} if terms else {}
 
@@ -256,8 +249,11 @@ class Sample:
 
         Generation A counts pages for the size asked and never serves rows beyond the cap.
         """
-        page = max(0, _whole(request.query.get("page")))
-        size = max(0, _whole(request.query.get("size"))) or DEFAULT_ROWS[api]
+        page, asked = (
+            int(text) if (text := request.query.get(name, "")).isdecimal() else 0
+            for name in ("page", "size")
+        )
+        size = asked or DEFAULT_ROWS[api]
         rows = min(size, self.state.cap)
         return page, size if self.state.generation == "A" else rows, rows
 
@@ -266,45 +262,39 @@ class Sample:
         if seconds:
             await asyncio.sleep(seconds)
 
-    async def _answer(
-        self, request: web.Request, body: bytes, *, is_compressed: bool = False
-    ) -> web.StreamResponse:
-        wanted = self.state.gzip and "gzip" in request.headers.get("Accept-Encoding", "")
+    def _answer(self, request: web.Request, body: Json | bytes) -> web.StreamResponse:
+        """Answer with a document, or with a page that is compressed already."""
+        answer = body if isinstance(body, bytes) else gzip.compress(_pretty(body), GZIP_LEVEL)
         headers = {"Content-Type": "application/json"}
-        if wanted:
+        if self.state.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
             headers["Content-Encoding"] = "gzip"
-            body = body if is_compressed else gzip.compress(body, GZIP_LEVEL)
-        elif is_compressed:
-            body = gzip.decompress(body)
-        self.bytes_sent += len(body)
-        return web.Response(body=body, headers=headers)
-
-    def _unknown(self) -> web.StreamResponse:
-        status, message = 500, "Expected at least 1 result for solr getFirst"
-        if self.state.generation == "C":
-            status, message = 404, "The requested resource was not found."
-        return web.json_response({"status": status, "message": message}, status=status)
+        else:
+            answer = gzip.decompress(answer)
+        self.bytes_sent += len(answer)
+        return web.Response(body=answer, headers=headers)
 
     def _ontology(self, ontology: str) -> _Ontology | None:
         if ontology == "efo":
-            return self._generated_ontology(self.state.release)
+            return self._generated(self.state.release)
         if self._recordings is None or ontology not in self._recordings.ontologies:
             return None
-        key = (ontology, 0, self.state.generation)
-        if key not in self._ontologies:
-            classes = self._recordings.classes(ontology)
-            lists = _lists(classes, lambda each: bool(each["isObsolete"]))
-            self._ontologies[key] = _Ontology(self._recordings.document(ontology), lists, None)
-        return self._ontologies[key]
+        return _recorded(self._recordings, ontology)
 
-    def _generated_ontology(self, number: int) -> _Ontology:
-        key = ("efo", number, self.state.generation)
-        if key not in self._ontologies:
-            generated = release(self.classes, self.seed, number)
-            documents = Documents(generated, self.state.generation)
-            lists = _lists(generated.classes, lambda each: each.is_obsolete)
-            self._ontologies[key] = _Ontology(documents.ontology(), lists, documents)
-        return self._ontologies[key]
+    def _generated(self, number: int) -> _Ontology:
+        return _generated(self.classes, self.seed, number, self.state.generation)
+
+
+@lru_cache(maxsize=4)
+def _generated(classes: int, seed: int, number: int, generation: Generation) -> _Ontology:
+    documents = Documents(release(classes, seed, number), generation)
+    lists = _lists(documents.release.classes, attrgetter("is_obsolete"))
+    return _Ontology(documents.ontology(), lists, documents)
+
+
+@lru_cache(maxsize=4)
+def _recorded(recordings: Recordings, ontology: str) -> _Ontology:
+    lists = _lists(recordings.classes(ontology), itemgetter("isObsolete"))
+    return _Ontology(recordings.document(ontology), lists, None)
 
 
 _warming: _Ontology | None = None
@@ -315,20 +305,12 @@ def _warm_page(key: _PageKey) -> bytes:
     return gzip.compress(_warming.page(*key), GZIP_LEVEL)
 
 
-def _lists(classes: Any, is_obsolete: Callable[[Any], bool]) -> dict[str, Any]:
-    everything = list(classes)
-    return {
-        "all": everything,
-        "current": [each for each in everything if not is_obsolete(each)],
-        "obsolete": [each for each in everything if is_obsolete(each)],
-    }
-
-
-def _whole(text: str | None) -> int:
-    try:
-        return int(text or 0)
-    except ValueError:
-        return 0
+def _lists(classes: Iterable[Any], is_obsolete: Callable[[Any], bool]) -> dict[str, Any]:
+    lists: dict[str, Any] = {"all": [], "current": [], "obsolete": []}
+    for each in classes:
+        lists["all"].append(each)
+        lists["obsolete" if is_obsolete(each) else "current"].append(each)
+    return lists
 
 
 def _pretty(body: Any) -> bytes:
@@ -352,22 +334,18 @@ async def serving(sample: Sample, port: int = 0, host: str = "127.0.0.1") -> Asy
 @contextmanager
 def running_sample(**options: Any) -> Iterator[Sample]:
     """Serve from a thread of its own, for synchronous callers."""
-    sample = Sample(**options)
-    loop = asyncio.new_event_loop()
-    ready, ended = threading.Event(), asyncio.Event()
+    sample, ended, begun = Sample(**options), asyncio.Event(), Future[asyncio.AbstractEventLoop]()
 
     async def serve() -> None:
         async with serving(sample):
-            ready.set()
+            begun.set_result(asyncio.get_running_loop())
             await ended.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread = threading.Thread(target=asyncio.run, args=[serve()], daemon=True)
     thread.start()
-    ready.wait()
+    loop = begun.result()
     try:
         yield sample
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join()
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
