@@ -39,8 +39,17 @@ def run_demo(folder: Path, classes: int, release: int) -> None:
             click.echo(
                 f"Serving a generated ontology of {classes:,} classes (sample data, not EFO)"
             )
+            before = _rows_written(warehouse)
             with running_sample(classes=classes, release=release) as sample:
-                _load(warehouse, folder, sample)
+                _materialize(folder, sample)
+            published = warehouse.current_release()
+            if published is not None:
+                click.echo(f"Published: {published.name} (release {published.release_id})")
+            written = _rows_written(warehouse) - before
+            click.echo(
+                f"{written:,} rows written" if written else "Nothing changed: 0 rows written"
+            )
+            click.echo(tabulate(warehouse.row_counts(), headers=["table", "rows"], intfmt=","))
             _questions(warehouse)
     except OSError as error:
         raise EfoError(
@@ -48,32 +57,15 @@ def run_demo(folder: Path, classes: int, release: int) -> None:
         ) from error
 
 
-def _load(warehouse: Warehouse, folder: Path, sample: Sample) -> None:
-    click.echo(f"Materializing the asset graph from {sample.url} into the embedded PostgreSQL")
-    before = _rows_written(warehouse)
-    began = time.monotonic()
-    _materialize(folder, sample.url)
-    seconds = time.monotonic() - began
-    click.echo(
-        f"Done in {seconds:.1f} s: {len(sample.requests):,} requests, "
-        f"{sample.max_in_flight} at most in flight"
-    )
-    release = warehouse.current_release()
-    if release is not None:
-        click.echo(f"Published: {release.name} (release {release.release_id})")
-    written = _rows_written(warehouse) - before
-    click.echo(f"{written:,} rows written" if written else "Nothing changed: 0 rows written")
-    rows = warehouse.row_counts()
-    click.echo(tabulate(rows, headers=["table", "rows"], intfmt=","))
-
-
-def _materialize(folder: Path, url: str) -> None:
+def _materialize(folder: Path, sample: Sample) -> None:
     """Run Dagster's command, its log in a file; show the end of the log if it fails.
 
     Raises:
         EfoError: it failed.
     """
-    variables = {"EFO_OLS_URL": url, "EFO_DATA_DIR": str(folder)}
+    click.echo(f"Materializing the asset graph from {sample.url} into the embedded PostgreSQL")
+    variables = {"EFO_OLS_URL": sample.url, "EFO_DATA_DIR": str(folder)}
+    began = time.monotonic()
     log = folder / "dagster.log"
     with log.open("wb") as output:
         done = subprocess.run(  # noqa: S603  # Dagster's own program
@@ -90,6 +82,10 @@ def _materialize(folder: Path, url: str) -> None:
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         click.echo(scrubbed("\n".join(lines)), err=True)
         raise EfoError(f"Dagster failed; its whole log is {log}.")
+    click.echo(
+        f"Done in {time.monotonic() - began:.1f} s: {len(sample.requests):,} requests, "
+        f"{sample.max_in_flight} at most in flight"
+    )
 
 
 def _rows_written(warehouse: Warehouse) -> int:

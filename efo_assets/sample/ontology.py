@@ -5,12 +5,12 @@ every machine. Each release changes about 0.25 % of the classes of the one befor
 of change at least once. Nothing here knows JSON, HTTP, PostgreSQL or the loader.
 """
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
 from operator import attrgetter
+from random import Random
 from typing import Any, NamedTuple, TypeAlias
 
 from efo_assets.sample.words import KINDS, PLACES, QUALITIES, VERBS
@@ -70,9 +70,9 @@ class Synonym(NamedTuple):
     """A synonym as an editor states it."""
 
     text: str
-    scope: str
-    is_alternative_term: bool
-    axioms: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    scope: str = "exact"
+    is_alternative_term: bool = False
+    axioms: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     """Types and sources of each axiom about it."""
 
 
@@ -80,8 +80,8 @@ class Xref(NamedTuple):
     """A cross reference as found, with who states it and where it links."""
 
     value: str
-    sources: tuple[str, ...]
-    url: str | None
+    sources: tuple[str, ...] = ()
+    url: str | None = None
 
 
 class Match(NamedTuple):
@@ -161,7 +161,7 @@ def release(classes: int, seed: int, number: int = 1) -> GeneratedRelease:
     """Generate release `number` (from 1) of an ontology that began with `classes` classes."""
     if number > 1:
         return _next_release(release(classes, seed, number - 1), seed)
-    chance = random.Random(seed)
+    chance = Random(seed)
     iris: list[str] = []
     current: list[str] = []
     generated: list[GeneratedClass] = []
@@ -181,16 +181,12 @@ def _in_order(classes: Iterable[GeneratedClass]) -> tuple[GeneratedClass, ...]:
 
 
 def _class(
-    chance: random.Random,
-    number: int,
-    iris: Sequence[str],
-    current: Sequence[str],
-    *,
-    is_obsolete: bool,
+    chance: Random, number: int, iris: Sequence[str], current: Sequence[str], *, is_obsolete: bool
 ) -> GeneratedClass:
     """The class of the last of these IRIs; `current` holds those that may be its parents."""
     iri = iris[-1]
-    label = _label(chance, number)
+    words = " ".join(chance.choice(kind) for kind in (QUALITIES, PLACES, KINDS))
+    label = f"{words} {number}" if chance.random() < 0.9 else words
     return GeneratedClass(
         iri=iri,
         curie=_curie(iri),
@@ -215,13 +211,8 @@ def _class(
     )
 
 
-def _label(chance: random.Random, number: int) -> str:
-    words = (chance.choice(QUALITIES), chance.choice(PLACES), chance.choice(KINDS))
-    return f"{' '.join(words)} {number}" if chance.random() < 0.9 else " ".join(words)
-
-
 def _labels(
-    chance: random.Random, label: str, number: int, *, is_obsolete: bool
+    chance: Random, label: str, number: int, *, is_obsolete: bool
 ) -> tuple[str | bool | float, ...]:
     if number % 997 in (5, 6):
         return (number % 2 == 0,) if number % 997 == 5 else (float(number) + 0.5,)
@@ -229,7 +220,7 @@ def _labels(
     return (text, f"{text} of the {chance.choice(PLACES)}") if number % 101 == 7 else (text,)
 
 
-def _definitions(chance: random.Random, label: str, number: int) -> tuple[str, ...]:
+def _definitions(chance: Random, label: str, number: int) -> tuple[str, ...]:
     if chance.random() < 0.2:
         return ()
     sentences = [
@@ -241,7 +232,7 @@ def _definitions(chance: random.Random, label: str, number: int) -> tuple[str, .
     return (first, f"A {label}.") if number % 89 == 3 else (first,)
 
 
-def _parents(chance: random.Random, number: int, current: Sequence[str]) -> tuple[Parent, ...]:
+def _parents(chance: Random, number: int, current: Sequence[str]) -> tuple[Parent, ...]:
     if number < 3 or not current:
         return ()
     known = len(current)
@@ -262,7 +253,7 @@ def _parents(chance: random.Random, number: int, current: Sequence[str]) -> tupl
     return tuple(parents)
 
 
-def _synonyms(chance: random.Random, label: str, number: int) -> Iterator[Synonym]:
+def _synonyms(chance: Random, label: str, number: int) -> Iterator[Synonym]:
     texts = [
         f"{chance.choice(KINDS)} of {chance.choice(PLACES)} {chance.choice(QUALITIES)}",
         f"{label}, {chance.choice(QUALITIES)}",
@@ -274,16 +265,16 @@ def _synonyms(chance: random.Random, label: str, number: int) -> Iterator[Synony
     for text in dict.fromkeys(texts[: chance.choice((0, 1, 2, 3, 4, 6))]):
         yield Synonym(text, chance.choice(SCOPES), chance.random() < 0.1, _axioms(chance))
     if number % 97 == 21:
-        yield Synonym(f"{AWKWARD[number % len(AWKWARD)]} {number}", "exact", False, ())
+        yield Synonym(f"{AWKWARD[number % len(AWKWARD)]} {number}")
     if number % 103 == 31:
         for scope in ("exact", "related"):
-            yield Synonym(f"both scopes {number}", scope, False, ())
+            yield Synonym(f"both scopes {number}", scope)
     if number % 107 == 41:
         axioms = (((TYPES[0],), ("MONDO:1",)), ((TYPES[1],), ("DOID:2", "MONDO:1")))
-        yield Synonym(f"two axioms {number}", "exact", False, axioms)
+        yield Synonym(f"two axioms {number}", axioms=axioms)
 
 
-def _axioms(chance: random.Random) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+def _axioms(chance: Random) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
     draw = chance.random()
     if draw < 0.5:
         return ()
@@ -294,7 +285,7 @@ def _axioms(chance: random.Random) -> tuple[tuple[tuple[str, ...], tuple[str, ..
     return (((chance.choice(TYPES),) if draw > 0.9 else (), sources),)
 
 
-def _xrefs(chance: random.Random, number: int) -> Iterator[Xref]:
+def _xrefs(chance: Random, number: int) -> Iterator[Xref]:
     for prefix in chance.sample(XREF_PREFIXES, chance.choice((1, 2, 3, 4, 5, 5))):
         value = f"{prefix}:{chance.choice('ACDE')}{chance.randint(1000, 999999)}"
         url = f"https://example.org/{value.replace(':', '/')}" if chance.random() < 0.5 else None
@@ -302,16 +293,16 @@ def _xrefs(chance: random.Random, number: int) -> Iterator[Xref]:
     if chance.random() < 0.12:
         identifier = f"D{chance.randint(1, 20000):06d}"
         spelling = chance.choice(MESH_SPELLINGS)
-        yield Xref(f"{spelling}:{identifier}", _sources(chance), None)
+        yield Xref(f"{spelling}:{identifier}", _sources(chance))
         if number % 7 == 0:
             other = MESH_SPELLINGS[(MESH_SPELLINGS.index(spelling) + 1) % len(MESH_SPELLINGS)]
-            yield Xref(f"{other}:{identifier}", ("MONDO:equivalentTo",), None)
+            yield Xref(f"{other}:{identifier}", ("MONDO:equivalentTo",))
     for every, rest, value in RARE_XREFS:
         if number % every == rest:
-            yield Xref(value.format(number), (), None)
+            yield Xref(value.format(number))
 
 
-def _sources(chance: random.Random) -> tuple[str, ...]:
+def _sources(chance: Random) -> tuple[str, ...]:
     draw = chance.random()
     if draw < 0.8:
         return ("MONDO:equivalentTo",) if draw >= 0.4 else ()
@@ -319,12 +310,10 @@ def _sources(chance: random.Random) -> tuple[str, ...]:
 
 
 def _obsolete_annotations(
-    chance: random.Random, number: int, iris: Sequence[str], current: Sequence[str]
+    chance: Random, number: int, iris: Sequence[str], current: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-    annotations: dict[str, tuple[str, ...]] = {
-        OBSOLETED_IN: (f"3.{number % 80}",),
-        REASON: ("merged in sample data",),
-    }
+    annotations: dict[str, tuple[str, ...]] = {OBSOLETED_IN: (f"3.{number % 80}",)}
+    annotations[REASON] = ("merged in sample data",)
     if replaced_by := _replaced_by(chance, number, iris, current):
         annotations[REPLACED_BY] = replaced_by
     if number % 4 == 0:
@@ -334,7 +323,7 @@ def _obsolete_annotations(
 
 
 def _replaced_by(
-    chance: random.Random, number: int, iris: Sequence[str], current: Sequence[str]
+    chance: Random, number: int, iris: Sequence[str], current: Sequence[str]
 ) -> tuple[str, ...]:
     """Values of every form; most name a current class, some a class that is obsolete itself."""
     target, other = chance.choice(current), chance.choice(current)
@@ -365,7 +354,7 @@ def _curie(iri: str) -> str:
 def _next_release(before: GeneratedRelease, seed: int) -> GeneratedRelease:
     """Make each kind of change as often as it is due, to classes of its own, keeping all sound."""
     release_number = before.number + 1
-    chance = random.Random(f"{seed}/{release_number}")
+    chance = Random(f"{seed}/{release_number}")
     classes = {each.iri: each for each in before.classes}
     with_children = {parent.iri for each in before.classes for parent in each.parents}
     leaves = [
@@ -426,12 +415,12 @@ EDITS: Mapping[str, Callable[[GeneratedClass, str, Classes], dict[str, Any]]] = 
     "synonym added": lambda each, mark, _: {
         "synonyms": (
             *each.synonyms,
-            Synonym(f"added synonym {mark} {each.curie}", "exact", False, ()),
+            Synonym(f"added synonym {mark} {each.curie}"),
         )
     },
     "synonym removed": lambda each, *_: {"synonyms": each.synonyms[1:]},
     "xref added": lambda each, mark, _: {
-        "xrefs": (*each.xrefs, Xref(f"ADDED:{mark}-{each.curie}", (), None))
+        "xrefs": (*each.xrefs, Xref(f"ADDED:{mark}-{each.curie}"))
     },
     "xref removed": lambda each, *_: {"xrefs": each.xrefs[1:]},
 }
