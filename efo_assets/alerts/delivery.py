@@ -3,8 +3,7 @@
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, TypeAlias
 from uuid import uuid4
 
 from efo_assets.alerts.mail import MailReceiver
@@ -16,8 +15,7 @@ from efo_assets.privacy.disclosure import shown
 from efo_assets.settings import AlertSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """How one message fared at one receiver."""
 
     arrived: bool
@@ -33,21 +31,8 @@ class Delivery:
             return cls(arrived=False, trouble=shown(error))
 
 
-class Receiver(Protocol):
-    """A place that messages are sent to."""
-
-    @property
-    def name(self) -> str:
-        """One word that never changes: runs are tagged with it."""
-        ...
-
-    def send(self, message: Message) -> str | None:
-        """Hand the message over, in a few seconds at most; return what some did not get of it.
-
-        Raises:
-            NotDelivered: it did not arrive, or that is unknown; one sentence without a secret.
-        """
-        ...
+Receiver: TypeAlias = WebhookReceiver | MailReceiver
+"""Hands a message over in a few seconds at most; runs are tagged with its `name`."""
 
 
 def receivers(settings: AlertSettings) -> list[Receiver]:
@@ -78,12 +63,9 @@ def try_alerts() -> dict[str, Delivery]:
     settings = AlertSettings.from_environment()
     message = trial(socket.gethostname(), incident=f"test-{uuid4()}")
     deliveries = deliver(message, receivers(settings))
-    dsn = settings.sentry_dsn
-    if dsn is not None:
+    if dsn := settings.sentry_dsn:
         report = Report(step="alert-test", tags={})
-        deliveries[SENTRY] = Delivery.of(
-            lambda: send_event(dsn, message.title, report, level="info")
-        )
+        deliveries[SENTRY] = Delivery.of(lambda: send_event(dsn, message.title, report, "info"))
     if not deliveries:
         raise SettingsError(
             "No receiver of alerts is configured: set EFO_ALERT_WEBHOOK_URL, EFO_ALERT_SMTP_URL or "

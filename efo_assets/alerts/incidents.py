@@ -1,9 +1,8 @@
 """Incidents, derived from the run records of Dagster's instance: nothing is kept in memory.
 
 An incident of a job begins with its first failed run after a success, or ever, and ends with its
-next success; whatever fails in between, and why, belongs to it. How far each receiver knows of it
-is a tag on the run that began the incident, so that it survives restarts. A run that was canceled
-on purpose counts for nothing.
+next success; whatever fails in between, and why, belongs to it, but no run that was canceled on
+purpose. How far each receiver knows of it is a tag on the run that began it: it survives restarts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,13 +31,9 @@ class Incident:
     """The failed runs of one job between two successes, up to a given run."""
 
     first: dg.DagsterRun
+    """The run that began it; its id is the incident's own."""
     began: datetime
     failures: int
-
-    @property
-    def run_id(self) -> str:
-        """The id of the run that began it, which is the incident's own."""
-        return self.first.run_id
 
 
 def state(run: dg.DagsterRun, receiver: str) -> State | None:
@@ -60,20 +55,13 @@ def note(instance: dg.DagsterInstance, run: dg.DagsterRun, states: Mapping[str, 
 def of_failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Incident | None:
     """The incident that a failed run belongs to, or None if a success has ended it since."""
     later, own, earlier = _around(instance, run)
-    if not all(map(_failed, later)):
-        return None
-    return _incident([*own, *takewhile(_failed, earlier)])
+    return _incident([*own, *takewhile(_failed, earlier)]) if all(map(_failed, later)) else None
 
 
 def ended_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Incident | None:
     """The incident that a successful run ends, or None if there was none."""
     _, _, earlier = _around(instance, run)
     return _incident(list(takewhile(_failed, earlier)))
-
-
-def is_retried(run: dg.DagsterRun) -> bool:
-    """Whether Dagster starts a failed run again by itself."""
-    return run.tags.get(WILL_RETRY_TAG) == "true"
 
 
 def _incident(failed: Sequence[dg.RunRecord]) -> Incident | None:

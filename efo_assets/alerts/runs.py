@@ -1,7 +1,7 @@
 """What Dagster's records say about a run: why it failed, where, and with which release in hand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -9,8 +9,7 @@ RELEASE_METADATA = "release"
 NOTHING_SAID = "It failed, and nothing says why."
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Why a run failed."""
 
     sentence: str

@@ -85,13 +85,14 @@ def on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     place = _place(settings, run, cause.step)
     deliveries = _report_dead_run(context, settings, cause, place)
     incident = incidents.of_failure(instance, run)
-    if incidents.is_retried(run):
+    if run.tags.get(incidents.WILL_RETRY_TAG) == "true":
         silence = f"Dagster starts run {run.run_id} again by itself"
     elif incident is None:
         silence = f"the incident of run {run.run_id} is over already"
     else:
-        silence = f"every receiver knows of the incident that began with run {incident.run_id}"
-        message = failed(cause.sentence, place, incident=incident.run_id)
+        began_with = incident.first.run_id
+        silence = f"every receiver knows of the incident that began with run {began_with}"
+        message = failed(cause.sentence, place, incident=began_with)
         unaware = [
             each
             for each in receivers(settings)
@@ -122,9 +123,9 @@ def when_over(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
         if incidents.state(incident.first, each.name) in ("telling", "told")
     ]
     message = over(
-        cause_of(instance, incident.run_id).sentence,
+        cause_of(instance, incident.first.run_id).sentence,
         _place(settings, run, None),
-        incident=incident.run_id,
+        incident=incident.first.run_id,
         began=incident.began,
         failures=incident.failures,
     )

@@ -2,17 +2,16 @@
 
 This package runs beside other people's code, whose Sentry is theirs: nothing is initialized,
 patched or registered for the process, no scope is shared, and no thread is started that could be
-lost with a process that ends. `sentry_sdk` takes 0.2 s to import, so it is imported for an event,
-and never without a DSN.
+lost with a process that ends.
 
 The hook reports a failed step from the run's own process, where the exception is at hand with its
-stack: that of an expected failure behind the one sentence that Dagster shows, and that of a failed
-blocking check. Dagster calls it once for a step that failed, and not for one that was interrupted.
+stack. Dagster calls it once for a step that failed, and not for one that was interrupted.
 """
 
 import gzip
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import version
@@ -73,7 +72,7 @@ def _status_class(error: BaseException | None) -> list[str]:
 
 
 def send_event(
-    dsn: str, failure: BaseException | str, report: Report, *, level: str = "error"
+    dsn: str, failure: BaseException | str, report: Report, level: str = "error"
 ) -> None:
     """Report an exception with its stack, or a sentence; Sentry has the event on return.
 
@@ -154,14 +153,11 @@ def with_sentry(definitions: Sequence[Hooked]) -> list[Hooked]:
 
     Elsewhere it would cost an event of Dagster's for every step.
     """
-    try:
-        is_on = AlertSettings.from_environment().sentry_dsn is not None
-    except SettingsError:
-        # The sensors' ticks say what is wrong.
-        is_on = False
-    if not is_on:
-        return list(definitions)
-    return [each.with_hooks({report_to_sentry}) for each in definitions]  # type: ignore[misc]
+    # The sensors' ticks say what is wrong.
+    with suppress(SettingsError):
+        if AlertSettings.from_environment().sentry_dsn is not None:
+            return [each.with_hooks({report_to_sentry}) for each in definitions]  # type: ignore[misc]
+    return list(definitions)
 
 
 @dg.failure_hook(name="efo_report_to_sentry")
@@ -170,19 +166,16 @@ def report_to_sentry(context: dg.HookContext) -> None:
     error = context.op_exception
     if error is None:
         return
+    # The expected failure behind the sentence that Dagster shows.
+    first = error.__cause__ or error.__context__
+    original = first if isinstance(error, dg.Failure) and isinstance(first, EfoError) else error
     try:
         with no_secret_shown():
             settings = AlertSettings.from_environment()
             if settings.sentry_dsn is not None:
-                send_event(settings.sentry_dsn, _original(error), _report(context, settings))
+                send_event(settings.sentry_dsn, original, _report(context, settings))
     except EfoError as problem:
         context.log.warning("%s", shown(problem))
-
-
-def _original(error: BaseException) -> BaseException:
-    """The expected failure behind the sentence that Dagster shows."""
-    first = error.__cause__ or error.__context__
-    return first if isinstance(error, dg.Failure) and isinstance(first, EfoError) else error
 
 
 def _report(context: dg.HookContext, settings: AlertSettings) -> Report:

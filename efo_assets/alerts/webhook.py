@@ -16,6 +16,7 @@ PATIENCE_S = 10.0
 """For all attempts together."""
 CONNECT_TIMEOUT_S = 3.0
 ATTEMPTS = 3
+_SUCCESS, _REDIRECT = 2, 3
 _LATER = {429, 500, 502, 503}
 """The server says that it took nothing: ask again. (A 504 leaves it open.)"""
 
@@ -71,20 +72,17 @@ class WebhookReceiver:
     async def _attempt(self, session: aiohttp.ClientSession, body: dict[str, object]) -> None:
         try:
             async with session.post(self._url, json=body, allow_redirects=False) as response:
-                _check(response.status)
+                status = response.status
         except aiohttp.ClientConnectorError as error:
             raise _NotTaken(f"no connection ({type(error).__name__})") from None
         except aiohttp.ConnectionTimeoutError:
             raise _NotTaken(f"no connection within {CONNECT_TIMEOUT_S:g} s") from None
-
-
-def _check(status: int) -> None:
-    if 200 <= status < 300:  # noqa: PLR2004
-        return
-    if status in _LATER:
-        raise _NotTaken(f"status {status}")
-    hint = "redirects are not followed" if 300 <= status < 400 else "look at the webhook's set-up"  # noqa: PLR2004
-    raise NotDelivered(f"The webhook answered with status {status}; {hint}.")
+        if status in _LATER:
+            raise _NotTaken(f"status {status}")
+        if status // 100 != _SUCCESS:
+            is_redirect = status // 100 == _REDIRECT
+            hint = "redirects are not followed" if is_redirect else "look at the webhook's set-up"
+            raise NotDelivered(f"The webhook answered with status {status}; {hint}.")
 
 
 def payload(message: Message) -> dict[str, object]:
