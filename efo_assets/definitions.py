@@ -4,7 +4,7 @@ import dagster as dg
 
 from efo_assets.alerts.sensors import alert_sensors
 from efo_assets.alerts.sentry import with_sentry
-from efo_assets.dbt.project import is_available as dbt_is_available
+from efo_assets.dbt.project import obstacle
 from efo_assets.graph.checks import audit
 from efo_assets.graph.exported import exported_files
 from efo_assets.graph.io_manager import postgres_copy_io_manager
@@ -42,7 +42,7 @@ def build_defs(
 
 def _dbt_models() -> list[dg.AssetsDefinition]:
     """The models of the extra `dbt`, where it is installed."""
-    if not dbt_is_available():
+    if obstacle() is not None:
         return []
     from efo_assets.dbt.models import dbt_models  # noqa: PLC0415  # needs the extra
 

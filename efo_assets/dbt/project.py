@@ -1,8 +1,7 @@
 """dbt, an optional extra: whether it is there, how it runs on the warehouse, what it reads.
 
-Neither Dagster nor dbt is imported here: dbt runs as the program that it is. The assets made from
-its models are in `models`; the project itself is the folder `dbt` of the repository, which a
-wheel doesn't hold.
+Neither Dagster nor dbt is imported here: dbt runs as the program that it is. Its models as assets
+are in `models`; the project is the folder `dbt` of the repository, which a wheel doesn't hold.
 """
 
 import hashlib
@@ -40,12 +39,8 @@ _NO_DATABASE = DatabaseTarget({"host": "localhost", "user": "nobody", "dbname": 
 """`dbt parse` wants a profile and connects to nothing."""
 
 
-def is_available() -> bool:
-    """Whether the extra is installed and the project folder is here."""
-    return _obstacle() is None
-
-
-def _obstacle() -> str | None:
+def obstacle() -> str | None:
+    """What is missing: the extra, or the project folder; None where dbt can be used."""
     # Not by module: from the repository's root, `dbt` is the project folder.
     missing = [name for name in DISTRIBUTIONS if not any(distributions(name=name))]
     if missing:
@@ -97,11 +92,9 @@ def environment(target: DatabaseTarget, settings: Settings, work_dir: Path) -> d
             f"EFO_DBT_SCHEMA takes a schema for dbt's models alone; it holds {settings.schema!r}, "
             "where the published tables are (EFO_SCHEMA)."
         )
-    options = Conninfo.get_defaults()
-    variables = {each.keyword.decode(): each.envvar.decode() for each in options if each.envvar}
-    defaults = {
-        each.keyword.decode(): each.val.decode() for each in options if each.val is not None
-    }
+    options = {each.keyword.decode(): each for each in Conninfo.get_defaults()}
+    variables = {key: each.envvar.decode() for key, each in options.items() if each.envvar}
+    defaults = {key: each.val.decode() for key, each in options.items() if each.val is not None}
     parameters = {"host": "", **defaults, **target.parameters}
     parameters.setdefault("dbname", parameters.get("user", ""))
     password = parameters.pop("password", "")
@@ -126,9 +119,8 @@ def run(warehouse: Warehouse, settings: Settings, arguments: Sequence[str]) -> i
         SettingsError: the models' schema is the published one.
         LoadInProgress: another dbt is at work in the models' schema.
     """
-    obstacle = _obstacle()
-    if obstacle is not None:
-        raise DbtError(obstacle)
+    if missing := obstacle():
+        raise DbtError(missing)
     variables = environment(warehouse.target, settings, settings.data_dir / "dbt")
     command = [*COMMAND, *arguments]
     reads_only = WRITING_COMMANDS.isdisjoint(arguments)

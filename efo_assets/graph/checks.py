@@ -9,7 +9,7 @@ import dagster as dg
 
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
-from efo_assets.warehouse.audit import CHECKS, Verdict
+from efo_assets.warehouse.audit import CHECKS
 
 
 @dg.multi_asset_check(
@@ -38,22 +38,21 @@ def audit(
             len(verdicts),
         )
         for verdict in verdicts:
-            key = dg.AssetCheckKey(dg.AssetKey(verdict.check.table), verdict.check.name)
+            check = verdict.check
+            key = dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
             if key in context.selected_asset_check_keys:
-                yield _result(verdict, load.load_id)
-
-
-def _result(verdict: Verdict, load_id: str) -> dg.AssetCheckResult:
-    check = verdict.check
-    return dg.AssetCheckResult(
-        check_name=check.name,
-        asset_key=check.table,
-        passed=verdict.passed,
-        severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
-        metadata={
-            "offenders": verdict.offenders,
-            "samples": dg.MetadataValue.json(verdict.samples),
-            "overridden": verdict.overridden,
-            "load": dg.MetadataValue.text(load_id),
-        },
-    )
+                severity = (
+                    dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+                )
+                yield dg.AssetCheckResult(
+                    check_name=check.name,
+                    asset_key=check.table,
+                    passed=verdict.passed,
+                    severity=severity,
+                    metadata={
+                        "offenders": verdict.offenders,
+                        "samples": dg.MetadataValue.json(verdict.samples),
+                        "overridden": verdict.overridden,
+                        "load": dg.MetadataValue.text(load.load_id),
+                    },
+                )

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -106,17 +106,11 @@ class Situation(Enum):
     DUE = "due"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A situation, and one sentence that puts it into words."""
 
     situation: Situation
     sentence: str
-
-    @property
-    def is_due(self) -> bool:
-        """Whether a run is to be requested."""
-        return self.situation is Situation.DUE
 
 
 def decide(

@@ -8,23 +8,16 @@ import dagster as dg
 from efo_assets.graph.descriptions import OWNERS
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
-from efo_assets.pipeline.exports import (
-    FOLDER,
-    REPLACEMENTS_NAME,
-    SSSOM_NAME,
-    Exported,
-    export,
-    parquet_name,
-)
+from efo_assets.pipeline import exports
 from efo_assets.settings import Settings
 from efo_assets.warehouse.tables import MESH_TERMS, REPLACEMENTS, TABLES
 
 GROUP = "exports"
 KEPT = "Files that stood there are kept, and so is the published release"
 _FILES = {
-    **{f"{table.name}_parquet": (parquet_name(table), table) for table in TABLES},
-    "efo_mesh_terms_sssom": (SSSOM_NAME, MESH_TERMS),
-    "efo_replacements_tsv": (REPLACEMENTS_NAME, REPLACEMENTS),
+    **{f"{table.name}_parquet": (exports.parquet_name(table), table) for table in TABLES},
+    "efo_mesh_terms_sssom": (exports.SSSOM_NAME, MESH_TERMS),
+    "efo_replacements_tsv": (exports.REPLACEMENTS_NAME, REPLACEMENTS),
 }
 """Asset key to the file's name and the table that it is made from."""
 
@@ -47,18 +40,17 @@ def exported_files(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Write the selected files of the release that stands, all from one snapshot."""
     with guarded(context.log, KEPT):
-        folder = Settings.from_environment().data_dir / FOLDER
+        folder = Settings.from_environment().data_dir / exports.FOLDER
         selected = {_FILES[key.to_user_string()][0] for key in context.selected_asset_keys}
-        written = {each.path.name: each for each in export(warehouse.get(), folder, selected)}
+        files = exports.export(warehouse.get(), folder, selected)
+        written = {file.path.name: file for file in files}
         for key, (name, _) in _FILES.items():
             if name in written:
-                yield dg.MaterializeResult(asset_key=key, metadata=_metadata(written[name]))
-
-
-def _metadata(file: Exported) -> dict[str, Any]:
-    return {
-        "dagster/row_count": file.rows,
-        "path": dg.MetadataValue.path(str(file.path)),
-        "bytes": file.bytes,
-        "release": dg.MetadataValue.text(file.release),
-    }
+                file = written[name]
+                metadata: dict[str, Any] = {
+                    "dagster/row_count": file.rows,
+                    "path": dg.MetadataValue.path(str(file.path)),
+                    "bytes": file.bytes,
+                    "release": dg.MetadataValue.text(file.release),
+                }
+                yield dg.MaterializeResult(asset_key=key, metadata=metadata)

@@ -4,6 +4,7 @@ They change together, in one transaction, whichever of them is selected.
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -71,25 +72,18 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
 
 
 def _log_publication(context: dg.AssetExecutionContext, publication: Publication) -> None:
-    unselected = [
-        table.name for table in TABLES if dg.AssetKey(table.name) not in context.selected_asset_keys
-    ]
+    selected = context.selected_asset_keys
+    unselected = [table.name for table in TABLES if dg.AssetKey(table.name) not in selected]
     if unselected:
         context.log.info(
             "the release is published as a whole, so %s changed with what was selected",
             ", ".join(unselected),
         )
+    outcome = "published already: nothing changed, 0 rows written"
     if publication.written:
-        context.log.info(
-            "%s is published as release %s: %s rows written",
-            publication.release,
-            publication.release_id,
-            f"{publication.written:,}",
-        )
-    else:
-        context.log.info(
-            "%s is published already: nothing changed, 0 rows written", publication.release
-        )
+        number, rows = publication.release_id, publication.written
+        outcome = f"published as release {number}: {rows:,} rows written"
+    context.log.info("%s is %s", publication.release, outcome)
 
 
 def _digest(warehouse: Warehouse, release_id: int) -> dict[str, Any]:
@@ -105,14 +99,10 @@ def _digest(warehouse: Warehouse, release_id: int) -> dict[str, Any]:
 
 
 def _metadata(publication: Publication, table: Table, schema: str) -> dict[str, Any]:
-    change = publication.changes[table.name]
     return {
         "dagster/row_count": publication.rows[table.name],
         "dagster/table_name": f"{schema}.{table.name}",
-        "inserted": change.inserted,
-        "changed": change.changed,
-        "removed": change.removed,
-        "unchanged": change.unchanged,
+        **asdict(publication.changes[table.name]),
         "release": dg.MetadataValue.text(publication.release),
         "release_id": publication.release_id,
         "load": dg.MetadataValue.text(publication.load_id),

@@ -30,21 +30,17 @@ def raw_ols_pages(
     """
     with guarded(context.log):
         download = fetch(ols.settings, warehouse.get(), log=context.log.info)
-        _log_download(context, download)
+        for note in download.notes:
+            context.log.warning("%s", note)
+        context.log.info(
+            "%s: %d pages, %d fetched, %d kept from before, %d requests",
+            download.page_set.plan.release.name,
+            download.pages,
+            download.fetched,
+            download.reused,
+            download.requests,
+        )
         return dg.MaterializeResult(metadata=_metadata(download))
-
-
-def _log_download(context: dg.AssetExecutionContext, download: Download) -> None:
-    for note in download.notes:
-        context.log.warning("%s", note)
-    context.log.info(
-        "%s: %d pages, %d fetched, %d kept from before, %d requests",
-        download.page_set.plan.release.name,
-        download.pages,
-        download.fetched,
-        download.reused,
-        download.requests,
-    )
 
 
 def _metadata(download: Download) -> dict[str, Any]:

@@ -9,16 +9,15 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import TypeVar
 
 import dagster as dg
 from dagster import DagsterRunStatus as Status
 
 from efo_assets.errors import EfoError, OlsUnreachable
-from efo_assets.graph.due import Sighting, Tries, decide, key_of, sighted
+from efo_assets.graph.due import Sighting, Situation, Tries, decide, key_of, sighted
 from efo_assets.graph.failures import OneSentence
 from efo_assets.graph.jobs import LOAD_RELEASE
 from efo_assets.graph.resources import OlsResource, WarehouseResource
@@ -83,15 +82,21 @@ def release_sensor(
         log = scrubbing(context.log)
         # Before the ledger: a run that ends between the two questions isn't taken for a failed one.
         under_way = _under_way(context.instance)
-        with _in_one_sentence(every_s):
-            settings = ols.settings
-            published, release = _in_time(
-                lambda: (
-                    warehouse.get().current_release(),
-                    asyncio.run(_served(settings, ols_limit_s)),
-                ),
-                tick_limit_s,
-            )
+        try:
+            with no_secret_shown():
+                settings = ols.settings
+                published, release = _in_time(
+                    lambda: (
+                        warehouse.get().current_release(),
+                        asyncio.run(_served(settings, ols_limit_s)),
+                    ),
+                    tick_limit_s,
+                )
+        except EfoError as error:
+            raise TickFailed(
+                f"{shown(error)} No run was requested, and what the sensor has seen before stays; "
+                f"it asks again within {math.ceil(every_s / 60)} minutes."
+            ) from None
         key = key_of(release)
         sighting = sighted(Sighting.read(context.cursor), key, now_s)
         tries = _tries(context.instance, key)
@@ -105,25 +110,13 @@ def release_sensor(
             confirm_s=settings.release_confirm_s,
             now_s=now_s,
         )
-        if not decision.is_due:
+        if decision.situation is not Situation.DUE:
             return dg.SensorResult(skip_reason=shown(decision.sentence), cursor=sighting.written())
         log.info("%s", decision.sentence)
         request = dg.RunRequest(run_key=tries.run_key(key), tags={RELEASE_TAG: key})
         return dg.SensorResult(run_requests=[request], cursor=sighting.written())
 
     return efo_release_sensor
-
-
-@contextmanager
-def _in_one_sentence(every_s: float) -> Iterator[None]:
-    try:
-        with no_secret_shown():
-            yield
-    except EfoError as error:
-        raise TickFailed(
-            f"{shown(error)} No run was requested, and what the sensor has seen before stays; it "
-            f"asks again within {math.ceil(every_s / 60)} minutes."
-        ) from None
 
 
 def _in_time(work: Callable[[], T], limit_s: float) -> T:
@@ -164,11 +157,10 @@ async def _served(settings: Settings, limit_s: float) -> Release:
 def _under_way(instance: dg.DagsterInstance) -> str | None:
     """The id of a run that loads now or is in the queue, requested by the sensor or not."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
-    return next((run.run_id for run in runs if _loads(run)), None)
-
-
-def _loads(run: dg.DagsterRun) -> bool:
-    return run.job_name == LOAD_RELEASE or not _LOADED.isdisjoint(run.asset_selection or ())
+    for run in runs:
+        if run.job_name == LOAD_RELEASE or not _LOADED.isdisjoint(run.asset_selection or ()):
+            return run.run_id
+    return None
 
 
 def _tries(instance: dg.DagsterInstance, key: str) -> Tries:

@@ -4,7 +4,7 @@ One pass over the stored pages fills one COPY file per table; the IO manager str
 table. All are always staged together, since a load is of one release or none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
@@ -50,39 +50,30 @@ def staged_tables(
     with guarded(context.log):
         pages = newest_pages(ols.settings)
         with staging(ols.settings, warehouse.get(), pages, run_id=context.run.run_id) as staged:
-            yield from _outputs(context, warehouse, staged)
-            load = staged.seal()
-            yield from _derived(context, staged)
+            yield from _reported(context, warehouse, staged, COPIED)
+            staged.seal()
+            yield from _reported(context, warehouse, staged, DERIVED)
+            load = staged.load
         context.log.info("load %s of %s is staged", load.load_id, load.source.name)
 
 
-def _outputs(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, staged: Staging
+def _reported(
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    staged: Staging,
+    tables: Iterable[Table],
 ) -> Iterator[dg.Output[object]]:
     """Hand the selected tables to the IO manager; fill and report the others here."""
-    selected = context.op_execution_context.selected_output_names
-    for table in COPIED:
-        rows = staged.rows(table)
+    for table in tables:
+        rows = StagedRows(staged.load, table, None) if table.is_derived else staged.rows(table)
         metadata = _metadata(staged, table)
-        if table.staged_name in selected:
+        if table.staged_name in context.op_execution_context.selected_output_names:
             yield dg.Output(rows, output_name=table.staged_name, metadata=metadata)
             continue
-        context.log.info("%s is staged too: all tables come from one pass", table.staged_name)
+        if not table.is_derived:
+            context.log.info("%s is staged too: all tables come from one pass", table.staged_name)
         rows.copy(warehouse.get())
         context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
-
-
-def _derived(context: dg.AssetExecutionContext, staged: Staging) -> Iterator[dg.Output[object]]:
-    """The derived tables, which SQL has filled by now; the unselected ones are reported."""
-    selected = context.op_execution_context.selected_output_names
-    for table in DERIVED:
-        metadata = _metadata(staged, table)
-        metadata["dagster/row_count"] = dg.MetadataValue.int(staged.load.counts[table.staged_name])
-        if table.staged_name in selected:
-            rows = StagedRows(staged.load, table, file=None)
-            yield dg.Output(rows, output_name=table.staged_name, metadata=metadata)
-        else:
-            context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
 
 
 def _metadata(staged: Staging, table: Table) -> dict[str, dg.MetadataValue]:
@@ -92,6 +83,8 @@ def _metadata(staged: Staging, table: Table) -> dict[str, dg.MetadataValue]:
         "release": dg.MetadataValue.text(load.source.name),
         "dagster/table_name": dg.MetadataValue.text(f"{load.schema}.{table.staged_name}"),
     }
+    if table.is_derived:
+        metadata["dagster/row_count"] = dg.MetadataValue.int(load.counts[table.staged_name])
     if table is TABLES[0]:
         # Samples are OLS's text: shown as JSON, never as Markdown or a link.
         metadata["left_out_or_mended"] = dg.MetadataValue.json(staged.findings)

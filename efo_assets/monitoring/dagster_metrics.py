@@ -29,12 +29,8 @@ _Figures = dict[catalogue.LabelValues, float]
 
 def read_instance(instance: dg.DagsterInstance) -> list[Metric]:
     """Every metric of Dagster; those of what never ran are empty."""
-    return [
-        *_of_runs(instance),
-        *_of_assets(instance),
-        *_of_daemons(instance),
-        *_of_instigators(instance),
-    ]
+    readers = (_of_runs, _of_assets, _of_daemons, _of_instigators)
+    return [metric for read in readers for metric in read(instance)]
 
 
 def _of_runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
@@ -136,13 +132,13 @@ def _of_instigators(instance: dg.DagsterInstance) -> Iterator[Metric]:
     ticked: _Figures = {}
     statuses: _Figures = {}
     failures: _Figures = {}
-    for key, (state, ticks) in _instigators(instance).items():
+    for key, (last_tick_s, state, ticks) in _instigators(instance).items():
         running[key] = state.is_running
         interval_s = getattr(state.instigator_data, "min_interval", None)
         if interval_s is not None:
             intervals[key] = interval_s
         if ticks:
-            ticked[key] = ticks[0].timestamp
+            ticked[key] = last_tick_s
         ended = [tick.status.value for tick in ticks if tick.status.value in ENDED_TICK]
         for status in ENDED_TICK if ended else ():
             statuses[*key, status] = status == ended[0]
@@ -154,21 +150,20 @@ def _of_instigators(instance: dg.DagsterInstance) -> Iterator[Metric]:
     yield catalogue.TICKS_FAILED_IN_A_ROW.of(failures)
 
 
-def _instigators(instance: dg.DagsterInstance) -> dict[tuple[str, str], tuple[Any, Sequence[Any]]]:
-    """State and newest ticks of each sensor and schedule, by name and kind.
+def _instigators(
+    instance: dg.DagsterInstance,
+) -> dict[tuple[str, str], tuple[float, Any, Sequence[Any]]]:
+    """When each sensor and schedule last ticked, its state and newest ticks, by name and kind.
 
     A name may stand there twice, from a code location of before: the one that ticked last counts.
     """
-    newest: dict[tuple[str, str], tuple[Any, Sequence[Any]]] = {}
+    newest: dict[tuple[str, str], tuple[float, Any, Sequence[Any]]] = {}
     for state in instance.all_instigator_state()[:MOST_INSTIGATORS]:
         ticks = instance.get_ticks(
             state.instigator_origin_id, state.selector_id, limit=RECENT_TICKS
         )
         key = (state.name, state.instigator_type.value.lower())
-        if key not in newest or _last_tick_s(ticks) > _last_tick_s(newest[key][1]):
-            newest[key] = (state, ticks)
+        last_tick_s = float(ticks[0].timestamp) if ticks else 0.0
+        if key not in newest or last_tick_s > newest[key][0]:
+            newest[key] = (last_tick_s, state, ticks)
     return newest
-
-
-def _last_tick_s(ticks: Sequence[Any]) -> float:
-    return float(ticks[0].timestamp) if ticks else 0.0

@@ -7,12 +7,13 @@ embedded server) whenever `/metrics` is requested. A source that is down is a me
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any, NoReturn, TypeAlias
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.registry import Collector
@@ -27,10 +28,6 @@ from efo_assets.settings import Settings, dagster_home
 
 CLIENT_TIMEOUT_S = 10
 """A client that sends no request, or doesn't read its answer, holds a thread no longer."""
-
-Environ: TypeAlias = dict[str, Any]
-StartResponse: TypeAlias = Callable[..., Any]
-Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -49,27 +46,21 @@ def serve(settings: Settings, host: str, port: int) -> None:
         opened_sources(settings, dagster_home()) as sources,
         bound(sources, host, port) as server,
     ):
-        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         sources.begin()
         sys.stdout.write(f"Metrics at http://{host}:{server.server_port}/metrics\n")
         sys.stdout.flush()
         server.serve_forever()
 
 
-def _end(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 @contextmanager
 def opened_sources(settings: Settings, home: Path | None) -> Iterator[Sources]:
     """Dagster's history and the database, closed with the block; `home` is Dagster's."""
-    history: Source[Any] = Source(DAGSTER, lambda: opened_instance(home), read_instance)
-    database: Source[Any] = Source(DATABASE, lambda: opened_warehouse(settings), read_warehouse)
-    try:
+    with (
+        closing(Source(DAGSTER, lambda: opened_instance(home), read_instance)) as history,
+        closing(Source(DATABASE, lambda: opened_warehouse(settings), read_warehouse)) as database,
+    ):
         yield Sources([history, database])
-    finally:
-        for source in (history, database):
-            source.close()
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -99,12 +90,12 @@ def bound(collector: Collector, host: str, port: int) -> WSGIServer:
         ) from None
 
 
-def _application(collector: Collector) -> Application:
+def _application(collector: Collector) -> WSGIApplication:
     registry = CollectorRegistry()
     registry.register(collector)
-    metrics: Application = make_wsgi_app(registry)
+    metrics: WSGIApplication = make_wsgi_app(registry)
 
-    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         headers = [("Content-Type", "text/plain; charset=utf-8")]
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             status = "405 Method Not Allowed"

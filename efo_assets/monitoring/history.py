@@ -30,22 +30,20 @@ def opened_instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
             "it to the folder that holds the dagster.yaml of the daemon and the webserver."
         )
     reference = InstanceRef.from_dir(str(home))
-    _refuse_to_create(home, reference)
-    with dg.DagsterInstance.from_ref(reference) as instance:
-        yield instance
-
-
-def _refuse_to_create(home: Path, reference: InstanceRef) -> None:
     # Of two processes that create an SQLite history at once, one fails: it must not be the first
     # run. In PostgreSQL Dagster tries again by itself.
     storage = reference.storage_data
-    if storage is None or storage.class_name != SQLITE_STORAGE:
-        return
-    if not _is_complete(Path(storage.config_dict["base_dir"]) / LAST_DATABASE):
+    if (
+        storage is not None
+        and storage.class_name == SQLITE_STORAGE
+        and not _is_complete(Path(storage.config_dict["base_dir"]) / LAST_DATABASE)
+    ):
         raise SettingsError(
             f"{home} holds no run history that can be opened: it is read as soon as a run, the "
             "daemon or the webserver has made one, by a user who may write there, as SQLite wants."
         )
+    with dg.DagsterInstance.from_ref(reference) as instance:
+        yield instance
 
 
 def _is_complete(database: Path) -> bool:

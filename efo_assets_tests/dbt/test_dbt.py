@@ -43,10 +43,10 @@ SEED = 7
 MODELS = ["efo_term_cards", "efo_trait_tree"]
 
 with_the_extra = pytest.mark.skipif(
-    not dbt_project.is_available(), reason="the extra dbt isn't installed: make dbt-test"
+    dbt_project.obstacle() is not None, reason="the extra dbt isn't installed: make dbt-test"
 )
 without_the_extra = pytest.mark.skipif(
-    dbt_project.is_available(), reason="the extra dbt is installed"
+    dbt_project.obstacle() is None, reason="the extra dbt is installed"
 )
 
 
