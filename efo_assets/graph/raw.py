@@ -38,7 +38,7 @@ def raw_ols_pages(
             download.pages,
             download.fetched,
             download.reused,
-            download.requests,
+            download.traffic.requests,
         )
         return dg.MaterializeResult(metadata=_metadata(download))
 
@@ -54,14 +54,14 @@ def _metadata(download: Download) -> dict[str, Any]:
         "fetched": download.fetched,
         "reused": download.reused,
         "rows": download.rows,
-        "bytes_received": download.bytes_received,
+        "bytes_received": download.traffic.bytes_received,
         "bytes_decoded": download.bytes_decoded,
-        "requests": download.requests,
-        "retries": download.retries,
+        "requests": download.traffic.requests,
+        "retries": download.traffic.retries,
         "seconds": round(download.seconds, 2),
         "most_in_flight": download.max_in_flight_seen,
         "notes": dg.MetadataValue.json(list(download.notes)),
-        **latency_quantiles(download.request_latencies_s),
+        **latency_quantiles(download.traffic.latencies_s),
         "page_latencies": dg.MetadataValue.md(latency_chart(download.latencies_s)),
     }
 

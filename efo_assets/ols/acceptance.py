@@ -15,13 +15,8 @@ from collections import Counter
 
 import msgspec
 
-from efo_assets.ols.payload import (
-    Body,
-    PayloadError,
-    UnexpectedContent,
-    parse,
-    refuse_repeated_keys,
-)
+from efo_assets.ols import payload
+from efo_assets.ols.payload import PayloadError, UnexpectedContent
 from efo_assets.ols.plan import PageSpec
 
 
@@ -38,6 +33,11 @@ class ClassPage(msgspec.Struct, gc=False):
     page: int
     totalElements: int  # noqa: N815  # OLS's name
     elements: list[Element]
+
+    def hashes(self) -> "array[int]":
+        """A hash of each IRI, to count distinct ones of all pages in this process."""
+        # 8 bytes each: the IRIs themselves would not be flat memory.
+        return array("q", (hash(element.iri) for element in self.elements))
 
 
 class PlanMismatch(UnexpectedContent):
@@ -60,15 +60,15 @@ class AnotherRelease(PlanMismatch):
     """What OLS serves changed during the download."""
 
 
-def accepted(spec: PageSpec, body: Body) -> ClassPage:
+def accepted(spec: PageSpec, body: payload.Body) -> ClassPage:
     """The page, if it is what was asked for.
 
     Raises:
         PlanMismatch: it is sound, and doesn't fit the plan.
         PayloadError: it is wrong.
     """
-    page, _ = parse(body, ClassPage)
-    refuse_repeated_keys(body, ClassPage.__struct_fields__, rows="elements", of_row="iri")
+    page, _ = payload.parse(body, ClassPage)
+    payload.refuse_repeated_keys(body, ClassPage.__struct_fields__, rows="elements", of_row="iri")
     rows = len(page.elements)
     if page.page != spec.key.number:
         raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")
@@ -93,9 +93,3 @@ def accepted(spec: PageSpec, body: Body) -> ClassPage:
     if times > 1:
         raise PayloadError(f"{iri} stands in it twice")
     return page
-
-
-def iri_hashes(page: ClassPage) -> "array[int]":
-    """A hash of each IRI, to count distinct ones of all pages in this process."""
-    # 8 bytes each: the IRIs themselves would not be flat memory.
-    return array("q", (hash(element.iri) for element in page.elements))

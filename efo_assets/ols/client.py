@@ -1,64 +1,33 @@
 """The OLS client: where things are in OLS4, and which release of an ontology it serves now.
 
-Every request goes through one `Transport`. URLs are built here from the base and the ontology id,
-never from what OLS sends. A whole download is a function over a client, in `download`.
+URLs are built here from the base and the ontology id, never from what OLS sends. A whole download
+is a function over a client, in `download`.
 """
 
-import asyncio
-import random
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
-import aiohttp
 from yarl import URL
 
 from efo_assets.errors import IncompleteDownload, PageRejected, UnknownOntology
 from efo_assets.ols.http import AttemptFailed, NotFound, Response, Transport
-from efo_assets.ols.pace import Gate, Pause
 from efo_assets.ols.payload import Body, PayloadError, parse
-from efo_assets.ols.plan import QUERY_OF_LISTING, ListingName
+from efo_assets.ols.plan import QUERY_OF_LISTING
 from efo_assets.ols.release import Release, Totals
 
-MIB = 1 << 20
 UNKNOWN_MARK = "Expected at least 1 result"
 """What OLS before June 2026 says, with status 500, of an ontology that it doesn't hold."""
 
 
-class OlsClient:
+@dataclass(eq=False)
+class OlsClient(Transport):
     """An OLS4 service, asked politely; an async context manager."""
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        max_in_flight: int = 16,
-        start_in_flight: int = 4,
-        body_cap_bytes: int = 64 * MIB,
-        connect_timeout_s: float = 10.0,
-        sock_read_timeout_s: float = 60.0,
-        total_timeout_s: float = 170.0,
-        attempts: int = 5,
-        pause: Pause = asyncio.sleep,
-        rng: random.Random | None = None,
-    ) -> None:
-        self.max_in_flight = max_in_flight
-        self.transport = Transport(
-            Gate(start_in_flight, max_in_flight, pause),
-            aiohttp.ClientTimeout(
-                total_timeout_s, sock_connect=connect_timeout_s, sock_read=sock_read_timeout_s
-            ),
-            body_cap_bytes=body_cap_bytes,
-            attempts=attempts,
-            pause=pause,
-            rng=rng or random.SystemRandom(),
-        )
-        self._base = URL(base_url)
+    base_url: str
 
-    async def __aenter__(self) -> Self:
-        self.transport.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.transport.close()
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._base = URL(self.base_url)
 
     def classes_url(self, ontology: str, query: dict[str, str]) -> URL:
         """Where a page of classes is."""
@@ -82,7 +51,7 @@ class OlsClient:
         """
         url = self._ontology_url(ontology)
         try:
-            document = await self.transport.get(url, _document, is_probe=True)
+            document = await self.get(url, _document, is_probe=True)
             totals = totals or await self._totals(ontology)
         except NotFound as error:
             raise self._unknown(ontology) from error
@@ -97,7 +66,11 @@ class OlsClient:
         return Release.from_document(ontology, document, totals)
 
     async def _totals(self, ontology: str) -> Totals:
-        totals = Totals(**{name: await self._total(ontology, name) for name in QUERY_OF_LISTING})
+        counts: dict[str, int] = {}
+        for name, condition in QUERY_OF_LISTING.items():
+            url = self.classes_url(ontology, {"page": "0", "size": "1", **condition})
+            counts[name] = await self.get(url, _total_of, is_probe=True)
+        totals = Totals(**counts)
         if not totals.all and not totals.current:
             raise self._unknown(ontology)
         if totals.all < max(totals.current, totals.obsolete, 1):
@@ -114,10 +87,6 @@ class OlsClient:
             "nothing was published; look at EFO_ONTOLOGY and EFO_OLS_URL, or run again later, "
             "since ontologies vanish from OLS for days."
         )
-
-    async def _total(self, ontology: str, name: ListingName) -> int:
-        query = {"page": "0", "size": "1", **QUERY_OF_LISTING[name]}
-        return await self.transport.get(self.classes_url(ontology, query), _total_of, is_probe=True)
 
 
 def _document(_: Response, body: Body) -> dict[str, Any]:

@@ -12,30 +12,15 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from efo_assets.errors import (
-    IncompleteDownload,
-    OlsError,
-    OlsRefused,
-    OlsUnreachable,
-    PageRejected,
-    ReleaseChanged,
-)
-from efo_assets.ols.acceptance import (
-    AnotherRelease,
-    ClassPage,
-    FilterIgnored,
-    PlanMismatch,
-    SmallerPages,
-    accepted,
-    iri_hashes,
-)
+from efo_assets import errors
+from efo_assets.ols import acceptance
 from efo_assets.ols.client import OlsClient
-from efo_assets.ols.http import AttemptFailed, Response, printable
+from efo_assets.ols.http import AttemptFailed, Response, Traffic, printable
 from efo_assets.ols.page_store import PageFolder, PageStore
 from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, encoding_named, parse
-from efo_assets.ols.plan import PageKey, PageSpec, Plan, make_plan
+from efo_assets.ols.plan import PageKey, PageSpec, make_plan
 from efo_assets.ols.records import unknown_fields
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageEntry, PageSet
@@ -49,8 +34,7 @@ MAX_UNSERVABLE = 8
 """Parts that fail in one round of bisection; with more, the whole page is named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Where a download is."""
 
     pages_done: int
@@ -59,7 +43,6 @@ class Progress:
     rows_total: int
     bytes_received: int
     elapsed_s: float
-    in_flight: int
 
     @property
     def rows_per_s(self) -> float:
@@ -76,8 +59,7 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
+class Download(NamedTuple):
     """A whole download, and what it took."""
 
     page_set: PageSet
@@ -85,15 +67,12 @@ class Download:
     fetched: int
     reused: int
     rows: int
-    bytes_received: int
     bytes_decoded: int
-    requests: int
-    retries: int
+    traffic: Traffic
+    """Of all requests, probes included."""
     seconds: float
     latencies_s: list[float]
     """Of the pages that were fetched."""
-    request_latencies_s: list[float]
-    """Of every request that was answered, probes included."""
     max_in_flight_seen: int
     notes: list[str]
 
@@ -120,11 +99,11 @@ async def download(
         ReleaseChanged: OLS went on serving more than one release.
         PageStoreError: the store can't be written, or another download holds it.
     """
-    downloader = _Downloader(client, store, page_size, limit, on_progress)
+    downloader = _Downloader(client, store, ontology, page_size, limit, on_progress)
     try:
         with store.lock(ontology):
-            return await downloader.run(ontology)
-    except (OlsUnreachable, OlsRefused) as error:
+            return await downloader.run()
+    except (errors.OlsUnreachable, errors.OlsRefused) as error:
         raise type(error)(f"{error} {downloader.kept}") from error
 
 
@@ -134,6 +113,7 @@ class _Downloader:
 
     client: OlsClient
     store: PageStore
+    ontology: str
     page_size: int
     limit: int | None
     on_progress: OnProgress | None
@@ -152,11 +132,11 @@ class _Downloader:
             return "No page was fetched; run again later."
         return f"{self.folder.kept}; run again to go on from there."
 
-    async def run(self, ontology: str) -> Download:
+    async def run(self) -> Download:
         """Download, with at most `MAX_RESTARTS` restarts for a release that changes."""
         while True:
             sys.audit("efo_assets.download_began")
-            release = await self.client.release(ontology)
+            release = await self.client.release(self.ontology)
             totals = release.totals
             if not totals.add_up and not self.one_list:
                 self.one_list = True
@@ -168,10 +148,10 @@ class _Downloader:
             plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
             with self.store.folder(plan) as folder:
                 self.folder = folder
-                self.store.prune(ontology, in_use=folder.page_set.folder)
+                self.store.prune(self.ontology, in_use=folder.page_set.folder)
                 try:
-                    return await self._whole(plan, folder)
-                except SmallerPages as mismatch:
+                    return await self._whole(folder)
+                except acceptance.SmallerPages as mismatch:
                     self.page_size, self.may_shrink = mismatch.size, True
                     self._note(
                         f"OLS serves {self.page_size} rows in a page at most: asked for pages of "
@@ -184,32 +164,33 @@ class _Downloader:
                         f"With pages of more than {self.page_size} rows {error}: asked for pages "
                         "of that size."
                     )
-                except FilterIgnored:
+                except acceptance.FilterIgnored:
                     self._note(
                         "OLS does not honour isObsolete: read from the one list of everything."
                     )
                     self.one_list = True
-                except AnotherRelease as change:
-                    self._count_restart(release, folder, change)
+                except acceptance.AnotherRelease as change:
+                    self._count_restart(folder, change)
 
     def _note(self, text: str) -> None:
         log.warning(text)
         self.notes.append(text)
 
-    def _count_restart(self, release: Release, folder: PageFolder, change: AnotherRelease) -> None:
+    def _count_restart(self, folder: PageFolder, change: acceptance.AnotherRelease) -> None:
         self.restarts += 1
         self.store.discard(folder)
         if self.restarts > MAX_RESTARTS:
-            raise ReleaseChanged(
-                f"OLS served more than one release of {release.ontology} during the download "
+            raise errors.ReleaseChanged(
+                f"OLS served more than one release of {self.ontology} during the download "
                 f"({change}), {self.restarts} times: its pages were dropped and nothing was "
                 "published; run again later, a data release or two back ends take some hours."
             ) from change
         self._note(f"The release changed during the download ({change}): began again.")
 
-    async def _whole(self, plan: Plan, folder: PageFolder) -> Download:
-        reused = set(folder.page_set.entries)
-        fetch = _Fetch(self.client, plan, folder, self.on_progress, self.began_s, self.may_shrink)
+    async def _whole(self, folder: PageFolder) -> Download:
+        page_set, plan = folder.page_set, folder.page_set.plan
+        reused = set(page_set.entries)
+        fetch = _Fetch(self.client, folder, self.on_progress, self.began_s, self.may_shrink)
         missing = [spec for spec in plan.pages() if spec.key not in reused]
         try:
             if missing:
@@ -221,49 +202,42 @@ class _Downloader:
             # Twice in a row, since replicas may take turns; the second time with its totals.
             await _require_same_release(self.client, plan.release)
             await _require_same_release(self.client, plan.release, with_totals=True)
-            await asyncio.to_thread(self._prove_distinct, plan, folder, fetch.hashes)
+            await asyncio.to_thread(self._prove_distinct, folder, fetch.hashes)
         if fetch.unknown_fields:
             names = ", ".join(printable(name) for name in sorted(fetch.unknown_fields)[:EXAMPLES])
             self._note(
                 f"OLS sends {len(fetch.unknown_fields)} fields that it didn't before ({names}): "
                 "kept in the pages as received, and in no table."
             )
-        traffic = self.client.transport.traffic
         return Download(
-            page_set=self.store.complete(folder),
-            pages=len(folder.page_set.entries),
+            self.store.complete(folder),
+            pages=len(page_set.entries),
             fetched=len(missing),
             reused=len(reused),
             rows=plan.rows,
-            bytes_received=traffic.bytes_received,
-            bytes_decoded=sum(entry.decoded_bytes for entry in folder.page_set.entries.values()),
-            requests=traffic.requests,
-            retries=traffic.retries,
+            bytes_decoded=sum(entry.decoded_bytes for entry in page_set.entries.values()),
+            traffic=self.client.traffic,
             seconds=time.monotonic() - self.began_s,
             latencies_s=fetch.latencies_s,
-            request_latencies_s=traffic.latencies_s,
-            max_in_flight_seen=self.client.transport.gate.max_in_flight_seen,
+            max_in_flight_seen=self.client.gate.max_in_flight_seen,
             notes=self.notes,
         )
 
-    def _prove_distinct(
-        self, plan: Plan, folder: PageFolder, hashes: dict[PageKey, "array[int]"]
-    ) -> None:
+    def _prove_distinct(self, folder: PageFolder, hashes: dict[PageKey, "array[int]"]) -> None:
         """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
         page_set = folder.page_set
-        for spec in plan.pages():
+        for spec in page_set.plan.pages():
             if spec.key not in hashes:
-                page, _ = parse(page_set.read(spec).body, ClassPage)
-                hashes[spec.key] = iri_hashes(page)
+                hashes[spec.key] = _classes(page_set, spec).hashes()
         rows = sum(map(len, hashes.values()))
         repeated = rows - len({each for page in hashes.values() for each in page})
         if repeated:
-            examples = _repeated(plan, page_set)
+            examples = _repeated(page_set)
             self.store.discard(folder)
-            raise IncompleteDownload(
-                f"{repeated:,} classes of {plan.release.name} came twice, so as many others are "
-                f"missing ({'; '.join(examples)}): OLS changed its order or its data between "
-                "pages. The pages were dropped and nothing was published; run again."
+            raise errors.IncompleteDownload(
+                f"{repeated:,} classes of {page_set.plan.release.name} came twice, so as many "
+                f"others are missing ({'; '.join(examples)}): OLS changed its order or its data "
+                "between pages. The pages were dropped and nothing was published; run again."
             )
 
 
@@ -280,28 +254,25 @@ async def _require_same_release(
     """
     seen = await client.release(release.ontology, None if with_totals else release.totals)
     if seen != release:
-        raise AnotherRelease(f"{release.name}, then {seen.name}")
+        raise acceptance.AnotherRelease(f"{release.name}, then {seen.name}")
 
 
-def _repeated(plan: Plan, page_set: PageSet) -> list[str]:
+def _classes(page_set: PageSet, spec: PageSpec) -> acceptance.ClassPage:
+    return parse(page_set.read(spec).body, acceptance.ClassPage)[0]
+
+
+def _repeated(page_set: PageSet) -> list[str]:
     """The first IRIs that stand on more than one page, with the pages."""
     places: dict[str, list[str]] = {}
-    for spec in plan.pages():
-        page, _ = parse(page_set.read(spec).body, ClassPage)
-        for element in page.elements:
+    for spec in page_set.plan.pages():
+        for element in _classes(page_set, spec).elements:
             places.setdefault(element.iri, []).append(f"{spec.key.listing} {spec.key.number}")
     repeated = ((iri, pages) for iri, pages in places.items() if len(pages) > 1)
     return [f"{iri} on pages {', '.join(pages)}" for iri, pages in islice(repeated, EXAMPLES)]
 
 
-class _Page(NamedTuple):
-    """An accepted page."""
-
-    entry: PageEntry
-    body: bytes
-    """As received."""
-    hashes: "array[int]"
-    latency_s: float
+_Page: TypeAlias = tuple[PageEntry, Response, "array[int]"]
+"""An accepted page, as it came, and a hash of each of its IRIs."""
 
 
 @dataclass(slots=True)
@@ -309,7 +280,6 @@ class _Fetch:
     """Fetches the missing pages of one plan, concurrently."""
 
     client: OlsClient
-    plan: Plan
     folder: PageFolder
     on_progress: OnProgress | None
     began_s: float
@@ -318,7 +288,7 @@ class _Fetch:
     rows_done: int = 0
     latencies_s: list[float] = field(default_factory=list)
     hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
-    rejected: list[PageRejected] = field(default_factory=list)
+    rejected: list[errors.PageRejected] = field(default_factory=list)
     unknown_fields: set[str] = field(default_factory=set)
 
     async def run(self, missing: list[PageSpec]) -> None:
@@ -338,12 +308,12 @@ class _Fetch:
             # An unexpected one before an expected one, and that before a plan that doesn't fit.
             gravest = min(
                 failures.exceptions,
-                key=lambda each: (isinstance(each, PayloadError), isinstance(each, OlsError)),
+                key=lambda it: (isinstance(it, PayloadError), isinstance(it, errors.OlsError)),
             )
             raise gravest from gravest.__cause__
         if self.rejected:
             others = len(self.rejected) - 1
-            raise PageRejected(
+            raise errors.PageRejected(
                 f"{self.rejected[0]} {f'So it is with {others} more. ' if others else ''}"
                 "Nothing was published, since a release with a hole is none; "
                 f"{self.folder.kept}: run again later, and tell the OLS team if it stays."
@@ -352,22 +322,22 @@ class _Fetch:
     async def _work(self, waiting: Iterator[PageSpec], halfway: int) -> None:
         for spec in waiting:
             try:
-                await self._keep(spec.key, await self._fetch(spec))
+                await self._keep(*await self._fetch(spec))
                 if len(self.latencies_s) == halfway:
-                    await _require_same_release(self.client, self.plan.release)
-            except PageRejected as error:
+                    await _require_same_release(self.client, self.folder.page_set.plan.release)
+            except errors.PageRejected as error:
                 # The others are still worth having: the next run won't ask for them again.
                 self.rejected.append(error)
 
-    async def _keep(self, key: PageKey, page: _Page) -> None:
+    async def _keep(self, entry: PageEntry, response: Response, hashes: "array[int]") -> None:
         sys.audit("efo_assets.page_fetched")
-        await asyncio.to_thread(self.folder.put, page.entry, page.body)
+        await asyncio.to_thread(self.folder.put, entry, response.body)
         sys.audit("efo_assets.page_kept")
-        self.hashes[key] = page.hashes
-        self.latencies_s.append(page.latency_s)
+        self.hashes[entry.key] = hashes
+        self.latencies_s.append(response.latency_s)
         # Not counted in the folder, whose entries may grow in a thread just now.
         self.pages_done += 1
-        self.rows_done += page.entry.rows
+        self.rows_done += entry.rows
         self._report()
 
     async def _fetch(self, spec: PageSpec) -> _Page:
@@ -392,17 +362,17 @@ class _Fetch:
                 return await self._get(spec)
             except AttemptFailed as error:
                 rows, failure = [spec], error
-        raise PageRejected(
-            f"OLS never served {_place(rows)} of {self.plan.release.name} acceptably: {failure}."
+        name = self.folder.page_set.plan.release.name
+        raise errors.PageRejected(
+            f"OLS never served {_place(rows)} of {name} acceptably: {failure}."
         ) from failure
 
     async def _get(self, spec: PageSpec, attempts: int | None = None) -> _Page:
         def accept(response: Response, body: Body) -> _Page:
-            page = accepted(spec, body)
+            page = acceptance.accepted(spec, body)
             self.unknown_fields.update(unknown_fields(body))
             entry = PageEntry(
-                listing=spec.key.listing,
-                number=spec.key.number,
+                *spec.key,
                 rows=len(page.elements),
                 bytes=len(response.body),
                 decoded_bytes=len(body),
@@ -411,10 +381,10 @@ class _Fetch:
                 first_iri=page.elements[0].iri,
                 last_iri=page.elements[-1].iri,
             )
-            return _Page(entry, response.body, iri_hashes(page), response.latency_s)
+            return entry, response, page.hashes()
 
-        url = self.client.classes_url(self.plan.release.ontology, spec.query())
-        return await self.client.transport.get(url, accept, attempts)
+        url = self.client.classes_url(self.folder.page_set.plan.release.ontology, spec.query())
+        return await self.client.get(url, accept, attempts)
 
     async def _unservable(self, spec: PageSpec) -> list[PageSpec]:
         """The smallest pages within `spec` that fail, each asked for twice; none if all come."""
@@ -424,7 +394,7 @@ class _Fetch:
             for part in parts:
                 try:
                     await self._get(part, attempts=2)
-                except (AttemptFailed, PlanMismatch):
+                except (AttemptFailed, acceptance.PlanMismatch):
                     failed.append(part)
                 if len(failed) > MAX_UNSERVABLE:
                     return failing
@@ -436,20 +406,13 @@ class _Fetch:
         return failing
 
     def _report(self) -> None:
-        if self.on_progress is None:
-            return
-        transport = self.client.transport
-        self.on_progress(
-            Progress(
-                pages_done=self.pages_done,
-                pages_total=sum(1 for _ in self.plan.pages()),
-                rows_done=self.rows_done,
-                rows_total=self.plan.rows_in_pages,
-                bytes_received=transport.traffic.bytes_received,
-                elapsed_s=time.monotonic() - self.began_s,
-                in_flight=transport.gate.in_flight,
+        if self.on_progress is not None:
+            plan, received = self.folder.page_set.plan, self.client.traffic.bytes_received
+            pages, rows = sum(1 for _ in plan.pages()), plan.rows_in_pages
+            seconds = time.monotonic() - self.began_s
+            self.on_progress(
+                Progress(self.pages_done, pages, self.rows_done, rows, received, seconds)
             )
-        )
 
 
 def _place(specs: list[PageSpec]) -> str:

@@ -9,38 +9,33 @@ import asyncio
 import contextlib
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from efo_assets.errors import OlsRefused, OlsUnreachable
+from efo_assets.ols import payload
 from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, probe_pause_s, retry_after_s
-from efo_assets.ols.payload import (
-    Body,
-    BodyTooLarge,
-    Inflater,
-    NotText,
-    PayloadError,
-    UnexpectedContent,
-)
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import escaped
 
 log = logger(__name__)
 
-USER_AGENT = f"efo_assets/{version('efo_assets')}"
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+HEADERS["User-Agent"] = f"efo_assets/{version('efo_assets')}"
 EXCERPT_CHARACTERS = 200
+SETTLED = payload.BodyTooLarge | payload.NotText | payload.UnexpectedContent
 MAX_ATTEMPTS_OF_NO_USE = 2
-"""Where the same answer is to be expected when asked again."""
+"""Where the same answer is to be expected when asked again: it is settled."""
 DECODING_THREADS = 2
+TIMEOUT = aiohttp.ClientTimeout(170, sock_connect=10, sock_read=60)
 
 T = TypeVar("T")
 
@@ -79,6 +74,10 @@ class Response:
     latency_s: float
 
 
+Accept: TypeAlias = Callable[[Response, payload.Body], T]
+"""What makes of an answer and its inflated body what is wanted, or raises a PayloadError."""
+
+
 @dataclass(slots=True)
 class Traffic:
     """What the requests so far cost."""
@@ -89,40 +88,38 @@ class Traffic:
     latencies_s: list[float] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(kw_only=True, eq=False)
 class Transport:
-    """Sends the requests of one client, through one gate and with one count of failures."""
+    """Sends requests through one gate and with one count of failures; a context manager."""
 
-    gate: Gate
-    timeout: aiohttp.ClientTimeout
-    body_cap_bytes: int
-    attempts: int
+    max_in_flight: int = 16
+    start_in_flight: int = 4
+    body_cap_bytes: int = 64 << 20
+    timeout: aiohttp.ClientTimeout = TIMEOUT
+    attempts: int = 5
     """Of one request, as a rule."""
-    pause: Pause
-    rng: random.Random
-    traffic: Traffic = field(default_factory=Traffic)
+    pause: Pause = asyncio.sleep
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    traffic: Traffic = field(default_factory=Traffic, init=False)
 
-    def open(self) -> None:
-        """Make what holds connections, in a running event loop, and threads."""
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.start_in_flight, self.max_in_flight, self.pause)
+        self._outage = Outage()
+        self._inflater = payload.Inflater()
+
+    async def __aenter__(self) -> Self:
         self._pooled = _session(self.timeout, force_close=False)
         self._unpooled = _session(self.timeout, force_close=True)
         self._threads = ThreadPoolExecutor(DECODING_THREADS, "efo-decode")
-        self._of_thread = threading.local()
-        self._outage = Outage()
+        return self
 
-    async def close(self) -> None:
-        """Close the connections and end the threads."""
+    async def __aexit__(self, *_: object) -> None:
         await self._pooled.close()
         await self._unpooled.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def get(
-        self,
-        url: URL,
-        accept: Callable[[Response, Body], T],
-        attempts: int | None = None,
-        *,
-        is_probe: bool = False,
+        self, url: URL, accept: Accept[T], attempts: int | None = None, *, is_probe: bool = False
     ) -> T:
         """GET `url` until `accept(response, inflated body)` raises no PayloadError; its result.
 
@@ -144,23 +141,18 @@ class Transport:
             except AttemptFailed as failure:
                 log.info("%s: %s", url.with_user(None), failure)
                 tried += 1
-                failed += failure.counts
+                failed += failure.counts and not failure.was_idle
                 if failure.was_idle:
                     session = self._unpooled
                 if not self._may_ask_again(url, failure, failed, attempts):
-                    if isinstance(failure.__cause__, UnexpectedContent):
+                    if isinstance(failure.__cause__, payload.UnexpectedContent):
                         raise failure.__cause__ from None
                     raise
                 await self._wait(failure, tried)
             self.traffic.retries += 1
 
     async def _attempt(
-        self,
-        url: URL,
-        accept: Callable[[Response, Body], T],
-        session: aiohttp.ClientSession,
-        *,
-        is_probe: bool,
+        self, url: URL, accept: Accept[T], session: aiohttp.ClientSession, *, is_probe: bool
     ) -> T:
         async with self.gate.slot() as halvings:
             with self._counting_failures(halvings):
@@ -183,7 +175,7 @@ class Transport:
             yield
         except AttemptFailed as failure:
             # Where a sound answer is of another plan, OLS is well.
-            if not isinstance(failure.__cause__, UnexpectedContent):
+            if not isinstance(failure.__cause__, payload.UnexpectedContent):
                 self._outage.failed()
                 if self._outage.is_suspected:
                     self.gate.narrow()
@@ -202,7 +194,7 @@ class Transport:
                 f"failed, the last with: {failure}."
             ) from failure
         most = attempts or self.attempts
-        is_settled = isinstance(failure.__cause__, BodyTooLarge | NotText | UnexpectedContent)
+        is_settled = isinstance(failure.__cause__, SETTLED)
         if failed < (min(most, MAX_ATTEMPTS_OF_NO_USE) if is_settled else most):
             return True
         if not outage.ever_succeeded and failure.status is None:
@@ -243,20 +235,12 @@ class Transport:
                 raise OlsUnreachable(
                     f"OLS unreachable: {sentence}; look at EFO_OLS_URL."
                 ) from error
+            is_overload = isinstance(error, TimeoutError)
             was_idle = "is_reused" in trace and isinstance(error, Disconnected)
-            raise AttemptFailed(
-                sentence,
-                is_overload=isinstance(error, TimeoutError),
-                was_idle=was_idle,
-                counts=not was_idle,
-            ) from error
-        encodings = answer.headers.getall("Content-Encoding", [])
-        return Response(
-            body=body,
-            content_encoding=", ".join(encodings) or None,
-            content_type=answer.headers.get("Content-Type", "no content type"),
-            latency_s=time.monotonic() - started_s,
-        )
+            raise AttemptFailed(sentence, is_overload=is_overload, was_idle=was_idle) from error
+        encoding = ", ".join(answer.headers.getall("Content-Encoding", [])) or None
+        content_type = answer.headers.get("Content-Type", "no content type")
+        return Response(body, encoding, content_type, time.monotonic() - started_s)
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
@@ -265,24 +249,21 @@ class Transport:
             self.traffic.bytes_received += len(chunk)
             room_bytes -= len(chunk)
             if room_bytes < 0:
-                raise BodyTooLarge(self.body_cap_bytes)
+                raise payload.BodyTooLarge(self.body_cap_bytes)
             chunks.append(chunk)
         return b"".join(chunks)
 
-    async def _accept(self, response: Response, accept: Callable[[Response, Body], T]) -> T:
+    async def _accept(self, response: Response, accept: Accept[T]) -> T:
         def inflate_and_accept() -> T:
-            if not hasattr(self._of_thread, "inflater"):
-                self._of_thread.inflater = Inflater()
-            inflater: Inflater = self._of_thread.inflater
             encoding, cap_bytes = response.content_encoding, self.body_cap_bytes
-            return accept(response, inflater.inflate(response.body, encoding, cap_bytes))
+            return accept(response, self._inflater.inflate(response.body, encoding, cap_bytes))
 
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, inflate_and_accept)
-        except PayloadError as error:
+        except payload.PayloadError as error:
             sentence = f"status 200, but {error}"
-            if not isinstance(error, UnexpectedContent):
+            if not isinstance(error, payload.UnexpectedContent):
                 start = response.body[: 16 * EXCERPT_CHARACTERS]
                 excerpt = _excerpt(start, response.content_encoding)
                 sentence += f" ({response.content_type}: {excerpt!r})"
@@ -300,8 +281,8 @@ def printable(text: str) -> str:
 
 
 def _excerpt(start: bytes, content_encoding: str | None) -> str:
-    with contextlib.suppress(PayloadError):
-        start = bytes(Inflater().inflate(start, content_encoding, 1 << 20))
+    with contextlib.suppress(payload.PayloadError):
+        start = bytes(payload.Inflater().inflate(start, content_encoding, 1 << 20))
     return printable(start.decode(errors="replace").strip())
 
 
@@ -321,13 +302,9 @@ def _failure_of_status(
     hold_s = None
     if status in (429, 503):
         hold_s = retry_after_s(answer.headers.get("Retry-After"), answer.headers.get("Date"))
-    return AttemptFailed(
-        sentence,
-        status,
-        is_overload=status >= HTTPStatus.REQUEST_TIMEOUT,
-        retry_after_s=hold_s,
-        counts=hold_s is None and status != HTTPStatus.TOO_MANY_REQUESTS,
-    )
+    counts = hold_s is None and status != HTTPStatus.TOO_MANY_REQUESTS
+    is_overload = status >= HTTPStatus.REQUEST_TIMEOUT
+    return AttemptFailed(sentence, status, is_overload, hold_s, counts=counts)
 
 
 def _redirect_sentence(url: URL, answer: aiohttp.ClientResponse) -> str:
@@ -370,11 +347,7 @@ def _session(timeout: aiohttp.ClientTimeout, *, force_close: bool) -> aiohttp.Cl
         # The gate is the limit: waiting for a connection would count as time of a request.
         connector=aiohttp.TCPConnector(limit=0, force_close=force_close),
         timeout=timeout,
-        headers={
-            "User-Agent": USER_AGENT,
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-        },
+        headers=HEADERS,
     )
 
 

@@ -11,7 +11,6 @@ import contextlib
 import email.utils
 import random
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 Pause = Callable[[float], Awaitable[None]]
@@ -74,7 +73,7 @@ class Gate:
         self._pause = pause
         self._holds = 0
         self._halvings = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._changed = asyncio.Event()
 
     @property
     def width(self) -> int:
@@ -85,28 +84,21 @@ class Gate:
     async def slot(self) -> AsyncIterator[int]:
         """Wait for room; yields the count of halvings so far, for `overloaded`."""
         while self._holds or self.in_flight >= self.width:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(turn)
-                self._wake()
-                raise
+            self._changed.clear()
+            await self._changed.wait()
         self.in_flight += 1
         self.max_in_flight_seen = max(self.max_in_flight_seen, self.in_flight)
         try:
             yield self._halvings
         finally:
             self.in_flight -= 1
-            self._wake()
+            self._changed.set()
 
     def succeeded(self) -> None:
         """Grow by two a round of successes, by one if it was ever too much."""
         more = 1 if self._halvings else 2
         self._width = min(float(self._ceiling), self._width + more / self._width)
-        self._wake()
+        self._changed.set()
 
     def overloaded(self, halvings_at_start: int) -> None:
         """Halve, once for all the requests that were under way together."""
@@ -126,25 +118,16 @@ class Gate:
             await self._pause(seconds)
         finally:
             self._holds -= 1
-            self._wake()
-
-    def _wake(self) -> None:
-        room = 0 if self._holds else self.width - self.in_flight
-        while self._waiting and room > 0:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                room -= 1
+            self._changed.set()
 
 
 class Outage:
     """Failures since the last success: is it bad luck, an outage, or time to give up?"""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         self.failures_in_a_row = 0
         self.ever_succeeded = False
-        self._clock = clock
-        self._since_s = clock()
+        self._since_s = 0.0
 
     def succeeded(self) -> None:
         """Count from 0 again."""
@@ -154,7 +137,7 @@ class Outage:
     def failed(self) -> None:
         """Count one more."""
         if not self.failures_in_a_row:
-            self._since_s = self._clock()
+            self._since_s = time.monotonic()
         self.failures_in_a_row += 1
 
     @property
@@ -165,5 +148,5 @@ class Outage:
     @property
     def is_total(self) -> bool:
         """Whether asking on would be of no use."""
-        lasted_s = self._clock() - self._since_s if self.failures_in_a_row > 1 else 0.0
+        lasted_s = time.monotonic() - self._since_s if self.failures_in_a_row > 1 else 0.0
         return self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or lasted_s > MAX_OUTAGE_S

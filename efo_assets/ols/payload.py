@@ -9,8 +9,8 @@ import json
 import re
 from codecs import utf_8_decode
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from threading import local
+from typing import Literal, TypeVar
 
 import msgspec
 from zlib_ng import zlib_ng as zlib
@@ -39,12 +39,10 @@ T = TypeVar("T")
 
 
 class PayloadError(ValueError):
-    """A body that cannot be accepted: `reason`, and the byte where it shows if that is known."""
+    """A body that cannot be accepted: why, and the byte where it shows if that is known."""
 
     def __init__(self, reason: str, byte_offset: int | None = None) -> None:
-        at = "" if byte_offset is None else f" (byte {byte_offset})"
-        super().__init__(f"{reason}{at}")
-        self.reason = reason
+        super().__init__(reason if byte_offset is None else f"{reason} (byte {byte_offset})")
         self.byte_offset = byte_offset
 
 
@@ -69,16 +67,17 @@ def encoding_named(content_encoding: str | None) -> Encoding:
     Raises:
         PayloadError: neither gzip nor identity.
     """
-    encoding = (content_encoding or "identity").strip().lower()
-    if encoding in ("gzip", "x-gzip"):
-        return "gzip"
-    if encoding == "identity":
-        return "identity"
-    raise PayloadError(f"the body has Content-Encoding {encoding[:40]!r}; we asked for gzip")
+    match (content_encoding or "identity").strip().lower():
+        case "gzip" | "x-gzip":
+            return "gzip"
+        case "identity":
+            return "identity"
+        case other:
+            raise PayloadError(f"the body has Content-Encoding {other[:40]!r}; we asked for gzip")
 
 
-class Inflater:
-    """Inflates one body after the other into the same memory.
+class Inflater(local):
+    """Inflates one body after the other into the same memory, which each thread has its own of.
 
     A page is some megabytes of JSON. Allocated anew for each, in several threads, that leaves the
     heap of the C library in pieces: 94,000 classes took 750 MB where nothing was kept.
@@ -194,14 +193,9 @@ def _check_utf8(text: memoryview) -> None:
             raise NotText(f"the body isn't UTF-8: {error.reason}", offset) from None
 
 
-@lru_cache(maxsize=64)
-def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(wanted)
-
-
 def _decode(text: Body, wanted: type[T]) -> T:
     try:
-        value: T = _decoder(wanted).decode(text)  # type: ignore[arg-type]  # a type is hashable
+        return msgspec.json.decode(text, type=wanted)
     except msgspec.ValidationError as error:
         raise PayloadError(f"the JSON has another shape: {error}") from None
     except msgspec.DecodeError as error:
@@ -210,4 +204,3 @@ def _decode(text: Body, wanted: type[T]) -> T:
         raise PayloadError(f"the body isn't JSON: {error}", at) from None
     except RecursionError:
         raise PayloadError("the JSON is nested too deep") from None
-    return value

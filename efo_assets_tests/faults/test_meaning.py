@@ -128,7 +128,7 @@ def test_an_odd_page_is_asked_for_again(breaks: Fault, said: str, tmp_path: Path
     with fake_ols(broken.on_page(breaks, times=2)) as ols:
         done = download(ols, tmp_path)
         assert_whole(done, ols)
-    assert done.retries == 2
+    assert done.traffic.retries == 2
 
 
 @pytest.mark.parametrize(("breaks", "said"), PAGE_ODDITIES)
@@ -288,7 +288,7 @@ def test_a_page_that_repeats_a_class_is_asked_for_again_and_not_kept(tmp_path: P
     with fake_ols(broken.on_page(broken.edited(repeat), page=3, times=2)) as ols:
         done = download(ols, tmp_path)
         assert set(iris(done)) == ols.iris()
-    assert done.retries == 2
+    assert done.traffic.retries == 2
 
 
 @fault("H20")
@@ -314,7 +314,7 @@ def test_http_1_0_and_a_connection_for_each_request_work(tmp_path: Path) -> None
         done = download(ols, tmp_path)
         assert_whole(done, ols)
         assert ols.connections == len(ols.log)
-    assert done.retries == 0
+    assert done.traffic.retries == 0
 
 
 @fault("H30")

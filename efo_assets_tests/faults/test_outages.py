@@ -100,7 +100,7 @@ def test_429_costs_no_attempt_of_the_page(more: dict[str, str], tmp_path: Path) 
     with fake_ols(busy) as ols:
         done = download(ols, tmp_path)
         assert_whole(done, ols)
-    assert done.retries == 7
+    assert done.traffic.retries == 7
 
 
 @fault("H04")

@@ -154,7 +154,7 @@ def test_a_key_that_stands_twice_in_the_envelope_is_refused(name: str, tmp_path:
     with fake_ols(broken.on_page(broken.rewritten(twice))) as ols:
         done = download(ols, tmp_path)
         assert_whole(done, ols)
-    assert done.retries == 1
+    assert done.traffic.retries == 1
 
 
 def _value(text: bytes, name: str) -> bytes:

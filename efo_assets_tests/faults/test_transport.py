@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
+from aiohttp import ClientTimeout
 
 from efo_assets.errors import OlsRefused, OlsUnreachable, PageRejected
 from efo_assets.ols.client import OlsClient
@@ -54,7 +55,7 @@ def test_a_name_that_resolves_in_the_end_is_absorbed(
     with fake_ols(host="localhost") as ols:
         done = download(ols, tmp_path)
         assert_whole(done, ols)
-    assert done.retries == 3
+    assert done.traffic.retries == 3
 
 
 @fault("T03")
@@ -67,7 +68,11 @@ def test_a_black_hole_ends_at_the_connect_timeout(tmp_path: Path) -> None:
             filler.connect_ex(hole.getsockname())
         url = f"http://127.0.0.1:{hole.getsockname()[1]}"
         refused(
-            url, tmp_path, OlsUnreachable, r"no connection within 0\.1 s", connect_timeout_s=0.1
+            url,
+            tmp_path,
+            OlsUnreachable,
+            r"no connection within 0\.1 s",
+            timeout=ClientTimeout(sock_connect=0.1),
         )
     default = inspect.signature(OlsClient).parameters["connect_timeout_s"].default
     assert default <= 10
@@ -189,7 +194,7 @@ def test_ten_thousand_headers_are_an_error_and_no_memory(tmp_path: Path) -> None
     with fake_ols(broken.on_page(many)) as ols:
         done = download(ols, tmp_path)
         assert_whole(done, ols)
-    assert done.retries == 1
+    assert done.traffic.retries == 1
 
 
 @pytest.mark.parametrize(
@@ -201,7 +206,7 @@ def test_ten_thousand_headers_are_an_error_and_no_memory(tmp_path: Path) -> None
 )
 def test_a_slow_answer_is_ended_and_others_go_on_meanwhile(slow: Fault, tmp_path: Path) -> None:
     with fake_ols(broken.on_page(slow, page=0)) as ols:
-        done = download(ols, tmp_path, sock_read_timeout_s=0.8, total_timeout_s=1.0)
+        done = download(ols, tmp_path, timeout=ClientTimeout(1.0, sock_read=0.8))
         assert_whole(done, ols)
         first, again = (
             asked.at_s for asked in ols.pages if (asked.page, asked.listing) == (0, "current")
@@ -209,7 +214,7 @@ def test_a_slow_answer_is_ended_and_others_go_on_meanwhile(slow: Fault, tmp_path
         assert again - first >= 0.75
         meanwhile = [asked for asked in ols.pages if first < asked.at_s < again]
         assert len(meanwhile) == done.pages - 1
-    assert done.retries == 1
+    assert done.traffic.retries == 1
 
 
 @pytest.mark.parametrize(
@@ -263,7 +268,7 @@ def test_connections_that_are_dropped_when_idle_are_no_failure(tmp_path: Path) -
         done = download(ols, tmp_path, page_size=2, attempts=1)
         assert ols.connections >= done.pages
     assert done.page_set.complete
-    assert done.requests == len(ols.log) + done.retries
+    assert done.traffic.requests == len(ols.log) + done.traffic.retries
 
 
 @fault("T21")

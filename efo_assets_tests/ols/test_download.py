@@ -97,7 +97,7 @@ def test_every_generation_gives_every_class_once(generation: str, tmp_path: Path
         found = iris(done)
     assert set(found) == ROWS
     assert len(found) == CLASSES
-    assert done.requests == done.pages + 4 + 3 + 4
+    assert done.traffic.requests == done.pages + 4 + 3 + 4
     assert done.page_set.complete
 
 
@@ -112,7 +112,7 @@ def test_the_same_release_again_asks_for_no_page(tmp_path: Path) -> None:
     with serving() as sample:
         first = download(sample.url, tmp_path)
         again = download(sample.url, tmp_path)
-    assert (again.fetched, again.reused, again.requests) == (0, first.pages, 4)
+    assert (again.fetched, again.reused, again.traffic.requests) == (0, first.pages, 4)
 
 
 def test_never_more_requests_in_flight_than_allowed(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_page_that_fails_once_is_asked_for_again(
     with serving(once(answer)) as sample:
         done = download(sample.url, tmp_path)
     assert set(iris(done)) == ROWS
-    assert done.retries >= 1
+    assert done.traffic.retries >= 1
 
 
 @pytest.mark.fault("T06")
