@@ -6,7 +6,7 @@ relies on it.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,10 +14,13 @@ FOLDER_MODE, FILE_MODE = 0o755, 0o644
 """At most, whatever the umask."""
 
 
-def read_nofollow(path: Path) -> bytes:
-    """Read all of a file that is no symbolic link."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
-        return file.read()
+def open_nofollow(path: Path, mode: str) -> IO[bytes]:
+    """Open a file that is no symbolic link; the mode is that of `open`."""
+    return open(path, mode, opener=_no_symlink)  # as `open` does
+
+
+def _no_symlink(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, FILE_MODE)
 
 
 def write_whole(path: Path, body: bytes) -> None:
@@ -31,9 +34,8 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that gets its name when all is written and on the disk, or never."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
-        with open(os.open(temporary, flags, FILE_MODE), "wb") as file:  # noqa: PTH123
+        with open_nofollow(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -70,12 +72,8 @@ def sync_folder(path: Path) -> None:
 
 def drop_unfinished_line(manifest: Path) -> None:
     """Cut what a writer that died left after the last whole line."""
-    try:
-        # By its descriptor: a name may lead elsewhere by the time that it is cut.
-        descriptor = os.open(manifest, os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return
-    with open(descriptor, "rb+") as file:  # noqa: PTH123
+    # Cut by its descriptor: a name may lead elsewhere by then.
+    with suppress(FileNotFoundError), open_nofollow(manifest, "rb+") as file:
         text = file.read()
         whole_bytes = text.rfind(b"\n") + 1
         if whole_bytes < len(text):

@@ -192,13 +192,9 @@ class _Downloader:
         reused = set(page_set.entries)
         fetch = _Fetch(self.client, folder, self.on_progress, self.began_s, self.may_shrink)
         missing = [spec for spec in plan.pages() if spec.key not in reused]
-        try:
-            if missing:
-                await _require_same_release(self.client, plan.release)
-                await fetch.run(missing)
-        finally:
-            folder.close()
         if missing:
+            await _require_same_release(self.client, plan.release)
+            await fetch.run(missing)
             # Twice in a row, since replicas may take turns; the second time with its totals.
             await _require_same_release(self.client, plan.release)
             await _require_same_release(self.client, plan.release, with_totals=True)

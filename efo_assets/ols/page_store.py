@@ -26,30 +26,11 @@ from pathlib import Path
 
 import msgspec
 
+from efo_assets import files
 from efo_assets.errors import PageStoreError
-from efo_assets.files import (
-    FILE_MODE,
-    FOLDER_MODE,
-    drop_unfinished_line,
-    make_folder,
-    sync_folder,
-    write_all,
-    write_whole,
-)
+from efo_assets.ols import stored_pages
 from efo_assets.ols.plan import Plan
-from efo_assets.ols.stored_pages import (
-    FORMAT,
-    MANIFEST,
-    Completed,
-    Header,
-    PageEntry,
-    PageSet,
-    explained,
-    folder_name,
-    is_being_read,
-    read_manifest,
-    verified,
-)
+from efo_assets.ols.stored_pages import MANIFEST, Completed, Header, PageEntry, PageSet, explained
 
 KEPT_SETS = 2
 """Complete downloads kept: the one in use and the one before it."""
@@ -68,15 +49,15 @@ class PageFolder:
         self._closed = False
         self._writing = threading.Lock()
         with explained(path, "be opened"):
-            kept = read_manifest(path)
+            kept = stored_pages.read_manifest(path)
             if kept is None or kept.plan != plan:
                 _remove(path)
-                path.mkdir(FOLDER_MODE)
-                sync_folder(path.parent)
+                path.mkdir(files.FOLDER_MODE)
+                files.sync_folder(path.parent)
                 self.page_set = PageSet(path, plan, {}, 0)
-                self._append(Header(FORMAT, plan))
+                self._append(Header(stored_pages.FORMAT, plan))
             else:
-                drop_unfinished_line(path / MANIFEST)
+                files.drop_unfinished_line(path / MANIFEST)
                 self.page_set = kept
                 kept.entries = {key: e for key, e in kept.entries.items() if _is_there(path, e)}
 
@@ -91,7 +72,7 @@ class PageFolder:
         with self._writing, explained(folder, "take a page", self.kept):
             if self._closed:
                 raise PageStoreError(f"{folder} takes no page any more: its download has ended.")
-            write_whole(folder / entry.file_name, body)
+            files.write_whole(folder / entry.file_name, body)
             sys.audit("efo_assets.page_written")
             self._append(entry)
             self.page_set.entries[entry.key] = entry
@@ -109,10 +90,9 @@ class PageFolder:
 
     def _append(self, line: Header | PageEntry | Completed) -> None:
         path = self.page_set.folder / MANIFEST
-        drop_unfinished_line(path)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        with open(os.open(path, flags, FILE_MODE), "ab", buffering=0) as manifest:  # noqa: PTH123
-            write_all(manifest.fileno(), msgspec.json.encode(line) + b"\n")
+        files.drop_unfinished_line(path)
+        with files.open_nofollow(path, "ab") as manifest:
+            files.write_all(manifest.fileno(), msgspec.json.encode(line) + b"\n")
             os.fsync(manifest.fileno())
 
 
@@ -130,31 +110,24 @@ class PageStore:
             PageStoreError: another process holds the lock; the message names it.
         """
         folder = self._ontology_folder(ontology)
-        with explained(folder, "be written"):
-            for each in (self.root.parent, self.root, folder):
-                make_folder(each)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-            descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
-        try:
+        with contextlib.ExitStack() as held:
             with explained(folder, "be written"):
+                for each in (self.root.parent, self.root, folder):
+                    files.make_folder(each)
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+                descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
+                held.callback(os.close, descriptor)
                 _lock_or_name_the_holder(descriptor, ontology, folder)
             yield
-        finally:
-            os.close(descriptor)
 
-    @contextlib.contextmanager
-    def folder(self, plan: Plan) -> Iterator[PageFolder]:
+    def folder(self, plan: Plan) -> contextlib.closing[PageFolder]:
         """Open the folder of `plan`, with the pages that are there and match their hashes.
 
         Call it under the lock.
         """
-        path = self._ontology_folder(plan.release.ontology) / folder_name(plan)
+        path = self._ontology_folder(plan.release.ontology) / stored_pages.folder_name(plan)
         _refuse_symlink(path)
-        folder = PageFolder(path, plan)
-        try:
-            yield folder
-        finally:
-            folder.close()
+        return contextlib.closing(PageFolder(path, plan))
 
     def complete(self, folder: PageFolder) -> PageSet:
         """Declare the download in `folder` whole and the newest, and drop what is superseded."""
@@ -184,13 +157,13 @@ class PageStore:
         unfinished.sort(key=lambda folder: (folder / MANIFEST).stat().st_mtime_ns)
         keep = {in_use, *complete[:KEPT_SETS], *unfinished[-KEPT_UNFINISHED:]}
         for path in self._set_folders(ontology):
-            if path not in keep and not is_being_read(path):
+            if path not in keep and not stored_pages.is_being_read(path):
                 _remove(path)
 
     def _sets(self, ontology: str) -> Iterator[PageSet]:
         for path in self._set_folders(ontology):
             with explained(path, "be read"):
-                page_set = read_manifest(path)
+                page_set = stored_pages.read_manifest(path)
             if page_set is not None:
                 yield page_set
 
@@ -213,7 +186,7 @@ class PageStore:
 
 def _is_there(folder: Path, entry: PageEntry) -> bool:
     try:
-        verified(folder, entry)
+        stored_pages.verified(folder, entry)
     except OSError:
         return False
     return True

@@ -7,7 +7,6 @@ is read. Writing them is in `page_store`.
 import contextlib
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from efo_assets.errors import PageStoreError
-from efo_assets.files import read_nofollow
+from efo_assets.files import open_nofollow
 from efo_assets.ols.payload import Body, Encoding, Inflater, PayloadError
 from efo_assets.ols.plan import ListingName, PageKey, PageSpec, Plan
 
@@ -111,10 +110,10 @@ class PageSet:
         """
         with (
             explained(self.folder, "be read"),
-            _opened(self.folder / MANIFEST) as descriptor,
+            open_nofollow(self.folder / MANIFEST, "rb") as manifest,
             ThreadPoolExecutor(max_workers=1) as reader,
         ):
-            fcntl.flock(descriptor, fcntl.LOCK_SH)  # keeps `prune` away
+            fcntl.flock(manifest, fcntl.LOCK_SH)  # keeps `prune` away
             ahead = None
             # One holds the page in use, the other the next one.
             inflaters = cycle((Inflater(), Inflater()))
@@ -167,7 +166,8 @@ def folder_name(plan: Plan) -> str:
 def read_manifest(folder: Path) -> PageSet | None:
     """The pages that the manifest tells of; None if there is none in a format that we know."""
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        lines = read_nofollow(folder / MANIFEST).split(b"\n")
+        with open_nofollow(folder / MANIFEST, "rb") as manifest:
+            lines = manifest.read().split(b"\n")
         header = _LINE.decode(lines[0])
         if not isinstance(header, Header) or header.format != FORMAT:
             return None
@@ -192,7 +192,8 @@ def verified(folder: Path, entry: PageEntry) -> bytes:
     Raises:
         OSError: its file can't be read, or is not what was stored.
     """
-    body = read_nofollow(folder / entry.file_name)
+    with open_nofollow(folder / entry.file_name, "rb") as file:
+        body = file.read()
     if hashlib.sha256(body).hexdigest() != entry.sha256:
         raise OSError(f"the hash of {entry.file_name} differs")
     return body
@@ -201,22 +202,13 @@ def verified(folder: Path, entry: PageEntry) -> bytes:
 def is_being_read(folder: Path) -> bool:
     """Whether a process reads the pages in `folder` just now."""
     try:
-        with _opened(folder / MANIFEST) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with open_nofollow(folder / MANIFEST, "rb") as manifest:
+            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:
         return True
     return False
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from efo_assets.ols.pace import Pause
 from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.interruption import run_to_its_end
-from efo_assets.pipeline.progress import ProgressReport, timed
+from efo_assets.pipeline.progress import progress_shown, timed
 from efo_assets.pipeline.staging import staging
 from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import Publication
@@ -64,7 +64,7 @@ def fetch(
     # What PostgreSQL would refuse in the end is better known before the download.
     with timed("prepare"):
         warehouse.prepare()
-    with timed("fetch"), ProgressReport(log) if log else nullcontext() as report:
+    with timed("fetch"), progress_shown(log) if log else nullcontext() as report:
         return run_to_its_end(_download(settings, report, pause))
 
 

@@ -4,15 +4,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Self, TextIO
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
-from efo_assets.ols.download import Progress
+from efo_assets.ols.download import OnProgress, Progress
 
 LOG_EVERY_S = 3.0
 MEGABYTE = 1_000_000
+BAR: dict[str, Any] = {"unit": " rows", "unit_scale": True, "leave": False, "dynamic_ncols": True}
 
 
 @contextmanager
@@ -26,40 +27,20 @@ def timed(step: str) -> Iterator[None]:
     sys.audit("efo_assets.step_ended", step, time.monotonic() - began)
 
 
-class ProgressReport:
-    """Shows the progress of a download; a context manager."""
+@contextmanager
+def progress_shown(log: Callable[..., None]) -> Iterator[OnProgress]:
+    """Yield what shows the progress of a download: by `log`, and by a bar on a terminal."""
+    logged_at = time.monotonic()
 
-    def __init__(
-        self,
-        log: Callable[..., None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        terminal: TextIO | None = None,
-    ) -> None:
-        self._log = log
-        self._clock = clock
-        self._logged_at = clock()
-        self._terminal = terminal
-        self._bar: Any = None  # tqdm is generic over what it iterates over, here nothing
-
-    def __enter__(self) -> Self:
-        if self._terminal is None:
-            self._terminal = foreground_terminal()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        if self._terminal is not None:
-            self._terminal.close()
-
-    def __call__(self, progress: Progress) -> None:
-        """Show where the download is."""
-        self._draw(progress)
-        now = self._clock()
-        if now - self._logged_at >= LOG_EVERY_S or progress.pages_done == progress.pages_total:
-            self._logged_at = now
-            self._log(
+    def show(progress: Progress) -> None:
+        nonlocal logged_at
+        if bar is not None:
+            bar.total = progress.rows_total
+            bar.update(progress.rows_done - bar.n)
+        now = time.monotonic()
+        if now - logged_at >= LOG_EVERY_S or progress.pages_done == progress.pages_total:
+            logged_at = now
+            log(
                 "%d of %d pages, %s of %s rows, %.1f MB, %s rows/s, %s left",
                 progress.pages_done,
                 progress.pages_total,
@@ -70,23 +51,16 @@ class ProgressReport:
                 _duration(progress.eta_s),
             )
 
-    def _draw(self, progress: Progress) -> None:
-        if self._terminal is None:
-            return
-        if self._bar is None:
-            self._bar = tqdm(
-                total=progress.rows_total,
-                file=self._terminal,
-                unit=" rows",
-                unit_scale=True,
-                desc="OLS",
-                leave=False,
-                dynamic_ncols=True,
-            )
-        self._bar.update(progress.rows_done - self._bar.n)
+    with ExitStack() as shown:
+        bar: tqdm[NoReturn] | None = None
+        terminal = _foreground_terminal()
+        if terminal is not None:
+            shown.enter_context(terminal)
+            bar = shown.enter_context(tqdm(file=terminal, desc="OLS", delay=0.01, **BAR))
+        yield show
 
 
-def foreground_terminal() -> TextIO | None:
+def _foreground_terminal() -> TextIO | None:
     """The terminal that this process owns, if it does.
 
     Dagster redirects a step's standard error to a file, so the terminal itself is asked.

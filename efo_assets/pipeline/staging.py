@@ -21,9 +21,6 @@ from efo_assets.warehouse.warehouse import Warehouse
 
 _log = logger(__name__)
 
-_NO_TERM = "owl_thing"
-"""OLS lists owl:Thing as a class of a few ontologies; it is no term."""
-
 
 @dataclass(frozen=True, slots=True)
 class StagedRows:
@@ -76,7 +73,17 @@ def staging(
         RecordRejected: a value can't be a key in PostgreSQL.
         PageStoreError: pages can't be read, or COPY files can't be written.
     """
-    source = _source(pages, settings.ols_url)
+    plan, release = pages.plan, pages.plan.release
+    source = Source(
+        ontology=release.ontology,
+        version=release.version,
+        version_iri=release.version_iri,
+        loaded=release.loaded,
+        fingerprint=release.fingerprint,
+        url=settings.ols_url,
+        limit=plan.limit,
+        totals=msgspec.to_builtins(release.totals),
+    )
     warehouse.prepare()
     staged = warehouse.reusable(source)
     if staged is not None:
@@ -89,22 +96,9 @@ def staging(
         files, findings = decode(pages, settings.data_dir / "copy")
     decode_s = time.monotonic() - began
     try:
-        expected_terms = pages.plan.rows - findings.counts[_NO_TERM]
+        # OLS lists owl:Thing as a class of a few ontologies; it is no term.
+        expected_terms = plan.rows - findings.counts["owl_thing"]
         load = warehouse.begin(source, expected_terms=expected_terms, run_id=run_id)
         yield Staging(warehouse, load, findings.as_facts(), files, decode_s)
     finally:
         files.close()
-
-
-def _source(pages: PageSet, url: str) -> Source:
-    release = pages.plan.release
-    return Source(
-        ontology=release.ontology,
-        version=release.version,
-        version_iri=release.version_iri,
-        loaded=release.loaded,
-        fingerprint=release.fingerprint,
-        url=url,
-        limit=pages.plan.limit,
-        totals=msgspec.to_builtins(release.totals),
-    )

@@ -74,7 +74,7 @@ def test_a_black_hole_ends_at_the_connect_timeout(tmp_path: Path) -> None:
             r"no connection within 0\.1 s",
             timeout=ClientTimeout(sock_connect=0.1),
         )
-    default = inspect.signature(OlsClient).parameters["connect_timeout_s"].default
+    default = inspect.signature(OlsClient).parameters["timeout"].default.sock_connect
     assert default <= 10
 
 
