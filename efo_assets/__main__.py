@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ from efo_assets.settings import Settings, child_environment
 METRICS_PORT = 9464
 DEFAULT_CLASSES = 20_000
 """Of the generated ontology."""
-FEWEST_CLASSES = 20
-"""Every kind of change needs classes of its own."""
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -66,7 +64,7 @@ def cli() -> None:
 _host = click.option("--host", default="127.0.0.1", help="Address to listen on.")
 _classes = click.option(
     "--classes",
-    type=click.IntRange(FEWEST_CLASSES),
+    type=click.IntRange(20),  # every kind of change needs classes of its own
     default=DEFAULT_CLASSES,
     help="How many classes to generate.",
 )
@@ -155,31 +153,28 @@ def psql(words: Sequence[str]) -> int:
 
     Example: efo-assets psql -c 'select * from efo_terms limit 5'
     """
+    from psycopg.pq import Conninfo
+
     from efo_assets.warehouse.embedded import program
     from efo_assets.warehouse.warehouse import Warehouse
 
     settings = Settings.from_environment()
     with Warehouse.opened(settings) as warehouse:
-        variables = _psql_environment(warehouse.target.parameters, settings.schema)
+        # On its command line, everybody on the machine would see a password.
+        parameters = warehouse.target.parameters
+        variables = {
+            option.envvar.decode(): parameters[keyword]
+            for option in Conninfo.get_defaults()
+            if option.envvar and (keyword := option.keyword.decode()) in parameters
+        }
+        variables["PGOPTIONS"] = f"-c search_path={settings.schema},efo_meta,public"
         # Ctrl-C reaches psql, too, where it cancels a query; it must not end this process.
         signal.signal(signal.SIGINT, lambda *_: None)
         return subprocess.run(  # noqa: S603  # PostgreSQL's own program
             [str(program("psql")), "--no-psqlrc", *words],
-            env=child_environment(variables),
+            env=child_environment({"PAGER": "", **variables}),
             check=False,
         ).returncode
-
-
-def _psql_environment(parameters: Mapping[str, str], schema: str) -> dict[str, str]:
-    """For psql: on its command line, everybody on the machine would see a password."""
-    from psycopg.pq import Conninfo
-
-    variables = {
-        option.envvar.decode(): parameters[keyword]
-        for option in Conninfo.get_defaults()
-        if option.envvar and (keyword := option.keyword.decode()) in parameters
-    }
-    return {"PAGER": "", **variables, "PGOPTIONS": f"-c search_path={schema},efo_meta,public"}
 
 
 @cli.command(cls=_Program)

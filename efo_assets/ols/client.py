@@ -51,7 +51,9 @@ class OlsClient(Transport):
         """
         url = self._ontology_url(ontology)
         try:
-            document = await self.get(url, _document, is_probe=True)
+            document = await self.get(
+                url, lambda _, body: parse(body, dict[str, Any])[0], is_probe=True
+            )
             totals = totals or await self._totals(ontology)
         except NotFound as error:
             raise self._unknown(ontology) from error
@@ -87,10 +89,6 @@ class OlsClient(Transport):
             "nothing was published; look at EFO_ONTOLOGY and EFO_OLS_URL, or run again later, "
             "since ontologies vanish from OLS for days."
         )
-
-
-def _document(_: Response, body: Body) -> dict[str, Any]:
-    return parse(body, dict[str, Any])[0]
 
 
 def _total_of(_: Response, body: Body) -> int:

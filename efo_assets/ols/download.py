@@ -138,7 +138,7 @@ class _Downloader:
             sys.audit("efo_assets.download_began")
             release = await self.client.release(self.ontology)
             totals = release.totals
-            if not totals.add_up and not self.one_list:
+            if totals.current + totals.obsolete != totals.all and not self.one_list:
                 self.one_list = True
                 self._note(
                     f"OLS's totals do not add up ({totals.current:,} current, "
@@ -403,11 +403,16 @@ class _Fetch:
 
     def _report(self) -> None:
         if self.on_progress is not None:
-            plan, received = self.folder.page_set.plan, self.client.traffic.bytes_received
-            pages, rows = sum(1 for _ in plan.pages()), plan.rows_in_pages
-            seconds = time.monotonic() - self.began_s
+            rows_of_pages = [spec.rows for spec in self.folder.page_set.plan.pages()]
             self.on_progress(
-                Progress(self.pages_done, pages, self.rows_done, rows, received, seconds)
+                Progress(
+                    pages_done=self.pages_done,
+                    pages_total=len(rows_of_pages),
+                    rows_done=self.rows_done,
+                    rows_total=sum(rows_of_pages),
+                    bytes_received=self.client.traffic.bytes_received,
+                    elapsed_s=time.monotonic() - self.began_s,
+                )
             )
 
 

@@ -75,15 +75,10 @@ class Gate:
         self._halvings = 0
         self._changed = asyncio.Event()
 
-    @property
-    def width(self) -> int:
-        """Requests that may be under way now."""
-        return int(self._width)
-
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
         """Wait for room; yields the count of halvings so far, for `overloaded`."""
-        while self._holds or self.in_flight >= self.width:
+        while self._holds or self.in_flight >= int(self._width):
             self._changed.clear()
             await self._changed.wait()
         self.in_flight += 1

@@ -59,13 +59,6 @@ class PageSpec(NamedTuple):
         """Whether the list ends with this page."""
         return self.first_row + self.size >= self.total
 
-    @property
-    def place(self) -> str:
-        """The page in words, for messages."""
-        last_row = self.first_row + self.rows - 1
-        listing = f"the {self.key.listing} list"
-        return f"page {self.key.number} of {listing} (rows {self.first_row}-{last_row})"
-
     def query(self) -> dict[str, str]:
         """Parameters of the request."""
         paging = {"page": str(self.key.number), "size": str(self.size)}
@@ -97,16 +90,6 @@ class Plan(msgspec.Struct, frozen=True):
     def rows(self) -> int:
         """How many classes the download must hold."""
         return sum(listing.wanted for listing in self.listings)
-
-    @property
-    def rows_in_pages(self) -> int:
-        """As `rows`, with those of the last page that lie beyond the limit."""
-        return sum(spec.rows for spec in self.pages())
-
-    @property
-    def is_one_list(self) -> bool:
-        """Whether everything comes from the one list of everything."""
-        return self.listings[0].name == "all"
 
     def pages(self) -> Iterator[PageSpec]:
         """Every page in order."""

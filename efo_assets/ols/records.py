@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import GenericAlias
@@ -219,15 +220,12 @@ def unknown_fields(page: Body) -> set[str]:
 
     A field that OLS adds stands in every class, and looking at each would decode all of them twice.
     """
-    begin = _FIRST_CLASS.search(page)
-    if begin is None:
-        return set()
-    text = bytes(page[begin.end() : begin.end() + _FIRST_CLASS_BYTES]).decode(errors="replace")
-    try:
-        first_class, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return set()
-    return {name for name in first_class if "://" not in name and name not in KNOWN_FIELDS}
+    if begin := _FIRST_CLASS.search(page):
+        text = bytes(page[begin.end() : begin.end() + _FIRST_CLASS_BYTES]).decode(errors="replace")
+        with suppress(ValueError, RecursionError):
+            names, _ = json.JSONDecoder().raw_decode(text)
+            return {name for name in names if "://" not in name and name not in KNOWN_FIELDS}
+    return set()
 
 
 @dataclass(slots=True)
@@ -321,10 +319,9 @@ class _ClassReader:
         """What axioms state by a predicate, each text once and in order."""
         texts: list[str] = []
         for axiom in axioms:
-            value = axiom.get(predicate)
-            if value is not None:
+            if (value := axiom.get(predicate)) is not None:
                 texts += self._texts(value)
-        return sorted(set(texts)) if len(texts) > 1 else texts
+        return _distinct(texts)
 
     def _xrefs(self, ols_class: OlsClass) -> None:
         merged: dict[tuple[str, str], _Xref] = {}
@@ -356,7 +353,7 @@ class _ClassReader:
                     "exact" if EXACT_EVIDENCE in sources else xref.relation,
                     sources,
                     min(xref.urls, default=None),
-                    sorted(set(xref.spellings)) if len(xref.spellings) > 1 else xref.spellings,
+                    _distinct(xref.spellings),
                 )
             )
 

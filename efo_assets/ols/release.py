@@ -22,11 +22,6 @@ class Totals(msgspec.Struct, frozen=True):
     obsolete: int
     all: int
 
-    @property
-    def add_up(self) -> bool:
-        """Whether the two lists make the whole."""
-        return self.current + self.obsolete == self.all
-
 
 class Release(msgspec.Struct, frozen=True):
     """One release of an ontology as OLS serves it; None where it gives no value."""
@@ -56,14 +51,9 @@ class Release(msgspec.Struct, frozen=True):
     @classmethod
     def from_document(cls, ontology: str, document: dict[str, Any], totals: Totals) -> "Release":
         """Read the release from OLS's v2 ontology document."""
-        return cls(
-            ontology=ontology,
-            version_iri=first_text(document.get(OWL_VERSION_IRI)),
-            version=first_text(document.get(OWL_VERSION_INFO)),
-            loaded=first_text(document.get("loaded")),
-            source_file_timestamp=first_text(document.get("sourceFileTimestamp")),
-            totals=totals,
-        )
+        keys = OWL_VERSION_IRI, OWL_VERSION_INFO, "loaded", "sourceFileTimestamp"
+        version_iri, version, loaded, file_timestamp = (first_text(document.get(k)) for k in keys)
+        return cls(ontology, version_iri, version, loaded, file_timestamp, totals)
 
 
 def first_text(value: object) -> str | None:

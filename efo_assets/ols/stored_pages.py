@@ -136,9 +136,11 @@ class PageSet:
             body = verified(self.folder, entry)
             decoded = inflater.inflate(body, entry.encoding, STORED_BODY_CAP_BYTES)
         except (KeyError, OSError, PayloadError) as error:
+            listing, number = spec.key
+            rows = f"rows {spec.first_row}-{spec.first_row + spec.rows - 1}"
             raise PageStoreError(
-                f"{spec.place} in {self.folder} is missing or isn't what was stored ({error}); "
-                f"fetch it again with: {FETCH_COMMAND}"
+                f"page {number} of the {listing} list ({rows}) in {self.folder} is missing or "
+                f"isn't what was stored ({error}); fetch it again with: {FETCH_COMMAND}"
             ) from None
         return StoredPage(*spec.key, self.plan.wanted_rows(spec), decoded)
 
@@ -159,7 +161,7 @@ def open_page_set(folder: Path) -> PageSet:
 def folder_name(plan: Plan) -> str:
     """Release, page size, limit and lists, in characters that every file system takes."""
     first = "" if plan.limit is None else f"-first{plan.limit}"
-    lists = "one" if plan.is_one_list else "two"
+    lists = "one" if plan.listings[0].name == "all" else "two"
     return f"{plan.release.fingerprint}-s{plan.page_size}{first}-{lists}"
 
 

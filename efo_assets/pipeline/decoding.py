@@ -15,7 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
-from efo_assets.errors import EfoError, PageStoreError, RecordRejected
+from efo_assets import errors
+from efo_assets.errors import PageStoreError, RecordRejected
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageSpec
 from efo_assets.ols.records import COLUMNS, Findings, Sinks, decode_page
@@ -26,9 +27,6 @@ from efo_assets.warehouse.copy_files import CopyFiles, row_writers
 WORTH_A_PROCESS_BYTES = 32_000_000
 """Decoded JSON; about a third of a second's work, as long as it takes to start a process."""
 MOST_PROCESSES = 4
-_EXPECTED: dict[str, type[EfoError]] = {
-    each.__name__: each for each in (PageStoreError, RecordRejected)
-}
 
 
 def decode(pages: PageSet, work_dir: Path) -> tuple[CopyFiles, Findings]:
@@ -120,7 +118,7 @@ def _result(process: "subprocess.Popen[bytes]", files: CopyFiles) -> dict[str, A
                 with files.explained():
                     raise OSError(number, text)
             case {"failed": [name, sentence]}:
-                raise _EXPECTED[name](sentence)
+                raise getattr(errors, name)(sentence)
     raise RuntimeError(
         f"a decoding process ended with {process.returncode}: {complaint.decode()[-3000:]}"
     )

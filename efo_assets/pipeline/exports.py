@@ -11,10 +11,9 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -41,11 +40,12 @@ _SSSOM_PREFIXES = {
     "skos": "http://www.w3.org/2004/02/skos/core#",
 }
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_quoted = partial(json.dumps, ensure_ascii=False)
+"""Text as YAML in one line; a string of JSON is that."""
 Row: TypeAlias = Sequence[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(NamedTuple):
     """A file that was written, and the release that it holds."""
 
     path: Path
@@ -59,8 +59,7 @@ def parquet_name(table: Table) -> str:
     return f"{table.name}.parquet"
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
+class _Snapshot(NamedTuple):
     """The published release, as one transaction sees it."""
 
     connection: Connection
@@ -133,24 +132,16 @@ def _parquet(table: Table, snapshot: _Snapshot, file: IO[bytes]) -> int:
         "bigint": pa.int64(),
     }
     fields = [
-        pa.field(
-            column.name,
-            types[column.type],
-            nullable=column.nullable,
-            metadata={"comment": column.comment},
-        )
-        for column in table.exported_columns
+        pa.field(each.name, types[each.type], each.nullable, {"comment": each.comment})
+        for each in table.exported_columns
     ]
     facts = {"table": table.name, "comment": table.comment, **snapshot.facts}
     shape = pa.schema(fields, metadata=facts)
     rows = 0
     with parquet.ParquetWriter(file, shape, compression="zstd") as writer:  # type: ignore[no-untyped-call]
         for batch in _batches(snapshot.connection, exported(snapshot.schema, table)):
-            values = [
-                pa.array(each, type=field.type)
-                for each, field in zip(zip(*batch, strict=True), fields, strict=True)
-            ]
-            writer.write_table(pa.Table.from_arrays(values, schema=shape))
+            values = dict(zip(shape.names, zip(*batch, strict=True), strict=True))
+            writer.write_table(pa.Table.from_pydict(values, schema=shape))
             rows += len(batch)
     return rows
 
@@ -206,11 +197,6 @@ def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
         f"subject_source_version: {_quoted(release.version or '')}",
     ]
     return _tsv(["subject_id", *_columns(mappings)[2:]], rows, comments, file)
-
-
-def _quoted(text: str) -> str:
-    """Text as YAML in one line; a string of JSON is that."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:

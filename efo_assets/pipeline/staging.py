@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,8 +22,7 @@ from efo_assets.warehouse.warehouse import Warehouse
 _log = logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class StagedRows:
+class StagedRows(NamedTuple):
     """The rows of one table on their way into a load: a COPY file, or None if they are there."""
 
     load: Load

@@ -258,7 +258,7 @@ def test_a_server_that_ignores_the_obsolete_filter_is_read_from_one_list(tmp_pat
     with serving(ignores) as sample:
         done = download(sample.url, tmp_path)
     assert set(iris(done)) == ROWS
-    assert done.page_set.plan.is_one_list
+    assert [listing.name for listing in done.page_set.plan.listings] == ["all"]
     assert "do not add up" in done.notes[0]
 
 
