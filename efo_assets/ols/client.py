@@ -19,7 +19,7 @@ UNKNOWN_MARK = "Expected at least 1 result"
 """What OLS before June 2026 says, with status 500, of an ontology that it doesn't hold."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # its URL may hold a password
 class OlsClient(Transport):
     """An OLS4 service, asked politely; an async context manager."""
 

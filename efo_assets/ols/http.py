@@ -87,7 +87,7 @@ class Traffic:
     latencies_s: list[float] = field(default_factory=list)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Transport:
     """Sends requests through one gate and with one count of failures; a context manager."""
 
