@@ -59,7 +59,11 @@ class PageFolder:
             else:
                 files.drop_unfinished_line(path / MANIFEST)
                 self.page_set = kept
-                kept.entries = {key: e for key, e in kept.entries.items() if _is_there(path, e)}
+                entries, kept.entries = kept.entries, {}
+                for key, entry in entries.items():
+                    with contextlib.suppress(OSError):  # the page is fetched again
+                        stored_pages.verified(path, entry)
+                        kept.entries[key] = entry
 
     def close(self) -> None:
         """Wait for the page being written, and take no other."""
@@ -117,7 +121,16 @@ class PageStore:
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
                 descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
                 held.callback(os.close, descriptor)
-                _lock_or_name_the_holder(descriptor, ontology, folder)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                    raise PageStoreError(
+                        f"Another download of {ontology} is writing to {folder} "
+                        f"({holder or 'unknown process'}); wait for it, or end it and run again."
+                    ) from None
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             yield
 
     def folder(self, plan: Plan) -> contextlib.closing[PageFolder]:
@@ -184,14 +197,6 @@ class PageStore:
         return path
 
 
-def _is_there(folder: Path, entry: PageEntry) -> bool:
-    try:
-        stored_pages.verified(folder, entry)
-    except OSError:
-        return False
-    return True
-
-
 def _refuse_symlink(path: Path) -> None:
     if path.is_symlink():
         raise PageStoreError(
@@ -205,16 +210,3 @@ def _remove(folder: Path) -> None:
         if folder.exists():
             (folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(folder)
-
-
-def _lock_or_name_the_holder(descriptor: int, ontology: str, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        raise PageStoreError(
-            f"Another download of {ontology} is writing to {folder} "
-            f"({holder or 'unknown process'}); wait for it, or end it and run again."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
