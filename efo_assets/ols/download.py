@@ -104,7 +104,10 @@ async def download(
         with store.lock(ontology):
             return await downloader.run()
     except (errors.OlsUnreachable, errors.OlsRefused) as error:
-        raise type(error)(f"{error} {downloader.kept}") from error
+        kept = "No page was fetched; run again later."
+        if downloader.folder is not None:
+            kept = f"{downloader.folder.kept}; run again to go on from there."
+        raise type(error)(f"{error} {kept}") from error
 
 
 @dataclass(slots=True)
@@ -124,13 +127,6 @@ class _Downloader:
     restarts: int = 0
     folder: PageFolder | None = None
     began_s: float = field(default_factory=time.monotonic)
-
-    @property
-    def kept(self) -> str:
-        """What the next run can use, as a sentence."""
-        if self.folder is None:
-            return "No page was fetched; run again later."
-        return f"{self.folder.kept}; run again to go on from there."
 
     async def run(self) -> Download:
         """Download, with at most `MAX_RESTARTS` restarts for a release that changes."""
@@ -170,22 +166,20 @@ class _Downloader:
                     )
                     self.one_list = True
                 except acceptance.AnotherRelease as change:
-                    self._count_restart(folder, change)
+                    self.restarts += 1
+                    self.store.discard(folder)
+                    if self.restarts > MAX_RESTARTS:
+                        raise errors.ReleaseChanged(
+                            f"OLS served more than one release of {self.ontology} during the "
+                            f"download ({change}), {self.restarts} times: its pages were dropped "
+                            "and nothing was published; run again later, a data release or two "
+                            "back ends take some hours."
+                        ) from change
+                    self._note(f"The release changed during the download ({change}): began again.")
 
     def _note(self, text: str) -> None:
         log.warning(text)
         self.notes.append(text)
-
-    def _count_restart(self, folder: PageFolder, change: acceptance.AnotherRelease) -> None:
-        self.restarts += 1
-        self.store.discard(folder)
-        if self.restarts > MAX_RESTARTS:
-            raise errors.ReleaseChanged(
-                f"OLS served more than one release of {self.ontology} during the download "
-                f"({change}), {self.restarts} times: its pages were dropped and nothing was "
-                "published; run again later, a data release or two back ends take some hours."
-            ) from change
-        self._note(f"The release changed during the download ({change}): began again.")
 
     async def _whole(self, folder: PageFolder) -> Download:
         page_set, plan = folder.page_set, folder.page_set.plan

@@ -159,27 +159,20 @@ def _batches(connection: Connection, query: sql.Composed) -> Iterator[Sequence[R
             yield batch
 
 
-def _tsv(
-    columns: Sequence[str], rows: Iterable[Row], comments: Sequence[str], file: IO[bytes]
-) -> int:
+def _tsv(file: IO[bytes], comments: Sequence[str], columns: Row, rows: Sequence[Row]) -> int:
     """Write comment lines, a line of column names and the rows; return the number of rows."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     text.writelines(f"#{line}\n" for line in comments)
-    writer = csv.writer(text, dialect="excel-tab", lineterminator="\n")
-    writer.writerow(columns)
-    written = 0
-    for row in rows:
-        writer.writerow(["" if value is None else value for value in row])
-        written += 1
+    csv.writer(text, dialect="excel-tab", lineterminator="\n").writerows([columns, *rows])
     text.detach()
-    return written
+    return len(rows)
 
 
 def _replacements(snapshot: _Snapshot, file: IO[bytes]) -> int:
     comments = [f"{name}: {escaped(value)}" for name, value in snapshot.facts.items()]
     query = statement("export_replacements", schema=snapshot.schema)
-    rows = snapshot.connection.execute(query)
-    return _tsv(_columns(rows), rows, comments, file)
+    replacements = snapshot.connection.execute(query)
+    return _tsv(file, comments, _columns(replacements), replacements.fetchall())
 
 
 def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
@@ -196,7 +189,7 @@ def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
         f"mapping_set_version: {_quoted(release.version or '')}",
         f"subject_source_version: {_quoted(release.version or '')}",
     ]
-    return _tsv(["subject_id", *_columns(mappings)[2:]], rows, comments, file)
+    return _tsv(file, comments, ["subject_id", *_columns(mappings)[2:]], rows)
 
 
 def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:
