@@ -14,6 +14,9 @@ A message says what is wrong and where, what was kept, and what to do next. It n
 credential. A failure that is not listed here is a defect and keeps its traceback.
 """
 
+LOAD_COMMAND = "dagster asset materialize -m efo_assets.definitions --select '*efo_terms'"
+"""What a message advises where a whole load is the way out."""
+
 
 class EfoError(Exception):
     """An expected failure whose text is meant to be read on its own."""

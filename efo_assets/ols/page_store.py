@@ -59,11 +59,7 @@ class PageFolder:
             else:
                 files.drop_unfinished_line(path / MANIFEST)
                 self.page_set = kept
-                entries, kept.entries = kept.entries, {}
-                for key, entry in entries.items():
-                    with contextlib.suppress(OSError):  # the page is fetched again
-                        stored_pages.verified(path, entry)
-                        kept.entries[key] = entry
+                kept.entries = {key: e for key, e in kept.entries.items() if _is_there(path, e)}
 
     def close(self) -> None:
         """Wait for the page being written, and take no other."""
@@ -121,16 +117,7 @@ class PageStore:
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
                 descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
                 held.callback(os.close, descriptor)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-                    raise PageStoreError(
-                        f"Another download of {ontology} is writing to {folder} "
-                        f"({holder or 'unknown process'}); wait for it, or end it and run again."
-                    ) from None
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+                _lock_or_name_the_holder(descriptor, ontology, folder)
             yield
 
     def folder(self, plan: Plan) -> contextlib.closing[PageFolder]:
@@ -197,6 +184,14 @@ class PageStore:
         return path
 
 
+def _is_there(folder: Path, entry: PageEntry) -> bool:
+    try:
+        stored_pages.verified(folder, entry)
+    except OSError:
+        return False
+    return True
+
+
 def _refuse_symlink(path: Path) -> None:
     if path.is_symlink():
         raise PageStoreError(
@@ -210,3 +205,16 @@ def _remove(folder: Path) -> None:
         if folder.exists():
             (folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(folder)
+
+
+def _lock_or_name_the_holder(descriptor: int, ontology: str, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+        raise PageStoreError(
+            f"Another download of {ontology} is writing to {folder} "
+            f"({holder or 'unknown process'}); wait for it, or end it and run again."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

@@ -8,9 +8,9 @@ stays, in lower case.
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
 
 URL_PREFIX = "url"
 """The prefix of a web address that no registered database owns."""
@@ -23,7 +23,8 @@ _RESOLVER = re.compile(
 _CUTS = re.compile(r"[/#=_:]")
 
 
-class Prefixes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Prefixes:
     """Registered prefixes: by spelling in lower case, and by the beginning of a URL."""
 
     by_spelling: Mapping[str, str]

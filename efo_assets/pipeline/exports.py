@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple, TypeAlias
 import psycopg
 from psycopg import sql
 
-from efo_assets.errors import ExportFailed
+from efo_assets.errors import LOAD_COMMAND, ExportFailed
 from efo_assets.files import make_folder, whole
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.privacy.printable import escaped
@@ -95,8 +95,7 @@ def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exp
             if release is None:
                 raise ExportFailed(
                     f"Nothing is published in schema {warehouse.schema}, so there is nothing to "
-                    "export: run `dagster asset materialize -m efo_assets.definitions --select "
-                    "'*efo_terms'` first."
+                    f"export: run `{LOAD_COMMAND}` first."
                 )
             snapshot = _Snapshot(connection, warehouse.schema, release)
             make_folder(folder)
@@ -159,20 +158,27 @@ def _batches(connection: Connection, query: sql.Composed) -> Iterator[Sequence[R
             yield batch
 
 
-def _tsv(file: IO[bytes], comments: Sequence[str], columns: Row, rows: Sequence[Row]) -> int:
+def _tsv(
+    columns: Sequence[str], rows: Iterable[Row], comments: Sequence[str], file: IO[bytes]
+) -> int:
     """Write comment lines, a line of column names and the rows; return the number of rows."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     text.writelines(f"#{line}\n" for line in comments)
-    csv.writer(text, dialect="excel-tab", lineterminator="\n").writerows([columns, *rows])
+    writer = csv.writer(text, dialect="excel-tab", lineterminator="\n")
+    writer.writerow(columns)
+    written = 0
+    for row in rows:
+        writer.writerow(["" if value is None else value for value in row])
+        written += 1
     text.detach()
-    return len(rows)
+    return written
 
 
 def _replacements(snapshot: _Snapshot, file: IO[bytes]) -> int:
     comments = [f"{name}: {escaped(value)}" for name, value in snapshot.facts.items()]
     query = statement("export_replacements", schema=snapshot.schema)
-    replacements = snapshot.connection.execute(query)
-    return _tsv(file, comments, _columns(replacements), replacements.fetchall())
+    rows = snapshot.connection.execute(query)
+    return _tsv(_columns(rows), rows, comments, file)
 
 
 def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
@@ -189,7 +195,7 @@ def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
         f"mapping_set_version: {_quoted(release.version or '')}",
         f"subject_source_version: {_quoted(release.version or '')}",
     ]
-    return _tsv(file, comments, ["subject_id", *_columns(mappings)[2:]], rows)
+    return _tsv(["subject_id", *_columns(mappings)[2:]], rows, comments, file)
 
 
 def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from efo_assets.errors import PageStoreError
+from efo_assets.errors import LOAD_COMMAND, PageStoreError
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import Download, OnProgress, download
 from efo_assets.ols.pace import Pause
@@ -97,8 +97,7 @@ def newest_pages(settings: Settings) -> PageSet:
     if pages is None:
         raise PageStoreError(
             f"No complete download of {settings.ontology} is kept in {store.root}, so there is "
-            "nothing to stage: run `dagster asset materialize -m efo_assets.definitions "
-            "--select '*efo_terms'`, which downloads first."
+            f"nothing to stage: run `{LOAD_COMMAND}`, which downloads first."
         )
     return pages
 

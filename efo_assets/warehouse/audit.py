@@ -15,23 +15,14 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from efo_assets.errors import AuditNotPassed
+from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
 from efo_assets.privacy.logs import logger
+from efo_assets.warehouse import tables
 from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import Content, Load, content
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import fillable, filled, repeated, statement, without_terms
-from efo_assets.warehouse.tables import (
-    ANCESTORS,
-    COPIED,
-    MESH_TERMS,
-    PARENT_EDGES,
-    REPLACEMENTS,
-    SYNONYMS,
-    TERMS,
-    XREFS,
-    Table,
-)
+from efo_assets.warehouse.tables import Table
 
 SHRINK_TERMS = 0.02
 """A release that loses more of its terms than this is refused."""
@@ -44,6 +35,7 @@ SAMPLES = 10
 
 Offenders: TypeAlias = tuple[int, list[Any]]
 """Their number, and samples of them."""
+Find: TypeAlias = Callable[[Connection, Load, "Check"], Offenders]
 
 _log = logger(__name__)
 
@@ -54,14 +46,11 @@ def _by_name(connection: Connection, load: Load, check: "Check") -> Offenders:
     return _selected(connection, load, query, check.weight)
 
 
-def _repeated(connection: Connection, load: Load, check: "Check") -> Offenders:
-    """Find keys that stand more than once."""
-    return _selected(connection, load, repeated(load.schema, check.about), check.weight)
-
-
-def _without_terms(connection: Connection, load: Load, check: "Check") -> Offenders:
-    """Find rows that refer to terms that are not staged."""
-    return _selected(connection, load, without_terms(load.schema, check.about), check.weight)
+def _specified(query: Callable[[str, Table], sql.Composed]) -> "Find":
+    """Find the rows of a query that follows from the specification of the check's table."""
+    return lambda connection, load, check: _selected(
+        connection, load, query(load.schema, check.about), check.weight
+    )
 
 
 def _selected(
@@ -142,7 +131,7 @@ class Check:
     name: str
     about: Table
     description: str
-    find: Callable[[Connection, Load, "Check"], Offenders] = _by_name
+    find: Find = _by_name
     blocking: bool = True
     overridable: bool = False
     """Whether EFO_ALLOW_SHRINK lets a load pass all the same."""
@@ -155,47 +144,57 @@ class Check:
         return self.about.staged_name
 
 
-def _keeps_its_size(name: str, table: Table, rows: str) -> Check:
-    return Check(
-        f"{name}_did_not_shrink",
-        table,
-        f"At most {_tolerated(table):.0%} fewer {rows} than in the published release.",
-        _shrunk,
-        overridable=True,
-    )
+def _of_copied(
+    name: str, table: Table, unique: str, *others: Check, rows: str = "", have_terms: str = ""
+) -> Iterable[Check]:
+    """The checks that follow from a copied table's specification, with `others` among them."""
+    if table.references:
+        yield Check(f"{name}_have_terms", table, have_terms, _specified(without_terms))
+    weight = "times - 1" if table.is_referenced else "1"
+    yield Check(f"{name}_are_unique", table, unique, _specified(repeated), weight=weight)
+    yield from others
+    few = f"At most {_tolerated(table):.0%} fewer {rows or name} than in the published release."
+    yield Check(f"{name}_did_not_shrink", table, few, _shrunk, overridable=True)
 
 
 CHECKS: tuple[Check, ...] = (
     Check(
         "terms_are_complete",
-        TERMS,
+        tables.TERMS,
         "As many terms as OLS announced, counted apart.",
         weight="abs(announced - staged)",
     ),
-    Check("terms_are_unique", TERMS, "No IRI stands twice.", _repeated, weight="times - 1"),
-    Check("terms_have_labels", TERMS, "No term is without a label."),
-    _keeps_its_size("terms", TERMS, "terms"),
-    Check(
-        "synonyms_have_terms", SYNONYMS, "Every synonym belongs to a staged term.", _without_terms
+    *_of_copied(
+        "terms",
+        tables.TERMS,
+        "No IRI stands twice.",
+        Check("terms_have_labels", tables.TERMS, "No term is without a label."),
     ),
-    Check("synonyms_are_unique", SYNONYMS, "One row per term, scope and synonym.", _repeated),
-    _keeps_its_size("synonyms", SYNONYMS, "synonyms"),
-    Check(
-        "edges_have_terms",
-        PARENT_EDGES,
-        "Both ends of every edge are staged terms.",
-        _without_terms,
+    *_of_copied(
+        "synonyms",
+        tables.SYNONYMS,
+        "One row per term, scope and synonym.",
+        have_terms="Every synonym belongs to a staged term.",
     ),
-    Check("edges_are_unique", PARENT_EDGES, "One row per child, parent and relation.", _repeated),
-    Check(
-        "edges_have_no_cycle", PARENT_EDGES, "No term is its own ancestor over is_a.", _on_cycles
+    *_of_copied(
+        "edges",
+        tables.PARENT_EDGES,
+        "One row per child, parent and relation.",
+        Check(
+            "edges_have_no_cycle",
+            tables.PARENT_EDGES,
+            "No term is its own ancestor over is_a.",
+            _on_cycles,
+        ),
+        have_terms="Both ends of every edge are staged terms.",
     ),
-    _keeps_its_size("edges", PARENT_EDGES, "edges"),
-    Check(
-        "xrefs_have_terms", XREFS, "Every cross reference belongs to a staged term.", _without_terms
+    *_of_copied(
+        "xrefs",
+        tables.XREFS,
+        "One row per term, prefix and accession.",
+        rows="cross references",
+        have_terms="Every cross reference belongs to a staged term.",
     ),
-    Check("xrefs_are_unique", XREFS, "One row per term, prefix and accession.", _repeated),
-    _keeps_its_size("xrefs", XREFS, "cross references"),
     *(
         Check(
             f"{table.staged_name}_columns_did_not_empty",
@@ -204,53 +203,58 @@ CHECKS: tuple[Check, ...] = (
             _emptied,
             overridable=True,
         )
-        for table in COPIED
+        for table in tables.COPIED
         if fillable(table)
     ),
     Check(
         "edges_are_not_dangling",
-        PARENT_EDGES,
+        tables.PARENT_EDGES,
         "Every parent is a listed class; the others are kept aside in `dangling_edges`.",
         blocking=False,
     ),
     Check(
         "values_are_well_formed",
-        TERMS,
+        tables.TERMS,
         "No value was left out or mended while decoding.",
         blocking=False,
         weight="count",
     ),
-    Check("labels_are_unique", TERMS, "No two current terms have the same label.", blocking=False),
+    Check(
+        "labels_are_unique",
+        tables.TERMS,
+        "No two current terms have the same label.",
+        blocking=False,
+    ),
     Check(
         "iris_are_not_alike",
-        TERMS,
+        tables.TERMS,
         "No two IRIs differ by case, outer spaces or Unicode form alone.",
         blocking=False,
     ),
     Check(
         "replacements_are_of_every_obsolete_class",
-        REPLACEMENTS,
+        tables.REPLACEMENTS,
         "Every obsolete class has a row, and no other class has one.",
     ),
     Check(
         "replacements_do_not_loop",
-        REPLACEMENTS,
+        tables.REPLACEMENTS,
         "No class is replaced, over whatever steps, by a class on the way, but those that were so "
         "in the published release.",
         _new_loops,
         blocking=False,
     ),
-    Check("mesh_terms_are_current", MESH_TERMS, "Every id leads to a staged, current term."),
+    Check("mesh_terms_are_current", tables.MESH_TERMS, "Every id leads to a staged, current term."),
     Check(
         "mesh_ids_are_well_formed",
-        MESH_TERMS,
+        tables.MESH_TERMS,
         "Every MeSH reference is a unique id (D…, C…, Q…); tree numbers and others are left out.",
         blocking=False,
     ),
-    Check("ancestors_are_others", ANCESTORS, "No term is its own ancestor."),
+    Check("ancestors_are_others", tables.ANCESTORS, "No term is its own ancestor."),
     Check(
         "ancestors_follow_every_edge",
-        ANCESTORS,
+        tables.ANCESTORS,
         "Every parent is an ancestor; edges that close a cycle are left out.",
         blocking=False,
     ),
@@ -305,8 +309,7 @@ def audit(
             raise AuditNotPassed(
                 f"The staged rows of load {load.load_id} ({load.source.name}) were changed after "
                 "their publication, so they are not audited again: the published release stays; "
-                "run `dagster asset materialize -m efo_assets.definitions --select '*efo_terms'`, "
-                "which stages them anew."
+                f"run `{LOAD_COMMAND}`, which stages them anew."
             )
         verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
         sys.audit("efo_assets.audited")

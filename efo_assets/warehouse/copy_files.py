@@ -134,13 +134,14 @@ class CopyFiles:
             table.copy_types(columns[table.staged_name])
         self._folder = folder
         self._columns = columns
-        self._files: list[dict[str, IO[bytes]]] = []
+        self.parts: list[dict[str, IO[bytes]]] = []
+        """Each part: staged table name to its file."""
         with self.explained():
             folder.mkdir(0o700, parents=True, exist_ok=True)
             for _ in range(parts):
                 part: dict[str, IO[bytes]] = {}
                 # Known before it is full: a disk may have room for some of the files only.
-                self._files.append(part)
+                self.parts.append(part)
                 for table in COPIED:
                     part[table.staged_name] = _nameless(folder)
 
@@ -160,11 +161,6 @@ class CopyFiles:
                 "kept and nothing was published; free space there, or set EFO_DATA_DIR."
             ) from error
 
-    @property
-    def parts(self) -> Sequence[dict[str, IO[bytes]]]:
-        """Each part: staged table name to its file."""
-        return self._files
-
     @contextmanager
     def writing(self, part: int = 0) -> Iterator[dict[str, RowWriter]]:
         """A row writer per staged table name; at the end, their rows are in the files.
@@ -172,17 +168,17 @@ class CopyFiles:
         Raises:
             PageStoreError: the disk is full.
         """
-        with self.explained(), row_writers(self._files[part], self._columns) as writers:
+        with self.explained(), row_writers(self.parts[part], self._columns) as writers:
             yield writers
 
     def file(self, table: Table) -> CopyFile:
         """The rows of `table`, of all parts."""
         name = table.staged_name
-        return CopyFile([part[name] for part in self._files], self._columns[name])
+        return CopyFile([part[name] for part in self.parts], self._columns[name])
 
     def close(self) -> None:
         """Give the space back."""
-        for part in self._files:
+        for part in self.parts:
             for file in part.values():
                 with suppress(OSError):  # what a full disk didn't take can't be flushed either
                     file.close()

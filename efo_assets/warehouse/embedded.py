@@ -148,6 +148,11 @@ class _Account:
             ) from None
         return cls(account.pw_uid, account.pw_gid, is_other=True)
 
+    def make_folder(self, path: Path) -> None:
+        path.mkdir(mode=0o700)
+        if self.is_other:
+            os.chown(path, self.uid, self.gid)
+
     def run(self, *command: str | Path) -> "subprocess.CompletedProcess[str]":
         identity: dict[str, Any] = (
             {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
@@ -198,7 +203,7 @@ class _Server:
             self._data_dir.mkdir(0o755, parents=True, exist_ok=True)
             with self._alone():
                 self._find_place()
-                self._users = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._users = _lock_file(self._lock_path)
                 fcntl.flock(self._users, fcntl.LOCK_SH)
                 _users_here[self._lock_path] = _users_here.get(self._lock_path, 0) + 1
                 try:
@@ -229,9 +234,7 @@ class _Server:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes from starting or stopping this server in this block."""
-        descriptor = os.open(
-            self._lock_path.with_suffix(".starting"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        descriptor = _lock_file(self._lock_path.with_suffix(".starting"))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -244,8 +247,10 @@ class _Server:
             return
         _users_here[self._lock_path] -= 1
         try:
-            if not _users_here[self._lock_path] and _is_last(descriptor):
-                self._stop("fast")
+            with contextlib.suppress(BlockingIOError):  # another process uses it
+                if not _users_here[self._lock_path]:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._stop("fast")
         finally:
             os.close(descriptor)
 
@@ -270,7 +275,8 @@ class _Server:
         self._make_socket_dir()
         if self._is_running():
             return
-        self._rotate_log()
+        if self._log.exists() and self._log.stat().st_size > LOG_LIMIT_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
         start = self._ctl("-w", "-l", self._log, "-o", self._options(), "start")
         if start.returncode:
             raise DatabaseUnavailable(self._complaint("does not start", self._last_words(start)))
@@ -281,9 +287,7 @@ class _Server:
         for leftover in self._cluster.parent.glob(f"{self._name}.new-*"):
             shutil.rmtree(leftover)
         new = self._cluster.with_name(f"{self._name}.new-{os.getpid()}")
-        new.mkdir(mode=0o700)
-        if self._account.is_other:
-            os.chown(new, self._account.uid, self._account.gid)
+        self._account.make_folder(new)
         # Who gets to the socket is settled by its folder's mode.
         auth = ("--auth-local=trust", "--auth-host=scram-sha-256")
         options = ("-U", USER, *auth, "-E", "UTF8", "--locale=C", "--no-instructions")
@@ -299,9 +303,7 @@ class _Server:
         if self._socket_dir == self._cluster:
             return
         with contextlib.suppress(FileExistsError):
-            self._socket_dir.mkdir(mode=0o700)
-            if self._account.is_other:
-                os.chown(self._socket_dir, self._account.uid, self._account.gid)
+            self._account.make_folder(self._socket_dir)
         status = self._socket_dir.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != self._account.uid:
             raise DatabaseUnavailable(
@@ -328,10 +330,6 @@ class _Server:
     @property
     def _log(self) -> Path:
         return self._cluster / "server.log"
-
-    def _rotate_log(self) -> None:
-        if self._log.exists() and self._log.stat().st_size > LOG_LIMIT_BYTES:
-            self._log.replace(self._log.with_suffix(".log.1"))
 
     def _is_running(self) -> bool:
         return self._cluster.exists() and self._ctl("status").returncode == 0
@@ -372,12 +370,8 @@ def _lock_path(data_dir: Path, major: int) -> Path:
     return data_dir / f"postgres-{major}.lock"
 
 
-def _is_last(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _is_open(path: Path) -> bool:

@@ -101,19 +101,13 @@ class Standing:
     findings: tuple[Finding, ...] = ()
 
 
-def current_release(connection: Connection, schema: str) -> PublishedRelease | None:
-    """The release that stands in `schema`, or None before the first."""
-    return _release(connection, schema)
-
-
-def release_of(connection: Connection, load: Load) -> PublishedRelease | None:
-    """The release that a load was published as; None if it never was."""
-    return _release(connection, load.target_schema, load.load_id)
-
-
-def _release(
+def current_release(
     connection: Connection, schema: str, load_id: str | None = None
 ) -> PublishedRelease | None:
+    """The release that stands in `schema`, or None before the first.
+
+    With `load_id` the one that this load was published as, or None if it never was.
+    """
     if not connection.has_table("efo_meta.releases"):
         return None
     which = {"schema": schema, "load_id": load_id}

@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from efo_assets.errors import NothingStaged
+from efo_assets.errors import LOAD_COMMAND, NothingStaged
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
@@ -201,9 +201,9 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
                 )
             _analyze(connection, load, table)
         counts = {
-            table.staged_name: _count(connection, load, table.staged_name) for table in TABLES
+            name: int(connection.row(compose("select count(*) from {}", (load.schema, name)))[0])
+            for name in (*(table.staged_name for table in TABLES), "dangling_edges")
         }
-        counts["dangling_edges"] = _count(connection, load, "dangling_edges")
         connection.execute(
             statement("load_seal"),
             {
@@ -238,10 +238,6 @@ def _analyze(connection: Connection, load: Load, table: Table) -> None:
     connection.execute(compose("analyze {}", (load.schema, table.staged_name)))
 
 
-def _count(connection: Connection, load: Load, name: str) -> int:
-    return int(connection.row(compose("select count(*) from {}", (load.schema, name)))[0])
-
-
 def latest(connection: Connection, target_schema: str) -> Load:
     """The newest load whose tables are complete and still there.
 
@@ -252,8 +248,7 @@ def latest(connection: Connection, target_schema: str) -> Load:
     if load is None:
         raise NothingStaged(
             f"Nothing is staged for schema {target_schema}, so there is nothing to audit or "
-            "publish: run `dagster asset materialize -m efo_assets.definitions "
-            "--select '*efo_terms'`, which downloads, stages, audits and publishes."
+            f"publish: run `{LOAD_COMMAND}`, which downloads, stages, audits and publishes."
         )
     return load
 

@@ -72,7 +72,9 @@ def equalize(
     elif _published_content(connection, schema, table, release_id) == wanted:
         return Changes(unchanged=rows)
     else:
-        changes = _merge(connection, load, table, release_id, rows)
+        merge = _merge_referenced if table.is_referenced else _merge_rows
+        removed, changed, inserted = merge(connection, load, table, release_id)
+        changes = Changes(inserted, changed, removed, rows - inserted - changed)
     published = _published_content(connection, schema, table, release_id)
     if published != wanted:
         raise NotAsStaged(
@@ -115,13 +117,6 @@ def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
         names(column.name for column in table.published_columns),
         resolved(load.schema, load.target_schema, table, release_id),
     )
-
-
-def _merge(connection: Connection, load: Load, table: Table, release_id: int, rows: int) -> Changes:
-    """Write the rows that differ, and no others."""
-    merge = _merge_referenced if table.is_referenced else _merge_rows
-    removed, changed, inserted = merge(connection, load, table, release_id)
-    return Changes(inserted, changed, removed, rows - inserted - changed)
 
 
 def _merge_referenced(

@@ -86,7 +86,11 @@ def _check_privileges(connection: Connection, schema: str) -> None:
 
 
 def _check_columns(connection: Connection, schema: str) -> None:
-    published = _published_format(connection, schema)
+    # The format of the staged rows that the published release was made from; 1 without one.
+    published = 1
+    if connection.has_table("efo_meta.releases"):
+        row = connection.execute(statement("published_format"), {"schema": schema}).fetchone()
+        published = int(row[0]) if row else 1
     differences = [
         difference
         for table in TABLES
@@ -97,14 +101,6 @@ def _check_columns(connection: Connection, schema: str) -> None:
             f"The published tables are not as this version expects: {'; '.join(differences)}. "
             "Nothing was downloaded or changed; undo the change, or move the table away."
         )
-
-
-def _published_format(connection: Connection, schema: str) -> int:
-    """The format of the staged rows that the published release was made from; 1 without one."""
-    if not connection.has_table("efo_meta.releases"):
-        return 1
-    row = connection.execute(statement("published_format"), {"schema": schema}).fetchone()
-    return int(row[0]) if row else 1
 
 
 def _drift(connection: Connection, schema: str, table: Table, published: int) -> Iterator[str]:

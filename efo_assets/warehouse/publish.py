@@ -13,13 +13,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import errors as pg
 
-from efo_assets.errors import (
-    AuditNotPassed,
-    DatabaseUnavailable,
-    LoadInProgress,
-    PublicationRefused,
-    WarehouseError,
-)
+from efo_assets import errors
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import ledger, session
 from efo_assets.warehouse.audit import proven
@@ -45,8 +39,6 @@ _log = logger(__name__)
 TRIES = 3
 _PASSING = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.UniqueViolation)
 """Another session writes or locks published tables just now."""
-
-_AUDIT_COMMAND = "dagster asset materialize -m efo_assets.definitions --select '*efo_terms'"
 
 
 def publish(
@@ -113,16 +105,14 @@ def _name_who_is_in_the_way(
 ) -> None:
     """Name the session whose lock or rows publishing failed at, where that is known."""
     if isinstance(error, pg.UniqueViolation):
-        raise LoadInProgress(
+        raise errors.LoadInProgress(
             f"Somebody else writes rows into the tables of schema {load.target_schema} while they "
             f"are published ({error.diag.constraint_name}): {session.NOTHING_LOST}; run again."
         ) from error
-    if not isinstance(error, pg.LockNotAvailable):
-        return
-    holders = lock_holders(connect, load.target_schema)
-    if holders:
+    is_locked = isinstance(error, pg.LockNotAvailable)
+    if is_locked and (holders := lock_holders(connect, load.target_schema)):
         waited_s = TRIES * session.LOCK_TIMEOUT_MS / 1000
-        raise LoadInProgress(
+        raise errors.LoadInProgress(
             f"{holders} holds a lock that publishing into schema {load.target_schema} needs; it "
             f"was waited for {waited_s:.0f} s in {TRIES} tries: {session.NOTHING_LOST}; end that "
             "session or run again later."
@@ -169,11 +159,11 @@ def _proven_content(connection: Connection, load: Load) -> Content:
     """The content that the audit passed, by its verdicts."""
     digest, missing = proven(connection, load)
     if missing:
-        raise AuditNotPassed(
+        raise errors.AuditNotPassed(
             f"Load {load.load_id} ({load.source.name}) is not published, since it has no passed "
             f"verdict for its present content from: {', '.join(missing)}. The published release "
             f"stays; see the checks of the staged assets for the offenders, then run "
-            f"`{_AUDIT_COMMAND}`."
+            f"`{errors.LOAD_COMMAND}`."
         )
     return Content.of_digest(digest)
 
@@ -191,10 +181,10 @@ def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:
         with connect() as connection:
             drop(connection, load.load_id)
     if is_changed:
-        raise AuditNotPassed(
+        raise errors.AuditNotPassed(
             f"Load {load.load_id} ({load.source.name}) is not published, since it has no passed "
             f"verdict for its present content: staged rows were changed after the audit. The "
-            f"published release stays; run `{_AUDIT_COMMAND}`, which stages them anew."
+            f"published release stays; run `{errors.LOAD_COMMAND}`, which stages them anew."
         )
 
 
@@ -204,18 +194,18 @@ def _refuse_unfit(
     if current is None:
         return
     if current.ontology != load.source.ontology:
-        raise PublicationRefused(
+        raise errors.PublicationRefused(
             f"Schema {load.target_schema} holds {current.ontology}, and the load is "
             f"{load.source.ontology}: nothing was published; set EFO_SCHEMA to another schema."
         )
     if load.is_partial and not current.is_partial:
-        raise PublicationRefused(
+        raise errors.PublicationRefused(
             f"The load holds the first {load.source.limit:,} classes only (EFO_LIMIT) and can't "
             f"replace the whole release in schema {load.target_schema}, which stays: unset "
             "EFO_LIMIT, or set EFO_SCHEMA to another schema for the quick look."
         )
     if not allow_older and _is_older(connection, load, current):
-        raise PublicationRefused(
+        raise errors.PublicationRefused(
             f"{load.source.name} is older than {current.name}, which is published in schema "
             f"{load.target_schema} and stays: a server of OLS may be behind, or the run is from "
             "before; run again later, or set EFO_ALLOW_OLDER=1 to go back."
@@ -228,10 +218,10 @@ def _refuse_other_base(
     """Refuse a load whose changes were counted against another release than the one that stands."""
     if comparable_release(connection, load) != load.base_release:
         stands = current.name if current else "nothing"
-        raise PublicationRefused(
+        raise errors.PublicationRefused(
             f"Load {load.load_id} ({load.source.name}) was staged when another release stood, or "
             f"other tables of it, and now {stands} does, so what it changes would be told wrongly: "
-            f"nothing was published; run `{_AUDIT_COMMAND}`, which stages the kept pages anew."
+            f"nothing was published; run `{errors.LOAD_COMMAND}`, which stages the kept pages anew."
         )
 
 
@@ -259,12 +249,10 @@ def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
 
 def _is_same(load: Load, audited: Content, current: PublishedRelease) -> bool:
     """Whether the ledger has this release with this content; `loaded` alone makes no new one."""
-    source = load.source
-    identity = (source.version, source.version_iri, load.is_partial)
-    is_same_source = identity == (current.version, current.version_iri, current.is_partial)
-    return is_same_source and without_changes(current.content_hash) == without_changes(
-        audited.digest
-    )
+    source, digest = load.source, without_changes(audited.digest)
+    facts = (source.version, source.version_iri, load.is_partial, digest)
+    published = without_changes(current.content_hash)
+    return facts == (current.version, current.version_iri, current.is_partial, published)
 
 
 def _ask_ledger(
@@ -277,27 +265,21 @@ def _ask_ledger(
         try:
             session.end_left_behind(connect, lost)
             with connect() as connection:
-                release = ledger.release_of(connection, load)
+                release = current_release(connection, load.target_schema, load.load_id)
             break
         except psycopg.OperationalError:
             if not tries_left:
                 raise
-        except DatabaseUnavailable as error:
-            raise DatabaseUnavailable(
+        except errors.DatabaseUnavailable as error:
+            raise errors.DatabaseUnavailable(
                 f"{error} Whether load {load.load_id} was published is written in "
                 "efo_meta.releases, which could not be asked; the next run asks it and publishes "
                 "nothing twice."
             ) from error
     if release is None:
         return None
-    return Publication(
-        release.release_id,
-        release.name,
-        load.load_id,
-        is_new=True,
-        rows=release.rows,
-        changes=release.changes,
-    )
+    facts = (release.release_id, release.name, load.load_id)
+    return Publication(*facts, is_new=True, rows=release.rows, changes=release.changes)
 
 
 def _vacuum_filled(connect: Callable[[], Connection], load: Load, publication: Publication) -> None:
@@ -319,7 +301,7 @@ def _vacuum_filled(connect: Callable[[], Connection], load: Load, publication: P
         with connect() as connection:
             # Without our settings no time limit holds, so it must not wait for a lock.
             connection.execute_alone(compose("vacuum (skip_locked) {}", listing(filled)))
-    except (psycopg.Error, WarehouseError) as error:
+    except (psycopg.Error, errors.WarehouseError) as error:
         _log.warning("new tables are left to autovacuum: %s", type(error).__name__)
 
 
@@ -329,5 +311,5 @@ def _tidy(connect: Callable[[], Connection], load: Load) -> None:
     try:
         with connect() as connection:
             clear_leftovers(connection, load.target_schema, keep=load.load_id)
-    except (psycopg.OperationalError, WarehouseError) as error:
+    except (psycopg.OperationalError, errors.WarehouseError) as error:
         _log.warning("superseded loads are left to the next run: %s", type(error).__name__)

@@ -20,14 +20,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from efo_assets.errors import (
-    ConnectionLost,
-    DatabaseFull,
-    DatabaseRefused,
-    DatabaseUnavailable,
-    LoadInProgress,
-    WarehouseError,
-)
+from efo_assets import errors
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.statements import statement
@@ -85,43 +78,43 @@ _REFUSALS = (
 
 class _Failure(NamedTuple):
     kinds: tuple[type[psycopg.Error], ...]
-    raised: type[WarehouseError]
+    raised: type[errors.WarehouseError]
     sentence: str
 
 
 _FAILURES = (
     _Failure(
         (pg.DiskFull, pg.OutOfMemory),
-        DatabaseFull,
+        errors.DatabaseFull,
         "PostgreSQL at {place} has no space left while {doing} ({reason}): {nothing_lost}; free "
         "some and run again.",
     ),
     _Failure(
         (pg.LockNotAvailable,),
-        LoadInProgress,
+        errors.LoadInProgress,
         "Another session holds a lock in {place} that {doing} needs, for longer than "
         "{lock_timeout_s} s: {nothing_lost}; end that session or run again later.",
     ),
     _Failure(
         (pg.QueryCanceled,),
-        WarehouseError,
+        errors.WarehouseError,
         "PostgreSQL at {place} was told to stop while {doing} (57014: {reason}): {nothing_lost}; "
         "run again.",
     ),
     _Failure(
         (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction),
-        DatabaseRefused,
+        errors.DatabaseRefused,
         "PostgreSQL at {place} does not allow {doing} ({reason}): {nothing_lost}; grant what is "
         "missing and run again.",
     ),
     _Failure(
         (pg.UndefinedTable, pg.InvalidSchemaName),
-        WarehouseError,
+        errors.WarehouseError,
         "A table was dropped in {place} while {doing} ({reason}): {nothing_lost}; run again.",
     ),
     _Failure(
         (psycopg.IntegrityError,),
-        WarehouseError,
+        errors.WarehouseError,
         "A constraint in {place}, {constraint} on {table}, refuses a row while {doing} ({reason}): "
         "{nothing_lost}; remove it, if it isn't of efo_assets, and run again.",
     ),
@@ -178,7 +171,7 @@ class Connection(psycopg.Connection[TupleRow]):
         """
         row = self.execute(query, params).fetchone()
         if row is None:
-            raise WarehouseError("PostgreSQL gave no answer.")
+            raise errors.WarehouseError("PostgreSQL gave no answer.")
         return row
 
     def has_table(self, name: str) -> bool:
@@ -256,15 +249,15 @@ def end_left_behind(connect_again: Callable[[], Connection], lost: Connection) -
         connection.execute(statement("left_behind_end"), {"name": lost.name})
 
 
-def _not_connected(target: DatabaseTarget, error: psycopg.Error) -> WarehouseError:
+def _not_connected(target: DatabaseTarget, error: psycopg.Error) -> errors.WarehouseError:
     reason = _first_line(target, error)
     for pattern, what in _REFUSALS:
         if pattern.search(str(error)):
-            return DatabaseRefused(
+            return errors.DatabaseRefused(
                 f"PostgreSQL at {target.place} does not accept {what} ({reason}): "
                 f"{NOTHING_LOST}; correct EFO_DATABASE_URL and run again."
             )
-    return DatabaseUnavailable(
+    return errors.DatabaseUnavailable(
         f"PostgreSQL at {target.place} cannot be reached ({reason}): {NOTHING_LOST}; "
         f"start it or correct EFO_DATABASE_URL, then run again."
     )
@@ -286,13 +279,13 @@ def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        for failure in _FAILURES:
-            if isinstance(error, failure.kinds):
-                raise failure.raised(_filled(failure.sentence, target, doing, error)) from error
+        for kinds, raised, sentence in _FAILURES:
+            if isinstance(error, kinds):
+                raise raised(_filled(sentence, target, doing, error)) from error
         if is_lost(error):
-            raise ConnectionLost(_filled(_LOST, target, doing, error)) from error
+            raise errors.ConnectionLost(_filled(_LOST, target, doing, error)) from error
         if isinstance(error, psycopg.OperationalError):
-            raise WarehouseError(_filled(_FAILED, target, doing, error)) from error
+            raise errors.WarehouseError(_filled(_FAILED, target, doing, error)) from error
         raise
 
 

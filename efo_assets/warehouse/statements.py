@@ -13,18 +13,8 @@ from typing import TypeAlias
 
 from psycopg import sql
 
-from efo_assets.warehouse.tables import (
-    CLOSURE_PREDICATES,
-    MESH_ID,
-    NUMBER,
-    RELEASE_ID,
-    TABLES,
-    TERM_ID,
-    TERMS,
-    Column,
-    Reference,
-    Table,
-)
+from efo_assets.warehouse import tables
+from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Reference, Table
 
 Part: TypeAlias = sql.Composable
 Name: TypeAlias = str | tuple[str, str] | Part
@@ -32,8 +22,8 @@ Name: TypeAlias = str | tuple[str, str] | Part
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _SHARED: Mapping[str, Part] = {
-    "mesh_id": sql.Literal(MESH_ID),
-    "closure_predicates": sql.Literal(list(CLOSURE_PREDICATES)),
+    "mesh_id": sql.Literal(tables.MESH_ID),
+    "closure_predicates": sql.Literal(list(tables.CLOSURE_PREDICATES)),
 }
 
 
@@ -98,7 +88,7 @@ def create_staged(load_schema: str, table: Table) -> sql.Composed:
         for column in table.staged_columns
     ]
     if table.is_referenced:
-        clauses.append(compose(f"number {NUMBER} generated always as identity"))
+        clauses.append(compose(f"number {tables.NUMBER} generated always as identity"))
     return compose("create table {} ({})", (load_schema, table.staged_name), listing(clauses))
 
 
@@ -190,18 +180,15 @@ def staged_hash(load_schema: str, table: Table) -> sql.Composed:
     columns: list[Part] = []
     joins = sql.Composed([])
     for number, ref in enumerate(table.references):
-        if ref.by == "iri":
-            columns.append(_part(("t", ref.staged)))
-            continue
-        terms = _hashed_terms((load_schema, TERMS.staged_name), ref.by)
-        alias = f"r{number}"
-        columns.append(_part((alias, "iri")))
-        joins += compose(
-            " join {} as {} on {} = {}", terms, alias, (alias, ref.by), ("t", ref.staged)
-        )
-    columns += _own_columns(table)
+        alias, held = f"r{number}", ("t", ref.staged)
+        if ref.by != "iri":
+            terms = _hashed_terms((load_schema, TERMS.staged_name), ref.by)
+            joins += compose(" join {} as {} on {} = {}", terms, alias, (alias, ref.by), held)
+            held = (alias, "iri")
+        columns.append(_part(held))
+    content = _content_hash([*columns, *_own_columns(table)])
     where = (load_schema, table.staged_name)
-    return compose("select {} from {} as t{}", _content_hash(columns), where, joins)
+    return compose("select {} from {} as t{}", content, where, joins)
 
 
 def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
@@ -209,17 +196,18 @@ def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
 
     Of a history, those of the release alone.
     """
+    terms: Name = (schema, TERMS.name)
+    # Hashes of IRIs where the staged rows have numbers for them.
+    hashed = _hashed_terms(terms, TERM_ID.name)
 
-    def terms_for(ref: Reference) -> Name:
-        # Hashes of IRIs where the staged rows have numbers for them.
-        terms = (schema, TERMS.name)
-        return _hashed_terms(terms, TERM_ID.name) if ref.by == "number" else terms
+    def side(ref: Reference) -> tuple[Name, str, str]:
+        return hashed if ref.by == "number" else terms, TERM_ID.name, ref.published
 
     return compose(
         "select {} from {} as t{} where {}",
         _content_hash([*_of_terms(table, "iri"), *_own_columns(table)]),
         (schema, table.name),
-        _published_terms(table, terms_for),
+        _joined(table, side),
         of_release(table, release_id),
     )
 
@@ -298,7 +286,7 @@ def row_counts(schema: str) -> sql.Composed:
             (schema, table.name),
             listed(table),
         )
-        for place, table in enumerate(TABLES)
+        for place, table in enumerate(tables.TABLES)
     )
     every = sql.SQL(" union all ").join(counts)
     return compose("select name, rows from ({}) as counted order by place", every)
@@ -319,20 +307,18 @@ def _hashed_terms(terms: Name, key: str) -> sql.Composed:
     return compose("(select {}, hashtextextended(iri, 0) as iri from {} offset 0)", key, terms)
 
 
-def _published_terms(table: Table, terms_for: Callable[[Reference], Name]) -> sql.Composed:
-    """Joins from a published row (`t`) to the terms that it refers to (`r0`, `r1`, …)."""
-    joins = (
-        compose(
-            " {} join {} as {} on {} = {}",
-            sql.SQL("inner" if ref.is_key else "left"),
-            terms_for(ref),
-            f"r{number}",
-            (f"r{number}", TERM_ID.name),
-            ("t", ref.published),
-        )
-        for number, ref in enumerate(table.references)
-    )
-    return sql.SQL("").join(joins)
+def _joined(table: Table, side: Callable[[Reference], tuple[Name, str, str]]) -> sql.Composed:
+    """Joins from a row (`t`) to the terms that it refers to (`r0`, `r1`, …).
+
+    `side` gives the terms, their key, and the column of the row that holds it.
+    """
+    joins = sql.Composed([])
+    for number, ref in enumerate(table.references):
+        (terms, key, column), alias = side(ref), f"r{number}"
+        kind = "inner" if ref.is_key else "left"
+        clause = f" {kind} join {{}} as {{}} on {{}} = {{}}"
+        joins += compose(clause, terms, alias, (alias, key), ("t", column))
+    return joins
 
 
 def _content_hash(columns: Sequence[Part]) -> sql.Composed:
@@ -346,40 +332,24 @@ def _content_hash(columns: Sequence[Part]) -> sql.Composed:
 
 def resolved(load_schema: str, schema: str, table: Table, release_id: int) -> sql.Composed:
     """The staged rows as they are to be published: terms turned into surrogate keys."""
-    staged_terms, terms = (load_schema, TERMS.staged_name), (schema, TERMS.name)
+    terms = (schema, TERMS.name)
     release = [sql.Literal(release_id)] if table.is_history else []
     values = [*release, *_of_terms(table, TERM_ID.name), *_own_columns(table)]
     selected = (
         compose("{} as {}", value, column.name)
         for value, column in zip(values, table.published_columns, strict=True)
     )
-    joins = (
-        compose(
-            " {} join {} as {} on {} = {}",
-            sql.SQL("inner" if ref.is_key else "left"),
-            "numbered" if ref.by == "number" else terms,
-            f"r{number}",
-            (f"r{number}", ref.by),
-            ("t", ref.staged),
-        )
-        for number, ref in enumerate(table.references)
+    joins = _joined(
+        table, lambda ref: ("numbered" if ref.by == "number" else terms, ref.by, ref.staged)
     )
-    query = compose(
-        "select {} from {} as t{}",
-        listing(selected),
-        (load_schema, table.staged_name),
-        sql.SQL("").join(joins),
-    )
+    where = (load_schema, table.staged_name)
+    query = compose("select {} from {} as t{}", listing(selected), where, joins)
     if all(ref.by == "iri" for ref in table.references):
         return query
     # Once, not per reference: a number says nothing to published terms.
-    numbered = compose(
-        "with numbered as materialized"
-        " (select s.number, p.id from {} as s join {} as p on p.iri = s.iri) ",
-        staged_terms,
-        terms,
-    )
-    return numbered + query
+    numbers = "select s.number, p.id from {} as s join {} as p on p.iri = s.iri"
+    staged_terms = (load_schema, TERMS.staged_name)
+    return compose(f"with numbered as materialized ({numbers}) ", staged_terms, terms) + query
 
 
 def exported(schema: str, table: Table) -> sql.Composed:
@@ -389,7 +359,7 @@ def exported(schema: str, table: Table) -> sql.Composed:
         '(select id, iri, row_number() over (order by iri collate "C") as place from {} offset 0)',
         (schema, TERMS.name),
     )
-    joins = _published_terms(table, lambda _: placed_terms)
+    joins = _joined(table, lambda ref: (placed_terms, TERM_ID.name, ref.published))
     columns = [
         compose("{} as {}", iri, f"iri_{number}")
         for number, iri in enumerate(_of_terms(table, "iri"))

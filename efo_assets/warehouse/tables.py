@@ -29,6 +29,15 @@ class Column:
     """Whether PostgreSQL numbers the rows."""
 
 
+def _text(name: str, comment: str, *, nullable: bool = False, since: int = 1) -> Column:
+    return Column(name, "text", comment, nullable=nullable, since=since)
+
+
+def _texts(name: str, comment: str, *, since: int = 1) -> Column:
+    """Several texts, of which a row may have none."""
+    return Column(name, "text[]", comment, default="'{}'", since=since)
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A column that holds a term: its IRI when staged, its surrogate key when published."""
@@ -45,6 +54,10 @@ class Reference:
     def staged_type(self) -> str:
         """PostgreSQL's name of the staged column's type."""
         return "text" if self.by == "iri" else NUMBER
+
+    def column(self, name: str, type_: str) -> Column:
+        """The column that holds it in one of the two forms."""
+        return Column(name, type_, self.comment, nullable=not self.is_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +115,15 @@ class Table:
     @property
     def staged_columns(self) -> tuple[Column, ...]:
         """All columns when staged, in COPY's order; only keys are NOT NULL, checks see the rest."""
-        references = (
-            Column(ref.staged, ref.staged_type, ref.comment, nullable=not ref.is_key)
-            for ref in self.references
+        return (
+            *(ref.column(ref.staged, ref.staged_type) for ref in self.references),
+            *self.columns,
         )
-        return (*references, *self.columns)
 
     @property
     def published_columns(self) -> tuple[Column, ...]:
         """All columns when published, in the table's order."""
-        references = (
-            Column(ref.published, TERM_KEY, ref.comment, nullable=not ref.is_key)
-            for ref in self.references
-        )
+        references = (ref.column(ref.published, TERM_KEY) for ref in self.references)
         surrogate = (TERM_ID,) if self.is_referenced else ()
         release = (RELEASE_ID,) if self.is_history else ()
         return (*surrogate, *release, *references, *self.columns, *self.lifecycle)
@@ -184,7 +193,7 @@ def words(expression: str) -> str:
 
 
 RELEASE_ID = Column("release_id", TERM_KEY, "The release (`efo_meta.releases`).")
-RELEASE_VERSION = Column("release", "text", "The version of the release.")
+RELEASE_VERSION = _text("release", "The version of the release.")
 TERM_ID = Column(
     "id", TERM_KEY, "Surrogate key; stays with the IRI over all releases.", is_identity=True
 )
@@ -197,41 +206,24 @@ TERMS = Table(
     comment="Every class of the ontology, obsolete ones included; one row per IRI, kept for ever.",
     references=(),
     columns=(
-        Column("iri", "text", "The class's IRI, its only reliable identifier."),
-        Column("curie", "text", "OLS's compact form, such as EFO:0000408.", nullable=True),
-        Column(
-            "label", "text", "The label; of several the shortest, then the first by code point."
-        ),
-        Column("other_labels", "text[]", "The labels that were not chosen.", default="'{}'"),
-        Column(
+        _text("iri", "The class's IRI, its only reliable identifier."),
+        _text("curie", "OLS's compact form, such as EFO:0000408.", nullable=True),
+        _text("label", "The label; of several the shortest, then the first by code point."),
+        _texts("other_labels", "The labels that were not chosen."),
+        _text(
             "definition",
-            "text",
             "IAO:0000115; of several the longest, then the first by code point.",
             nullable=True,
         ),
-        Column(
-            "other_definitions", "text[]", "The definitions that were not chosen.", default="'{}'"
-        ),
+        _texts("other_definitions", "The definitions that were not chosen."),
         Column("is_obsolete", "boolean", "Whether the ontology marks the class as obsolete."),
         Column("is_root", "boolean", "Current, and no parent but owl:Thing."),
         Column("is_defining", "boolean", "Whether this ontology, not an imported one, defines it."),
-        Column(
-            "replaced_by",
-            "text[]",
-            "IAO:0100001 as found; `efo_replacements` says where it leads.",
-            default="'{}'",
-            since=2,
+        _texts(
+            "replaced_by", "IAO:0100001 as found; `efo_replacements` says where it leads.", since=2
         ),
-        Column(
-            "consider",
-            "text[]",
-            "oboInOwl:consider as found, the weaker kind.",
-            default="'{}'",
-            since=2,
-        ),
-        Column(
-            "subsets", "text[]", "oboInOwl:inSubset: IRIs of its subsets.", default="'{}'", since=2
-        ),
+        _texts("consider", "oboInOwl:consider as found, the weaker kind.", since=2),
+        _texts("subsets", "oboInOwl:inSubset: IRIs of its subsets.", since=2),
         Column(
             "is_gwas_trait",
             "boolean",
@@ -239,10 +231,8 @@ TERMS = Table(
             default="false",
             since=2,
         ),
-        Column("obsoleted_in", "text", "EFO's obsoleted_in_version.", nullable=True, since=2),
-        Column(
-            "obsolescence_reason", "text", "EFO's reason_for_obsolescence.", nullable=True, since=2
-        ),
+        _text("obsoleted_in", "EFO's obsoleted_in_version.", nullable=True, since=2),
+        _text("obsolescence_reason", "EFO's reason_for_obsolescence.", nullable=True, since=2),
     ),
     key=("iri",),
     lifecycle=(
@@ -270,18 +260,15 @@ SYNONYMS = Table(
     comment="Synonyms of listed terms; one row per term, scope and text.",
     references=(_TERM,),
     columns=(
-        Column("synonym", "text", "The synonym, byte for byte."),
-        Column(
-            "scope", "text", "exact, related, narrow or broad; EFO's alternative_term is exact."
-        ),
-        Column(
+        _text("synonym", "The synonym, byte for byte."),
+        _text("scope", "exact, related, narrow or broad; EFO's alternative_term is exact."),
+        _text(
             "type",
-            "text",
             "IRI of the synonym type (an abbreviation, say); of several the first by code point.",
             nullable=True,
         ),
-        Column("other_types", "text[]", "The types that were not chosen.", default="'{}'"),
-        Column("sources", "text[]", "Where the synonym comes from, as CURIEs.", default="'{}'"),
+        _texts("other_types", "The types that were not chosen."),
+        _texts("sources", "Where the synonym comes from, as CURIEs."),
     ),
     key=("scope", "synonym"),
     indexes=(
@@ -300,9 +287,8 @@ PARENT_EDGES = Table(
         Reference("parent_iri", "parent_id", "The parent (`efo_terms.id`; staged: its IRI)."),
     ),
     columns=(
-        Column(
+        _text(
             "predicate",
-            "text",
             "is_a, part_of, develops_from, is_a_implied (by an intersection), or a relation's IRI.",
         ),
     ),
@@ -316,24 +302,20 @@ XREFS = Table(
     comment="Cross references of listed terms to other vocabularies.",
     references=(_TERM,),
     columns=(
-        Column(
+        _text(
             "prefix",
-            "text",
             "The database, by the Bioregistry's prefix (mesh for MESH, MeSH, MSH and MeSH's URLs); "
             "url for another web address; empty where the value has no prefix.",
         ),
-        Column("accession", "text", "The identifier there: all after the first colon."),
-        Column(
+        _text("accession", "The identifier there: all after the first colon."),
+        _text(
             "relation",
-            "text",
             "exact (skos:exactMatch, or MONDO says equivalentTo), close, narrow, broad, related, "
             "else xref; of several the first.",
         ),
-        Column("sources", "text[]", "Who states the cross reference.", default="'{}'"),
-        Column("url", "text", "A link, where OLS knows one.", nullable=True),
-        Column(
-            "found", "text[]", "The values as the ontology spells them.", default="'{}'", since=2
-        ),
+        _texts("sources", "Who states the cross reference."),
+        _text("url", "A link, where OLS knows one.", nullable=True),
+        _texts("found", "The values as the ontology spells them.", since=2),
     ),
     key=("prefix", "accession"),
     indexes=(Index("accession", "(prefix, accession)"),),
@@ -354,22 +336,16 @@ REPLACEMENTS = Table(
     ),
     columns=(
         Column("ordinal", "integer", "From 1 on: replaced_by first, then fewer hops."),
-        Column(
-            "kind",
-            "text",
-            "replaced_by, or the weaker consider; null without either.",
-            nullable=True,
-        ),
-        Column("target", "text", "The target's IRI; as found where no term has it.", nullable=True),
-        Column(
+        _text("kind", "replaced_by, or the weaker consider; null without either.", nullable=True),
+        _text("target", "The target's IRI; as found where no term has it.", nullable=True),
+        _text(
             "status",
-            "text",
             "resolved (a current term), ambiguous (one of several), dead_end (obsolete, replaced "
             "by nothing), cycle (back to a class on the path), target_missing, no_replacement.",
         ),
         Column("hops", "integer", "Replacements on the path; 0 where there is none."),
         Column("path", "text[]", "IRIs from the class to the target, both included."),
-        Column("evidence", "text", "The class's own value that leads there.", nullable=True),
+        _text("evidence", "The class's own value that leads there.", nullable=True),
     ),
     key=("ordinal",),
     indexes=(Index("target", "(target_id)"), Index("status", "(status)")),
@@ -405,13 +381,9 @@ MESH_TERMS = Table(
     comment="MeSH to EFO: one row per well-formed MeSH id and current term that it leads to.",
     references=(Reference("iri", "term_id", "The current term (`efo_terms.id`)."),),
     columns=(
-        Column("mesh_id", "text", "Unique id in MeSH, such as D006973; never a tree number."),
-        Column("mesh_kind", "text", "descriptor (D…), supplementary (C…) or qualifier (Q…)."),
-        Column(
-            "relation",
-            "text",
-            "The strongest evidence: exact, close, narrow, broad, related, xref.",
-        ),
+        _text("mesh_id", "Unique id in MeSH, such as D006973; never a tree number."),
+        _text("mesh_kind", "descriptor (D…), supplementary (C…) or qualifier (Q…)."),
+        _text("relation", "The strongest evidence: exact, close, narrow, broad, related, xref."),
         Column("is_own", "boolean", "Whether the term itself carries the id."),
         Column("via", "text[]", "IRIs of classes that carry the id and that the term replaces."),
         Column("sources", "text[]", "Who states it."),
@@ -430,15 +402,14 @@ CHANGES = Table(
     references=(_TERM,),
     columns=(
         Column("ordinal", "integer", "From 1 on within a release."),
-        Column(
+        _text(
             "kind",
-            "text",
             "added, removed, obsoleted, restored, relabelled, redefined, replacement changed, "
             "synonym added, synonym removed, synonym scope moved, xref added, xref removed, "
             "parent added, parent removed.",
         ),
-        Column("before", "text", "What stood before; null where nothing did.", nullable=True),
-        Column("after", "text", "What stands since; null where nothing does.", nullable=True),
+        _text("before", "What stood before; null where nothing did.", nullable=True),
+        _text("after", "What stands since; null where nothing does.", nullable=True),
     ),
     key=("ordinal",),
     indexes=(Index("term", "(term_id)"), Index("kind", "(release_id, kind)")),

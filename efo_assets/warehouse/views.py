@@ -38,48 +38,40 @@ class View:
 MESH_XREFS = View(
     "efo_mesh_xrefs", "MeSH cross references of current terms as stated, by accession.", version=2
 )
-LABELS = View(
-    "efo_labels",
-    "Every label and synonym of every listed term, with those of the classes that it replaces.",
-)
-CHANGE_DIGEST = View("efo_change_digest", "How many changes of each kind each release brought.")
-DESCENDANTS = View(
-    "efo_descendants",
-    "All terms below one, which is named by IRI or CURIE: over is_a, or over part_of, "
-    "develops_from and implied edges too.",
-    arguments="text, boolean",
-    template="function_over_ancestors",
-    columns={"start": "ancestor_id", "result": "term_id"},
-)
-ANCESTORS_OF = View(
-    "efo_ancestors_of",
-    "All terms above one, which is named by IRI or CURIE: over is_a, or over part_of, "
-    "develops_from and implied edges too.",
-    arguments="text, boolean",
-    template="function_over_ancestors",
-    columns={"start": "term_id", "result": "ancestor_id"},
-)
-LOOKUP = View(
-    "efo_lookup",
-    "Current terms with this label or synonym, whatever its case and punctuation; labels first, "
-    "then exact synonyms, then others, inherited ones last.",
-    arguments="text",
-)
-SEARCH = View(
-    "efo_search",
-    "Current terms whose label or synonym holds these words, best first; with pg_trgm in the "
-    "database also those that are spelled alike.",
-    arguments="text, integer",
-)
 
 VIEWS: tuple[View, ...] = (
     MESH_XREFS,
-    LABELS,
-    CHANGE_DIGEST,
-    DESCENDANTS,
-    ANCESTORS_OF,
-    LOOKUP,
-    SEARCH,
+    View(
+        "efo_labels",
+        "Every label and synonym of every listed term, with those of the classes that it replaces.",
+    ),
+    View("efo_change_digest", "How many changes of each kind each release brought."),
+    *(
+        View(
+            name,
+            f"All terms {where} one, which is named by IRI or CURIE: over is_a, or over part_of, "
+            "develops_from and implied edges too.",
+            arguments="text, boolean",
+            template="function_over_ancestors",
+            columns={"start": start, "result": result},
+        )
+        for name, where, start, result in (
+            ("efo_descendants", "below", "ancestor_id", "term_id"),
+            ("efo_ancestors_of", "above", "term_id", "ancestor_id"),
+        )
+    ),
+    View(
+        "efo_lookup",
+        "Current terms with this label or synonym, whatever its case and punctuation; labels "
+        "first, then exact synonyms, then others, inherited ones last.",
+        arguments="text",
+    ),
+    View(
+        "efo_search",
+        "Current terms whose label or synonym holds these words, best first; with pg_trgm in the "
+        "database also those that are spelled alike.",
+        arguments="text, integer",
+    ),
 )
 """In the order in which they can be made."""
 

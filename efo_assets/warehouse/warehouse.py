@@ -4,7 +4,7 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from psycopg import sql
@@ -49,12 +49,9 @@ class Warehouse:
     def opened(cls, settings: Settings) -> Iterator[Self]:
         """The configured PostgreSQL, or the embedded one, which runs as long as it is in use."""
         allowed = {"allow_shrink": settings.allow_shrink, "allow_older": settings.allow_older}
-        if settings.database is not None:
-            with cls(settings.database, settings.schema, **allowed) as it:
-                yield it
-            return
+        database = settings.database
         with (
-            embedded_server(settings.data_dir) as target,
+            nullcontext(database) if database else embedded_server(settings.data_dir) as target,
             cls(target, settings.schema, **allowed) as it,
         ):
             yield it
@@ -208,7 +205,5 @@ class Warehouse:
         return self._answer(row_counts(self.schema), {})
 
     def _answer(self, query: sql.Composed, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        def fetch(connection: Connection) -> list[tuple[Any, ...]]:
-            return connection.execute(query, dict(values)).fetchall()
-
-        return self.run("asking the published tables", fetch)
+        doing = "asking the published tables"
+        return self.run(doing, lambda connection: connection.execute(query, values).fetchall())
