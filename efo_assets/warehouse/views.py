@@ -63,7 +63,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "efo_lookup",
         "Current terms with this label or synonym, whatever its case and punctuation; labels "
-        "first, then exact synonyms, then others, inherited ones last.",
+        "first, then exact synonyms, then others, inherited ones last, with or without their "
+        "obsolete_.",
+        version=2,
         arguments="text",
     ),
     View(

@@ -113,6 +113,32 @@ def test_names_of_what_a_term_replaces_lead_to_it(warehouse: Warehouse) -> None:
     ]
 
 
+@pytest.mark.fault("P31")
+@pytest.mark.parametrize("mark", ["obsolete_", "obsolete ", "OBSOLETE: ", "obsolete:"])
+def test_a_replaced_class_is_found_by_its_name_without_the_mark(
+    warehouse: Warehouse, mark: str
+) -> None:
+    name = "filaggrin gene expression measurement"
+    replaced = {"is_obsolete": True, "replaced_by": ["EX:a"]}
+    publish(
+        warehouse,
+        terms=[
+            term("a", "filaggrin amount"),
+            term("b", mark + name, **replaced),
+            term("c", "other", other_labels=[f"{mark}second name"], **replaced),
+            term("d", f"{mark}thing"),
+        ],
+        synonyms=[synonym("c", f"{mark}nick name", "related")],
+    )
+    assert lookup(warehouse, name) == [("a", "label", True, False)]
+    assert lookup(warehouse, mark + name) == [("a", "label", True, False)]
+    assert lookup(warehouse, "Second name") == [("a", "other label", True, False)]
+    assert lookup(warehouse, "nick name") == [("a", "related", True, False)]
+    assert lookup(warehouse, f"{mark}thing") == [("d", "label", False, False)]
+    assert lookup(warehouse, "thing") == [], "a current class bears its whole name"
+    assert ask(warehouse, f"select kind from efo_labels where text = '{mark}{name}'"), "as it is"
+
+
 def test_a_label_that_was_not_chosen_is_found(warehouse: Warehouse) -> None:
     publish(warehouse, terms=[term("a", "short", other_labels=["much longer"])])
     assert lookup(warehouse, "Much Longer") == [("a", "other label", False, False)]

@@ -32,7 +32,11 @@ returns table (
 )
 language sql stable parallel safe
 begin atomic
-    with hits as (
+    with sought as (
+        select {sought} as normalised
+    ),
+
+    hits as (
         select
             l.term_id,
             l.text,
@@ -40,8 +44,11 @@ begin atomic
             l.inherited_from,
             case l.kind when 'label' then 1 when 'other label' then 2 when 'exact' then 3 else 4 end
             as place
-        from {schema}.efo_labels as l
-        where l.normalised = {sought}
+        from sought
+        -- An obsolete class may bear the mark, in any spelling, before the name that it passes on.
+        join {schema}.efo_labels as l
+            on l.normalised = any(array[sought.normalised, 'obsolete ' || sought.normalised])
+        where l.normalised = sought.normalised or l.inherited_from is not null
     ),
 
     best as (
