@@ -16,7 +16,7 @@ from collections import Counter
 import msgspec
 
 from efo_assets.ols import payload
-from efo_assets.ols.payload import PayloadError, UnexpectedContent
+from efo_assets.ols.payload import PayloadError, TooFewRows, UnexpectedContent
 from efo_assets.ols.plan import PageSpec
 
 
@@ -47,9 +47,12 @@ class PlanMismatch(UnexpectedContent):
 class SmallerPages(PlanMismatch):
     """OLS serves pages of at most `size` rows, fewer than were asked for."""
 
-    def __init__(self, size: int, asked: int) -> None:
-        super().__init__(f"{size} rows where {asked} were asked for")
-        self.size = size
+    def __init__(self, spec: PageSpec, size: int) -> None:
+        super().__init__(
+            f"page {spec.key.number} of the {spec.key.listing} list has {size} rows where "
+            f"{spec.rows} were asked for"
+        )
+        self.spec, self.size = spec, size
 
 
 class FilterIgnored(PlanMismatch):
@@ -84,8 +87,13 @@ def accepted(spec: PageSpec, body: payload.Body) -> ClassPage:
             f"the {spec.key.listing} list has {page.totalElements:,} rows, not {spec.total:,}"
         )
     if 0 < rows < spec.rows and not spec.is_last:
-        raise SmallerPages(rows, spec.rows)
-    if rows != spec.rows:
+        raise SmallerPages(spec, rows)
+    if rows < spec.rows:
+        served = f" and serves {spec.first_row + rows:,}" if rows and spec.is_last else ""
+        raise TooFewRows(
+            f"{rows} rows where {spec.rows} must be: OLS counts {spec.total:,} in this list{served}"
+        )
+    if rows > spec.rows:
         raise PayloadError(f"{rows} rows where {spec.rows} must be")
     # Kept, a row in the place of another would spoil the count of all pages each time. A class on
     # two pages is another matter, since either page may be the one that is right.

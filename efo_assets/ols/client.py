@@ -4,6 +4,7 @@ URLs are built here from the base and the ontology id, never from what OLS sends
 is a function over a client, in `download`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from efo_assets.ols.payload import Body, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING
 from efo_assets.ols.release import Release, Totals
 
+MAX_CLASSES = 5_000_000
+"""The largest ontology in OLS, NCBITaxon, has 2.7 million; memory has to hold a hash of each."""
 UNKNOWN_MARK = "Expected at least 1 result"
 """What OLS before June 2026 says, with status 500, of an ontology that it doesn't hold."""
 
@@ -44,7 +47,7 @@ class OlsClient(Transport):
 
         Raises:
             UnknownOntology: OLS does not hold the ontology, or holds it empty.
-            IncompleteDownload: the totals contradict each other.
+            IncompleteDownload: the totals contradict each other, or are beyond what can be.
             PageRejected: OLS never answered with what was asked.
             OlsRefused: OLS answered no.
             OlsUnreachable: OLS does not answer.
@@ -54,7 +57,7 @@ class OlsClient(Transport):
             document = await self.get(
                 url, lambda _, body: parse(body, dict[str, Any])[0], is_probe=True
             )
-            totals = totals or await self._totals(ontology)
+            totals = totals or await self._totals(ontology, document.get("numberOfClasses"))
         except NotFound as error:
             raise self._unknown(ontology) from error
         except AttemptFailed as failure:
@@ -67,7 +70,7 @@ class OlsClient(Transport):
             ) from failure
         return Release.from_document(ontology, document, totals)
 
-    async def _totals(self, ontology: str) -> Totals:
+    async def _totals(self, ontology: str, declared: object) -> Totals:
         counts: dict[str, int] = {}
         for name, condition in QUERY_OF_LISTING.items():
             url = self.classes_url(ontology, {"page": "0", "size": "1", **condition})
@@ -80,6 +83,23 @@ class OlsClient(Transport):
                 f"OLS at {self._base} counts {totals.current:,} current and {totals.obsolete:,} "
                 f"obsolete classes of {ontology}, but {totals.all:,} in all: nothing can be whole "
                 "then, nothing was published and downloaded pages are kept; run again later."
+            )
+        # Declared are all classes that the file names: more than are listed, in 104 recordings.
+        # Twice as many is room enough, since the pages themselves prove what is whole.
+        known = str(declared) if re.fullmatch(r"[0-9]{1,12}", str(declared)) else ""
+        most = min(MAX_CLASSES, 2 * int(known) + 1000) if known.strip("0") else MAX_CLASSES
+        if max(totals.all, totals.current + totals.obsolete) > most:
+            raise IncompleteDownload(
+                f"OLS at {self._base} counts {max(totals.all, totals.current):,} classes of "
+                f"{ontology} in its lists, "
+                + (
+                    f"where its record names {int(known):,}"
+                    if known
+                    else "and its record names none"
+                )
+                + f": more than {most:,} are not believed, no page was asked for, nothing was "
+                "published and downloaded pages are kept; run again later, and tell the OLS team "
+                "if it stays."
             )
         return totals
 

@@ -30,6 +30,10 @@ log = logger(__name__)
 
 MAX_RESTARTS = 2
 EXAMPLES = 3
+MAX_PAGES = 100_000
+"""With pages of 500 rows, the largest ontology in OLS has 5,400."""
+MAX_REJECTED = 8
+"""Pages that never come: with so many, no other is begun."""
 MAX_UNSERVABLE = 8
 """Parts that fail in one round of bisection; with more, the whole page is named."""
 
@@ -121,6 +125,8 @@ class _Downloader:
     one_list: bool = False
     may_shrink: bool = True
     """Whether a page beyond the cap may still lead to smaller pages: once."""
+    is_cut: bool = False
+    """Whether OLS was seen serving smaller pages than asked for: once."""
     restarts: int = 0
     folder: PageFolder | None = None
     began_s: float = field(default_factory=time.monotonic)
@@ -146,13 +152,31 @@ class _Downloader:
                     "list of everything."
                 )
             plan = make_plan(release, self.page_size, self.limit, one_list=self.one_list)
+            if plan.rows > MAX_PAGES * plan.page_size:
+                raise errors.IncompleteDownload(
+                    f"{release.name} would take more than {MAX_PAGES:,} requests, since OLS counts "
+                    f"{plan.rows:,} classes and a page has {plan.page_size} rows: nothing was "
+                    "published; set EFO_PAGE_SIZE higher, or run again later if OLS serves "
+                    "smaller pages than it should."
+                )
             with self.store.folder(plan) as folder:
                 self.folder = folder
                 self.store.prune(self.ontology, in_use=folder.page_set.folder)
                 try:
                     return await self._whole(folder)
                 except acceptance.SmallerPages as mismatch:
-                    self.page_size, self.may_shrink = mismatch.size, True
+                    if self.is_cut or folder.page_set.has_full_page:
+                        spec = mismatch.spec
+                        # Kept, they would tell the next run that OLS serves pages of their size.
+                        self.store.discard(folder)
+                        raise errors.IncompleteDownload(
+                            f"OLS counts {spec.total:,} classes in the {spec.key.listing} list of "
+                            f"{release.name} and serves {spec.first_row + mismatch.size:,}: "
+                            f"{mismatch}. The pages were dropped and nothing was published, since "
+                            "a release with a hole is none; run again later, and tell the OLS "
+                            "team if it stays."
+                        ) from mismatch
+                    self.page_size, self.may_shrink, self.is_cut = mismatch.size, True, True
                     self._note(
                         f"OLS serves {self.page_size} rows in a page at most: asked for pages of "
                         "that size."
@@ -280,15 +304,21 @@ class _Fetch:
     on_progress: OnProgress | None
     began_s: float
     may_shrink: bool
+    pages_total: int = 0
+    rows_total: int = 0
     pages_done: int = 0
     rows_done: int = 0
     latencies_s: list[float] = field(default_factory=list)
     hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
     rejected: list[errors.PageRejected] = field(default_factory=list)
+    smaller: acceptance.SmallerPages | None = None
     unknown_fields: set[str] = field(default_factory=set)
 
     async def run(self, missing: list[PageSpec]) -> None:
         """Fetch and keep these pages; the first failure ends all others."""
+        for spec in self.folder.page_set.plan.pages():
+            self.pages_total += 1
+            self.rows_total += spec.rows
         self.pages_done = len(self.folder.page_set.entries)
         self.rows_done = sum(entry.rows for entry in self.folder.page_set.entries.values())
         self._report()
@@ -307,6 +337,8 @@ class _Fetch:
                 key=lambda it: (isinstance(it, PayloadError), isinstance(it, errors.OlsError)),
             )
             raise gravest from gravest.__cause__
+        if self.smaller:
+            raise self.smaller
         if self.rejected:
             others = len(self.rejected) - 1
             raise errors.PageRejected(
@@ -317,6 +349,8 @@ class _Fetch:
 
     async def _work(self, waiting: Iterator[PageSpec], halfway: int) -> None:
         for spec in waiting:
+            if self.smaller or len(self.rejected) >= MAX_REJECTED:
+                return
             try:
                 await self._keep(*await self._fetch(spec))
                 if len(self.latencies_s) == halfway:
@@ -324,6 +358,9 @@ class _Fetch:
             except errors.PageRejected as error:
                 # The others are still worth having: the next run won't ask for them again.
                 self.rejected.append(error)
+            except acceptance.SmallerPages as mismatch:
+                # Those under way tell whether OLS serves smaller pages, or the list ends.
+                self.smaller = mismatch
 
     async def _keep(self, entry: PageEntry, response: Response, hashes: "array[int]") -> None:
         sys.audit("efo_assets.page_fetched")
@@ -403,13 +440,12 @@ class _Fetch:
 
     def _report(self) -> None:
         if self.on_progress is not None:
-            rows_of_pages = [spec.rows for spec in self.folder.page_set.plan.pages()]
             self.on_progress(
                 Progress(
                     pages_done=self.pages_done,
-                    pages_total=len(rows_of_pages),
+                    pages_total=self.pages_total,
                     rows_done=self.rows_done,
-                    rows_total=sum(rows_of_pages),
+                    rows_total=self.rows_total,
                     bytes_received=self.client.traffic.bytes_received,
                     elapsed_s=time.monotonic() - self.began_s,
                 )

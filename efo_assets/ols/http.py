@@ -32,6 +32,8 @@ HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 HEADERS["User-Agent"] = f"efo_assets/{version('efo_assets')}"
 EXCERPT_CHARACTERS = 200
 SETTLED = payload.BodyTooLarge | payload.NotText | payload.UnexpectedContent
+ANSWERED = payload.BodyTooLarge | payload.TooFewRows | payload.UnexpectedContent
+"""Not what was asked for, and yet OLS is well: no sign of an outage."""
 MAX_ATTEMPTS_OF_NO_USE = 2
 """Where the same answer is to be expected when asked again: it is settled."""
 DECODING_THREADS = 2
@@ -173,8 +175,7 @@ class Transport:
         try:
             yield
         except AttemptFailed as failure:
-            # Where a sound answer is of another plan, OLS is well.
-            if not isinstance(failure.__cause__, payload.UnexpectedContent):
+            if not isinstance(failure.__cause__, ANSWERED):
                 self._outage.failed()
                 if self._outage.is_suspected:
                     self.gate.narrow()
@@ -262,7 +263,7 @@ class Transport:
             return await loop.run_in_executor(self._threads, inflate_and_accept)
         except payload.PayloadError as error:
             sentence = f"status 200, but {error}"
-            if not isinstance(error, payload.UnexpectedContent):
+            if not isinstance(error, ANSWERED):
                 start = response.body[: 16 * EXCERPT_CHARACTERS]
                 excerpt = _excerpt(start, response.content_encoding)
                 sentence += f" ({response.content_type}: {excerpt!r})"

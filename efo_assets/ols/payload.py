@@ -57,6 +57,10 @@ class NotText(PayloadError):
     """A body that is not UTF-8."""
 
 
+class TooFewRows(PayloadError):
+    """A sound page that ends early; the next answer may be whole."""
+
+
 class UnexpectedContent(PayloadError):
     """A sound body with other contents than asked; likely the same when asked again."""
 

@@ -100,6 +100,11 @@ class PageSet:
         """Whether the download was declared whole, and no page of it is missing."""
         return self.serial > 0 and all(spec.key in self.entries for spec in self.plan.pages())
 
+    @property
+    def has_full_page(self) -> bool:
+        """Whether OLS was seen serving as many rows as were asked for."""
+        return any(entry.rows == self.plan.page_size for entry in self.entries.values())
+
     def bodies(self, specs: Iterable[PageSpec] | None = None) -> Iterator[StoredPage]:
         """These pages, or all, in order and verified; the next is read while you use one.
 

@@ -65,7 +65,11 @@ def assert_whole(done: Download, ols: FakeOls, number: int = 1) -> None:
 
 
 def refused(
-    ols: FakeOls | str, folder: Path, kind: type[EfoError], match: str, **options: Any
+    ols: FakeOls | str,
+    folder: Path,
+    kind: type[EfoError] | tuple[type[EfoError], ...],
+    match: str,
+    **options: Any,
 ) -> str:
     """Expect a download to fail with one sentence, and no release to count; that sentence."""
     with pytest.raises(kind, match=match) as caught:

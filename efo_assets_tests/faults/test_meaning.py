@@ -13,6 +13,7 @@ from efo_assets.errors import (
     ReleaseChanged,
     UnknownOntology,
 )
+from efo_assets.ols import download as engine
 from efo_assets.ols.http import MAX_ATTEMPTS_OF_NO_USE
 from efo_assets_tests.faults import broken
 from efo_assets_tests.faults.downloading import (
@@ -21,11 +22,12 @@ from efo_assets_tests.faults.downloading import (
     iris,
     refused,
 )
-from efo_assets_tests.faults.fake_ols import Asked, Fault, fake_ols
+from efo_assets_tests.faults.fake_ols import Asked, Fault, fake_ols, generated
 
 fault = pytest.mark.fault
 KNOWN_PARAMETERS = {"page", "size", "isObsolete", "includeObsoleteEntities"}
 
+COUNTED = (IncompleteDownload, PageRejected)
 
 # One page.
 
@@ -207,6 +209,82 @@ def test_a_total_beyond_reality_rejects_the_download(tmp_path: Path) -> None:
     with fake_ols(more) as ols:
         said = refused(ols, tmp_path, PageRejected, "rows where")
     assert "of the current list" in said
+
+
+@fault("H31")
+@pytest.mark.parametrize("in_flight", [1, 4, 16])
+@pytest.mark.parametrize("excess", [1, 50, 130, 300])
+@pytest.mark.parametrize("listing", ["current", "obsolete"])
+def test_a_total_a_little_too_large_ends_with_both_numbers(
+    listing: str, excess: int, in_flight: int, tmp_path: Path
+) -> None:
+    def more(asked: Asked) -> Fault | None:
+        return _total(lambda total: total + excess) if asked.listing in (listing, "all") else None
+
+    with fake_ols(more, classes=400) as ols:
+        said = refused(
+            ols,
+            tmp_path,
+            COUNTED,
+            "nothing was published|Nothing was published",
+            page_size=100,
+            max_in_flight=in_flight,
+        )
+        assert len(ols.log) < 150
+    served = len(generated(400, 1, 1).lists[listing])
+    assert f"OLS counts {served + excess} " in said
+    assert f"serves {served}" in said
+
+
+@fault("H31")
+@pytest.mark.parametrize("declared", ["414", 414, None, "many", "0", "9" * 5000, [], -1, 4e2])
+@pytest.mark.parametrize("total", [10**7, 10**12, 10**15, 10**30])
+def test_a_total_beyond_belief_is_refused_before_a_page(
+    total: int, declared: Any, tmp_path: Path
+) -> None:
+    def more(asked: Asked) -> Fault | None:
+        if asked.listing == "record":
+            return broken.edited(lambda record: record.update(numberOfClasses=declared))
+        return _total(lambda _: total) if asked.listing in ("current", "all") else None
+
+    with fake_ols(more, classes=400) as ols:
+        said = refused(ols, tmp_path, IncompleteDownload, f"counts {total:,} classes of efo")
+        assert ols.pages == []
+    assert ("names 414" in said) == (str(declared) == "414")
+
+
+@fault("H31")
+def test_pages_of_a_row_each_are_refused_where_they_are_too_many(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(engine, "MAX_PAGES", 300)
+    one = broken.edited(lambda page: page.update(elements=page["elements"][:1]))
+    with fake_ols(lambda asked: None if asked.is_probe else one, classes=400) as ols:
+        refused(ols, tmp_path, IncompleteDownload, "more than 300 requests")
+        assert len(ols.log) < 50
+
+
+@fault("H31")
+def test_pages_that_shrink_again_and_again_are_refused(tmp_path: Path) -> None:
+    def half(page: dict[str, Any]) -> None:
+        page.update(elements=page["elements"][: len(page["elements"]) // 2])
+
+    with fake_ols(lambda asked: None if asked.is_probe else broken.edited(half)) as ols:
+        refused(ols, tmp_path, IncompleteDownload, "has 2 rows where 5 were asked for")
+        assert len(ols.log) < 100
+
+
+@fault("H31")
+def test_a_list_that_ends_half_way_costs_few_requests(tmp_path: Path) -> None:
+    with fake_ols(
+        lambda asked: (
+            _total(lambda total: 2 * total) if asked.listing in ("current", "all") else None
+        ),
+        classes=400,
+    ) as ols:
+        refused(ols, tmp_path, COUNTED, "OLS counts 800 in this list")
+        # At most 8 pages and those under way are given up, after 9 requests each.
+        assert len(ols.log) <= 46 + (8 + 16) * 9
 
 
 @fault("H17")
