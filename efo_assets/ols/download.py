@@ -380,16 +380,19 @@ class _Fetch:
 
         Raises:
             PlanMismatch: OLS serves smaller pages, other lists or another release than planned.
-            BodyTooLarge: so is the page; smaller ones may not be.
+            BodyTooLarge: so is the page; its parts are not.
             PageRejected: with the rows that were found by asking for parts.
         """
         try:
             return await self._get(spec)
         except AttemptFailed as error:
             failure = error
-        if isinstance(failure.__cause__, BodyTooLarge) and self.may_shrink and spec.size > 1:
-            raise failure.__cause__ from None
-        rows = await self._unservable(spec)
+        if isinstance(failure.__cause__, BodyTooLarge):
+            rows = await self._too_large(spec)
+            if not rows:
+                raise failure.__cause__ from None
+        else:
+            rows = await self._unservable(spec)
         if not rows:
             try:
                 return await self._get(spec)
@@ -418,6 +421,19 @@ class _Fetch:
 
         url = self.client.classes_url(self.folder.page_set.plan.release.ontology, spec.query())
         return await self.client.get(url, accept, attempts)
+
+    async def _too_large(self, spec: PageSpec) -> list[PageSpec]:
+        """The parts of a page beyond the cap that are so as well, or all of it; each asked once."""
+        too_large = []
+        parts = spec.parts() if self.may_shrink else []
+        for part in parts:
+            try:
+                await self._get(part, attempts=1)
+            except AttemptFailed as failure:
+                too_large += [part] if isinstance(failure.__cause__, BodyTooLarge) else []
+            except acceptance.PlanMismatch:
+                continue
+        return too_large if parts else [spec]
 
     async def _unservable(self, spec: PageSpec) -> list[PageSpec]:
         """The smallest pages within `spec` that fail, each asked for twice; none if all come."""

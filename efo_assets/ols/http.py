@@ -195,6 +195,8 @@ class Transport:
             ) from failure
         most = attempts or self.attempts
         is_settled = isinstance(failure.__cause__, SETTLED)
+        if isinstance(failure.__cause__, payload.BodyTooLarge):
+            return False  # up to the cap, each attempt costs as much as a sound page
         if failed < (min(most, MAX_ATTEMPTS_OF_NO_USE) if is_settled else most):
             return True
         if not outage.ever_succeeded and failure.status is None:

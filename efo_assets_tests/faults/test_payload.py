@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.warehouse.loads import ask
 
 fault = pytest.mark.fault
+PROBES = 6
+"""Record, totals, record; and the record in the middle of the pages."""
 MEMORY_GOAL_BYTES = 512 << 20
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
@@ -387,9 +390,18 @@ def test_a_page_beyond_the_cap_is_asked_for_in_smaller_pages_once(tmp_path: Path
         )
         done = download(ols, tmp_path, body_cap_bytes=400_000)
         assert set(iris(done)) == ols.iris()
-        assert max(asked.attempt for asked in ols.pages if len(asked.rows) > 5) == 1
+        assert max(asked.attempt for asked in ols.pages if len(asked.rows) > 5) == 0
     assert done.page_set.plan.page_size == 5
     assert "larger than the cap of 400,000 bytes" in done.notes[0]
+
+
+@fault("P21")
+@pytest.mark.parametrize("listing", ["record", "current", "obsolete", "all"])
+def test_a_record_or_total_beyond_the_cap_is_asked_for_once(listing: str, tmp_path: Path) -> None:
+    huge = broken.bomb(3 << 20)
+    with fake_ols(lambda asked: huge if asked.listing == listing else None) as ols:
+        refused(ols, tmp_path, PageRejected, "larger than the cap", body_cap_bytes=1 << 20)
+        assert [asked.listing for asked in ols.log].count(listing) == 1
 
 
 # Memory.
@@ -426,6 +438,15 @@ def _long_string(page: dict[str, Any]) -> None:
     page["elements"][0][DEFINITION] = "x" * 10_000_000
 
 
+def swollen_behind_gzip(label_bytes: int) -> Fault:
+    """A page whose first label is that long, in a gzip body of a thousandth."""
+    packer = zlib.compressobj(wbits=31)
+    piece = b"x" * (1 << 20)
+    packed = packer.compress(b'{"page":0,"totalElements":9,"elements":[{"iri":"x","label":"')
+    packed += b"".join(packer.compress(piece) for _ in range(label_bytes // len(piece)))
+    return broken.body(packed + packer.compress(b'"}]}') + packer.flush(), "gzip")
+
+
 @pytest.mark.parametrize(
     ("breaks", "said"),
     [
@@ -442,15 +463,21 @@ def _long_string(page: dict[str, Any]) -> None:
             "larger than the cap of 67,108,864",
             marks=fault("P21"),
         ),
+        pytest.param(
+            swollen_behind_gzip(1 << 30), "larger than the cap of 67,108,864", marks=fault("P21")
+        ),
         pytest.param(broken.edited(_long_string), "", marks=fault("P05")),
     ],
-    ids=["bomb", "200 MB page", "260 MB string", "10 MB string"],
+    ids=["bomb", "200 MB page", "260 MB string", "1 GB behind gzip", "10 MB string"],
 )
 def test_memory_stays_within_the_goal(breaks: Fault, said: str, tmp_path: Path) -> None:
     with fake_ols(broken.on_rows(breaks, 23), classes=60) as ols:
         sentence, peak_bytes = peak_of(ols, tmp_path)
         asked_most = max(asked.attempt for asked in ols.pages)
+        asked_in_all = len(ols.log)
     assert said in sentence
     assert bool(said) == sentence.startswith("PageRejected")
-    assert asked_most <= 1, "the same page is asked for once more at most"
+    if said:
+        assert asked_most == 0, "nothing beyond the cap is asked for twice"
+        assert asked_in_all <= PROBES + 7 + 2, "each page once, and the halves of one"
     assert peak_bytes <= MEMORY_GOAL_BYTES
