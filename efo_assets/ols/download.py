@@ -161,6 +161,8 @@ class _Downloader:
                 )
             with self.store.folder(plan) as folder:
                 self.folder = folder
+                for each in folder.damage[:EXAMPLES]:
+                    self._note(each)
                 self.store.prune(self.ontology, in_use=folder.page_set.folder)
                 try:
                     return await self._whole(folder)

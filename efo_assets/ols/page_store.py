@@ -2,7 +2,7 @@
 
     <root>/<ontology>/.lock                           held while a download writes
     <root>/<ontology>/<fingerprint>-s500-two/         release, page size, lists
-        manifest.jsonl                                header, one line a page, `completed`
+        manifest.jsonl                                header, a line for a page, `completed`; hashed
         current-00012.json.gz                         the body as received
 
 A file gets its name after its bytes are on the disk, and its line in the manifest after that, so
@@ -24,13 +24,23 @@ from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 
-import msgspec
-
 from efo_assets import files
 from efo_assets.errors import PageStoreError
 from efo_assets.ols import stored_pages
 from efo_assets.ols.plan import Plan
-from efo_assets.ols.stored_pages import MANIFEST, Completed, Header, PageEntry, PageSet, explained
+from efo_assets.ols.stored_pages import (
+    FORMAT,
+    MANIFEST,
+    Completed,
+    DamagedManifest,
+    Header,
+    PageEntry,
+    PageSet,
+    Record,
+    explained,
+    folder_name,
+    line_of,
+)
 
 KEPT_SETS = 2
 """Complete downloads kept: the one in use and the one before it."""
@@ -48,18 +58,37 @@ class PageFolder:
     def __init__(self, path: Path, plan: Plan) -> None:
         self._closed = False
         self._writing = threading.Lock()
+        self.damage: list[str] = []
+        """What is fetched again, and why, as sentences."""
         with explained(path, "be opened"):
-            kept = stored_pages.read_manifest(path)
+            try:
+                kept = stored_pages.read_manifest(path)
+            except DamagedManifest as error:
+                kept = error.page_set
+                self.damage.append(f"{error.damage}: what they told of is fetched again.")
             if kept is None or kept.plan != plan:
                 _remove(path)
                 path.mkdir(files.FOLDER_MODE)
                 files.sync_folder(path.parent)
                 self.page_set = PageSet(path, plan, {}, 0)
-                self._append(Header(stored_pages.FORMAT, plan))
+                self._append(Header(FORMAT, plan))
             else:
                 files.drop_unfinished_line(path / MANIFEST)
                 self.page_set = kept
-                kept.entries = {key: e for key, e in kept.entries.items() if _is_there(path, e)}
+                entries, kept.entries = kept.entries, {}
+                for key, entry in entries.items():
+                    try:
+                        stored_pages.verified(path, entry)
+                        kept.entries[key] = entry
+                    except OSError as error:
+                        self.damage.append(
+                            f"page {key.number} of the {key.listing} list in {path} is missing or "
+                            f"isn't what was stored ({error.strerror or error}): fetched again."
+                        )
+                if self.damage:
+                    records: list[Record] = [Header(FORMAT, plan), *kept.entries.values()]
+                    files.write_whole(path / MANIFEST, b"".join(map(line_of, records)))
+                    kept.serial = 0
 
     def close(self) -> None:
         """Wait for the page being written, and take no other."""
@@ -88,11 +117,11 @@ class PageFolder:
         """What is kept here, in words."""
         return f"{len(self.page_set.entries)} pages are kept in {self.page_set.folder}"
 
-    def _append(self, line: Header | PageEntry | Completed) -> None:
+    def _append(self, line: Record) -> None:
         path = self.page_set.folder / MANIFEST
         files.drop_unfinished_line(path)
         with files.open_nofollow(path, "ab") as manifest:
-            files.write_all(manifest.fileno(), msgspec.json.encode(line) + b"\n")
+            files.write_all(manifest.fileno(), line_of(line))
             os.fsync(manifest.fileno())
 
 
@@ -125,7 +154,7 @@ class PageStore:
 
         Call it under the lock.
         """
-        path = self._ontology_folder(plan.release.ontology) / stored_pages.folder_name(plan)
+        path = self._ontology_folder(plan.release.ontology) / folder_name(plan)
         _refuse_symlink(path)
         return contextlib.closing(PageFolder(path, plan))
 
@@ -133,14 +162,18 @@ class PageStore:
         """Declare the download in `folder` whole and the newest, and drop what is superseded."""
         page_set = folder.page_set
         ontology = page_set.plan.release.ontology
-        newest = max((each.serial for each in self._sets(ontology)), default=0)
+        newest = max((each.serial for each in self._sets(ontology, sound_only=True)), default=0)
         if not page_set.complete or page_set.serial < newest:
             folder.complete(newest + 1)
         self.prune(ontology, in_use=page_set.folder)
         return page_set
 
     def latest(self, ontology: str) -> PageSet | None:
-        """The newest complete download, or None."""
+        """The newest complete download, or None.
+
+        Raises:
+            DamagedManifest: which one is the newest can't be told.
+        """
         complete = [each for each in self._sets(ontology) if each.complete]
         return max(complete, key=attrgetter("serial"), default=None)
 
@@ -151,7 +184,7 @@ class PageStore:
 
     def prune(self, ontology: str, in_use: Path | None = None) -> None:
         """Keep `in_use`, the newest complete downloads and the last one that can be resumed."""
-        sets = sorted(self._sets(ontology), key=attrgetter("serial"), reverse=True)
+        sets = sorted(self._sets(ontology, sound_only=True), key=attrgetter("serial"), reverse=True)
         complete = [each.folder for each in sets if each.complete]
         unfinished = [each.folder for each in sets if not each.complete]
         unfinished.sort(key=lambda folder: (folder / MANIFEST).stat().st_mtime_ns)
@@ -160,10 +193,15 @@ class PageStore:
             if path not in keep and not stored_pages.is_being_read(path):
                 _remove(path)
 
-    def _sets(self, ontology: str) -> Iterator[PageSet]:
+    def _sets(self, ontology: str, *, sound_only: bool = False) -> Iterator[PageSet]:
         for path in self._set_folders(ontology):
+            page_set = None
             with explained(path, "be read"):
-                page_set = stored_pages.read_manifest(path)
+                try:
+                    page_set = stored_pages.read_manifest(path)
+                except DamagedManifest:
+                    if not sound_only:
+                        raise
             if page_set is not None:
                 yield page_set
 
@@ -182,14 +220,6 @@ class PageStore:
         path = self.root / ontology
         _refuse_symlink(path)
         return path
-
-
-def _is_there(folder: Path, entry: PageEntry) -> bool:
-    try:
-        stored_pages.verified(folder, entry)
-    except OSError:
-        return False
-    return True
 
 
 def _refuse_symlink(path: Path) -> None:

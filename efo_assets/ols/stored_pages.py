@@ -21,7 +21,7 @@ from efo_assets.files import open_nofollow
 from efo_assets.ols.payload import Body, Encoding, Inflater, PayloadError
 from efo_assets.ols.plan import ListingName, PageKey, PageSpec, Plan
 
-FORMAT = 1
+FORMAT = 2
 """Of the manifest and the names; a folder of another format is fetched anew."""
 STORED_BODY_CAP_BYTES = 1 << 30
 """A verified file is inflated without the client's cap, within reason."""
@@ -68,6 +68,18 @@ class Completed(msgspec.Struct, frozen=True, tag="completed"):
     serial: int
 
 
+class DamagedManifest(PageStoreError):
+    """Lines of a manifest aren't what was written; `page_set` is what the others tell."""
+
+    def __init__(self, folder: Path, lines: int, page_set: "PageSet | None") -> None:
+        self.damage = (
+            f"{lines} lines of {folder / MANIFEST} are damaged, or of another version of this "
+            "package"
+        )
+        super().__init__(f"{self.damage}; fetch what they told of with: {FETCH_COMMAND}")
+        self.page_set = page_set
+
+
 class StoredPage(NamedTuple):
     """One verified page of a page set, as decoded JSON."""
 
@@ -79,7 +91,27 @@ class StoredPage(NamedTuple):
     """As long as its inflater isn't used again."""
 
 
-_LINE = msgspec.json.Decoder(Header | PageEntry | Completed)
+Record = Header | PageEntry | Completed
+_LINE = msgspec.json.Decoder(tuple[str, msgspec.Raw])
+_RECORD = msgspec.json.Decoder(Record)
+
+
+def line_of(record: Record) -> bytes:
+    """A record as a line of a manifest: its hash, and itself."""
+    text = msgspec.json.encode(record)
+    return msgspec.json.encode((_digest(text), msgspec.Raw(text))) + b"\n"
+
+
+def _record_of(line: bytes) -> Record | None:
+    """Inverse of `line_of`; None where the line is damaged, or not one of this format."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        digest, text = _LINE.decode(line)
+        return _RECORD.decode(text) if digest == _digest(bytes(text)) else None
+    return None
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 @dataclass(eq=False, repr=False)
@@ -171,26 +203,38 @@ def folder_name(plan: Plan) -> str:
 
 
 def read_manifest(folder: Path) -> PageSet | None:
-    """The pages that the manifest tells of; None if there is none in a format that we know."""
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+    """The pages that the manifest tells of; None if there is none, or none was begun.
+
+    Raises:
+        DamagedManifest: with the pages that sound lines tell of.
+        OSError: it can't be read.
+    """
+    try:
         with open_nofollow(folder / MANIFEST, "rb") as manifest:
-            lines = manifest.read().split(b"\n")
-        header = _LINE.decode(lines[0])
-        if not isinstance(header, Header) or header.format != FORMAT:
-            return None
-        if folder.name != folder_name(header.plan):
-            return None
-        page_set = PageSet(folder, header.plan, {}, 0)
-        keys = {spec.key for spec in header.plan.pages()}
-        for line in lines[1:-1]:
-            with contextlib.suppress(msgspec.DecodeError):  # a damaged line tells of nothing
-                match _LINE.decode(line):
-                    case PageEntry() as entry if entry.key in keys:
-                        page_set.entries[entry.key] = entry
-                    case Completed() as completed:
-                        page_set.serial = max(page_set.serial, completed.serial)
-        return page_set
-    return None
+            lines = manifest.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return None
+    if not lines:
+        return None
+    records = [_record_of(line) for line in lines]
+    header = records.pop(0)
+    if (
+        not isinstance(header, Header)
+        or header.format != FORMAT
+        or folder.name != folder_name(header.plan)
+    ):
+        raise DamagedManifest(folder, len(lines), None)
+    page_set = PageSet(folder, header.plan, {}, 0)
+    keys = {spec.key for spec in header.plan.pages()}
+    for record in records:
+        match record:
+            case PageEntry() if record.key in keys:
+                page_set.entries[record.key] = record
+            case Completed():
+                page_set.serial = max(page_set.serial, record.serial)
+    if None in records:
+        raise DamagedManifest(folder, records.count(None), page_set)
+    return page_set
 
 
 def verified(folder: Path, entry: PageEntry) -> bytes:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -17,7 +18,15 @@ from efo_assets.errors import PageStoreError, RecordRejected
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import download
 from efo_assets.ols.page_store import PageStore
-from efo_assets.ols.stored_pages import PageSet
+from efo_assets.ols.stored_pages import (
+    FORMAT,
+    MANIFEST,
+    Completed,
+    Header,
+    PageSet,
+    Record,
+    line_of,
+)
 from efo_assets.pipeline import decoding
 from efo_assets.sample.server import Sample
 from efo_assets.warehouse.tables import COPIED
@@ -53,14 +62,14 @@ def decoded(pages: PageSet, folder: Path) -> tuple[dict[str, bytes], dict[str, o
 
 def replace_body(pages: PageSet, old: bytes, new: bytes) -> None:
     """Put another text of the same length into the stored pages, with hashes that agree."""
-    manifest = pages.folder / "manifest.jsonl"
-    text = manifest.read_text()
+    records: list[Record] = [Header(FORMAT, pages.plan), Completed(pages.serial)]
     for entry in pages.entries.values():
         path = pages.folder / entry.file_name
         body = gzip.compress(gzip.decompress(path.read_bytes()).replace(old, new))
         path.write_bytes(body)
-        text = text.replace(entry.sha256, hashlib.sha256(body).hexdigest())
-    manifest.write_text(text)
+        sha256 = hashlib.sha256(body).hexdigest()
+        records.append(msgspec.structs.replace(entry, sha256=sha256))
+    (pages.folder / MANIFEST).write_bytes(b"".join(map(line_of, records)))
 
 
 @pytest.fixture
