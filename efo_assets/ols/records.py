@@ -9,7 +9,7 @@ wraps the value and carries axioms about it. What can't become a row is counted 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -46,6 +46,10 @@ SCOPES = {
     f"{EFO}alternative_term": "exact",
 }
 """Annotation property to the scope of the synonyms that it states."""
+UNSCOPED = f"{OBO_IN_OWL}hasSynonym"
+"""The annotation property of synonyms without a scope."""
+NO_SCOPE = "related"
+"""The scope of a synonym for which none is stated, as the OBO format has it."""
 RELATIONS = {
     f"{SKOS}exactMatch": "exact",
     f"{SKOS}closeMatch": "close",
@@ -126,6 +130,8 @@ class OlsClass(msgspec.Struct, gc=False, rename="camel"):
     definition: Any = msgspec.field(default=None, name=f"{OBO}IAO_0000115")
     direct_parent: Any = None
     hierarchical_parent: Any = None
+    synonym: Any = None
+    """The union of all synonyms, of whatever property, without their scopes."""
     is_obsolete: Any = False
     is_defining: Any = msgspec.field(default=False, name="isDefiningOntology")
     linked_entities: msgspec.Raw = msgspec.Raw()
@@ -133,7 +139,9 @@ class OlsClass(msgspec.Struct, gc=False, rename="camel"):
 
 _PROPERTIES = {
     iri: f"property_{number}"
-    for number, iri in enumerate((*SCOPES, *RELATIONS, *(iri for iri, _ in ANNOTATIONS.values())))
+    for number, iri in enumerate(
+        (*SCOPES, UNSCOPED, *RELATIONS, *(iri for iri, _ in ANNOTATIONS.values()))
+    )
 }
 """Annotation property to the field of `_AnnotatedClass` that holds its value."""
 _AnnotatedClass = msgspec.defstruct(
@@ -146,6 +154,7 @@ _ClassPage: type[Any] = msgspec.defstruct(
     "_ClassPage", [("elements", GenericAlias(list, (_AnnotatedClass,)))], gc=False
 )
 _synonym_values = attrgetter(*(_PROPERTIES[iri] for iri in SCOPES))
+_unscoped_value = attrgetter(_PROPERTIES[UNSCOPED])
 _xref_values = attrgetter(*(_PROPERTIES[iri] for iri in RELATIONS))
 _annotation_values = attrgetter(*(_PROPERTIES[iri] for iri, _ in ANNOTATIONS.values()))
 _READINGS = [(read, read([])) for _, read in ANNOTATIONS.values()]
@@ -304,11 +313,20 @@ class _ClassReader:
 
     def _synonyms(self, ols_class: OlsClass) -> None:
         axioms_of: dict[tuple[str, str], Axioms] = {}
-        for scope, value in zip(SCOPES.values(), _synonym_values(ols_class), strict=True):
+        stated = _synonym_values(ols_class)
+        for scope, value in zip(SCOPES.values(), stated, strict=True):
             if value is not None:
                 for text, axioms in self._values(value):
                     known = axioms_of.get((scope, text))
                     axioms_of[scope, text] = [*known, *axioms] if known else axioms
+        without_scope = _unscoped_value(ols_class)
+        if rest := _besides(ols_class.synonym, (*stated, without_scope)) + _items(without_scope):
+            scopes: dict[str, list[str]] = {}
+            for scope, text in axioms_of:
+                scopes.setdefault(text, []).append(scope)
+            for text, axioms in self._values(rest):
+                for scope in scopes.get(text, [NO_SCOPE]):
+                    axioms_of[scope, text] = [*axioms_of.get((scope, text), ()), *axioms]
         for (scope, text), axioms in axioms_of.items():
             types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
             sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
@@ -406,6 +424,29 @@ class _ClassReader:
             f"({text[:60]!r}…), and PostgreSQL indexes {KEY_LIMIT_BYTES:,} at most: nothing was "
             f"published, the pages are kept; report the class to the ontology's editors."
         )
+
+
+def _items(value: Any) -> list[Any]:
+    """The values of a list, nested or not, or the one value that there is."""
+    if not isinstance(value, list):
+        return [] if value is None else [value]
+    if list not in map(type, value):
+        return value
+    return [item for each in value for item in _items(each)]
+
+
+def _besides(union: Any, others: Iterable[Any]) -> list[Any]:
+    """The values of a union that no other value holds; axioms about a text don't count."""
+    if union is None:
+        return []
+    known = {_bare(item) for other in others if other is not None for item in _items(other)}
+    return [item for item in _items(union) if _bare(item) not in known]
+
+
+def _bare(item: Any) -> object:
+    """What makes two values the same: the text, reified or not, else all that it says."""
+    value = item.get("value", item) if type(item) is dict else item
+    return value if type(value) is str else (repr(value),)
 
 
 def _distinct(texts: list[str]) -> list[str]:

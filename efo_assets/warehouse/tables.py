@@ -25,12 +25,16 @@ class Column:
     default: str | None = None
     since: int = 1
     """The format of staged rows (`FORMAT_VERSION`) that brought it to a published table."""
+    read_since: int = 1
+    """The format since which the same document gives these values; earlier ones gave others."""
     is_identity: bool = False
     """Whether PostgreSQL numbers the rows."""
 
 
-def _text(name: str, comment: str, *, nullable: bool = False, since: int = 1) -> Column:
-    return Column(name, "text", comment, nullable=nullable, since=since)
+def _text(
+    name: str, comment: str, *, nullable: bool = False, since: int = 1, read_since: int = 1
+) -> Column:
+    return Column(name, "text", comment, nullable=nullable, since=since, read_since=read_since)
 
 
 def _texts(name: str, comment: str, *, since: int = 1) -> Column:
@@ -261,7 +265,12 @@ SYNONYMS = Table(
     references=(_TERM,),
     columns=(
         _text("synonym", "The synonym, byte for byte."),
-        _text("scope", "exact, related, narrow or broad; EFO's alternative_term is exact."),
+        _text(
+            "scope",
+            "exact, related, narrow or broad; EFO's alternative_term is exact, and what has no "
+            "scope is related.",
+            read_since=3,
+        ),
         _text(
             "type",
             "IRI of the synonym type (an abbreviation, say); of several the first by code point.",
@@ -432,7 +441,9 @@ TABLES: tuple[Table, ...] = (
 COPIED = tuple(table for table in TABLES if not table.is_derived)
 DERIVED = tuple(table for table in TABLES if table.is_derived)
 
-FORMAT_VERSION = max(column.since for table in TABLES for column in table.columns)
+FORMAT_VERSION = max(
+    max(column.since, column.read_since) for table in TABLES for column in table.columns
+)
 """Of the staged rows; a load of another version is never reused."""
 
 BY_STAGED_NAME = {table.staged_name: table for table in TABLES}

@@ -121,7 +121,6 @@ def test_each_synonym_predicate_has_its_scope() -> None:
                 f"{OIO}hasNarrowSynonym": [reified("n")],
                 f"{OIO}hasBroadSynonym": "b",
                 "http://www.ebi.ac.uk/efo/alternative_term": ["a", "e"],
-                "synonym": ["never read, it has no scope"],
             }
         )
     )
@@ -133,6 +132,63 @@ def test_each_synonym_predicate_has_its_scope() -> None:
         ("b", "broad"),
     }
     assert len(found.synonyms) == 5
+
+
+SOURCE = f"{OIO}hasDbXref"
+UNSCOPED = f"{OIO}hasSynonym"
+EXACT = f"{OIO}hasExactSynonym"
+
+
+@pytest.mark.fault("P33")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {UNSCOPED: "s"},
+        {UNSCOPED: ["s", [reified("s")]]},
+        {"synonym": "s"},
+        {"synonym": [["s", "e"]], EXACT: "e"},
+        {"synonym": [reified("s"), reified("e", {SOURCE: "X:1"})], EXACT: ["e"]},
+        {"synonym": reified(["s", ["e"]]), EXACT: [reified("e")]},
+        {"synonym": ["e", "s"], UNSCOPED: ["s", "e"], EXACT: "e"},
+        {"synonym": ["e", "s", None], "http://unknown/property": "s", EXACT: reified(["e"])},
+    ],
+)
+def test_a_synonym_without_a_scope_is_related(fields: dict[str, Any]) -> None:
+    found = Decoded(a_class(**fields))
+    wanted = {("s", "related"), ("e", "exact")} if EXACT in fields else {("s", "related")}
+    assert {row[1:3] for row in found.synonyms} == wanted
+    assert len(found.synonyms) == len(wanted)
+    assert not found.findings.counts
+
+
+@pytest.mark.fault("P33")
+def test_a_synonym_without_a_scope_keeps_its_axioms() -> None:
+    kind = f"{OIO}hasSynonymType"
+    found = Decoded(
+        a_class(
+            **{
+                EXACT: reified("e", {SOURCE: "X:1"}),
+                UNSCOPED: [reified("e", {SOURCE: "X:2"}), reified("s", {SOURCE: "X:3"})],
+                "synonym": [True, reified("u", {kind: "http://t/a"}, {SOURCE: ["X:5", "X:4"]})],
+            }
+        )
+    )
+    assert sorted(found.synonyms) == [
+        (IRI, "e", "exact", None, [], ["X:1", "X:2"]),
+        (IRI, "s", "related", None, [], ["X:3"]),
+        (IRI, "true", "related", None, [], []),
+        (IRI, "u", "related", "http://t/a", [], ["X:4", "X:5"]),
+    ]
+
+
+@pytest.mark.fault("P33")
+def test_what_can_be_no_synonym_is_counted_once() -> None:
+    node, other = {"type": ["class"], "unionOf": [1]}, {"type": ["class"], "unionOf": [2]}
+    found = Decoded(
+        a_class(**{EXACT: [node, "a\0"], UNSCOPED: [other], "synonym": [[node, other, {}, "a\0"]]})
+    )
+    assert [row[1:3] for row in found.synonyms] == [("a\ufffd", "exact")]
+    assert found.findings.counts == {"anonymous_node": 3, "text_replaced": 1}
 
 
 def test_axioms_of_one_synonym_are_merged_over_all_mentions() -> None:

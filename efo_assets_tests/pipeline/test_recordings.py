@@ -76,10 +76,12 @@ def expected(classes: list[dict[str, Any]]) -> dict[str, Rows]:
         if iri == THING:
             continue
         rows["terms"].add((iri, each["curie"], each["isObsolete"], each["isDefiningOntology"]))
-        for predicate, scope in SCOPES.items():
+        scoped: set[str] = set().union(*(texts(each.get(predicate)) for predicate in SCOPES))
+        for predicate, scope in (*SCOPES.items(), ("synonym", "related")):
             rows["synonyms"] |= {
                 (iri, text, scope, sources(axioms, f"{OIO}hasDbXref"))
                 for text, axioms in pairs(each.get(predicate))
+                if predicate in SCOPES or text not in scoped
             }
         direct = texts(each.get("directParent")) & listed
         rows["parent_edges"] |= {(iri, parent, "is_a") for parent in direct}
