@@ -72,6 +72,10 @@ _release = click.option(
     "--release", type=click.IntRange(1), default=1, help="Which consecutive release to serve."
 )
 _port = click.IntRange(0, 65535)
+_FOLDER_HELP = (
+    "Where to; by default exports/ in EFO_DATA_DIR, and exports/SCHEMA/ONTOLOGY there for another "
+    "ontology than efo or another schema than public."
+)
 _path = click.Path(path_type=Path)
 
 
@@ -195,7 +199,7 @@ def dbt(words: Sequence[str]) -> int:
 
 
 @cli.command()
-@click.option("--folder", type=_path, help="Where to; by default exports/ in EFO_DATA_DIR.")
+@click.option("--folder", type=_path, help=_FOLDER_HELP)
 @click.argument("names", nargs=-1, metavar="[FILE]...")
 def exports(folder: Path | None, names: Sequence[str]) -> None:
     """Write the published release as files, all or the named ones.
@@ -212,7 +216,12 @@ def exports(folder: Path | None, names: Sequence[str]) -> None:
         raise click.UsageError(f"FILE is one of {', '.join(EXPORT_NAMES)}.")
     settings = Settings.from_environment()
     with Warehouse.opened(settings) as warehouse:
-        files = export(warehouse, folder or settings.data_dir / FOLDER, names or EXPORT_NAMES)
+        files = export(
+            warehouse,
+            folder or settings.data_dir / FOLDER,
+            names or EXPORT_NAMES,
+            is_shared=folder is None,
+        )
     _table([[str(file.path), file.rows, file.bytes] for file in files], "file", "rows", "bytes")
 
 

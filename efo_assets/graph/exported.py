@@ -42,7 +42,7 @@ def exported_files(
     with guarded(context.log, KEPT):
         folder = Settings.from_environment().data_dir / exports.FOLDER
         selected = {_FILES[key.to_user_string()][0] for key in context.selected_asset_keys}
-        files = exports.export(warehouse.get(), folder, selected)
+        files = exports.export(warehouse.get(), folder, selected, is_shared=True)
         written = {file.path.name: file for file in files}
         for key, (name, _) in _FILES.items():
             if name in written:

@@ -22,6 +22,7 @@ from efo_assets.errors import LOAD_COMMAND, ExportFailed
 from efo_assets.files import make_folder, whole
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.privacy.printable import escaped
+from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import exported, statement
@@ -29,7 +30,8 @@ from efo_assets.warehouse.tables import TABLES, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
 FOLDER = "exports"
-"""In the data directory."""
+"""In the data directory, shared by all schemas and ontologies."""
+_DEFAULT = (Settings().schema, Settings().ontology)
 ROWS_AT_ONCE = 50_000
 SSSOM_NAME = "efo_mesh_terms.sssom.tsv"
 REPLACEMENTS_NAME = "efo_replacements.tsv"
@@ -77,8 +79,12 @@ class _Snapshot(NamedTuple):
         }
 
 
-def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exported]:
+def export(
+    warehouse: Warehouse, folder: Path, names: Iterable[str], *, is_shared: bool = False
+) -> list[Exported]:
     """Write these of the `EXPORT_NAMES` into `folder`, from the published release.
+
+    In a shared folder, all but EFO in the schema `public` have `<schema>/<ontology>` of their own.
 
     Raises:
         ExportFailed: nothing is published, or the folder can't be written; earlier files stay.
@@ -98,9 +104,13 @@ def export(warehouse: Warehouse, folder: Path, names: Iterable[str]) -> list[Exp
                     f"export: run `{LOAD_COMMAND}` first."
                 )
             snapshot = _Snapshot(connection, warehouse.schema, release)
-            make_folder(folder)
+            home = folder
+            if is_shared and (warehouse.schema, release.ontology) != _DEFAULT:
+                # What the ledger holds could lead elsewhere.
+                home = folder / warehouse.schema / re.sub(r"[^a-z0-9_-]", "_", release.ontology)
+            make_folder(home)
             with collector_paused():
-                return [_write(snapshot, folder / name) for name in EXPORT_NAMES if name in wanted]
+                return [_write(snapshot, home / name) for name in EXPORT_NAMES if name in wanted]
 
     try:
         return warehouse.run("exporting", write)

@@ -171,3 +171,24 @@ def test_a_link_in_the_way_is_not_followed(warehouse: Warehouse, tmp_path: Path)
     export(warehouse, folder, [REPLACEMENTS_NAME])
     assert elsewhere.read_text() == "mine"
     assert not (folder / REPLACEMENTS_NAME).is_symlink()
+
+
+@pytest.mark.fault("X22")
+def test_two_schemas_and_two_ontologies_keep_their_own_files(
+    warehouse: Warehouse, database: DatabaseTarget, tmp_path: Path
+) -> None:
+    folders = {}
+    for schema, ontology in [("public", "efo"), ("other", "efo"), ("third", "mondo")]:
+        with Warehouse(database, schema=schema) as each:
+            publish(each, ontology=ontology, terms=[term(ontology + schema)])
+            (file,) = export(each, tmp_path, [parquet_name(TERMS)], is_shared=True)
+            folders[schema, ontology] = str(file.path.parent.relative_to(tmp_path))
+    assert list(folders.values()) == [".", "other/efo", "third/mondo"]
+    for (schema, ontology), folder in folders.items():
+        written = read_table(tmp_path / folder / parquet_name(TERMS))
+        assert written["iri"].to_pylist() == [iri(ontology + schema)]
+    # An ontology whose name the settings would refuse can't lead out of the folder.
+    with warehouse.connect() as connection:
+        connection.execute("update efo_meta.releases set ontology = '../../x'")
+    (file,) = export(warehouse, tmp_path, [parquet_name(TERMS)], is_shared=True)
+    assert file.path.parent == tmp_path / "public" / "______x"
