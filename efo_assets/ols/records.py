@@ -29,6 +29,7 @@ Axioms: TypeAlias = Sequence[dict[str, Any]]
 KEY_LIMIT_BYTES = 2600
 """PostgreSQL refuses index rows over 2,704 bytes; the rest is left to the key's other columns."""
 SAMPLES_KEPT = 5
+_VISIBLE = re.compile(r"[^\s\u200b\ufeff]")
 _NUL_ESCAPE = re.compile(rb"\\u0000")
 _WEB = ("http://", "https://")
 
@@ -328,6 +329,9 @@ class _ClassReader:
                 for scope in scopes.get(text, [NO_SCOPE]):
                     axioms_of[scope, text] = [*axioms_of.get((scope, text), ()), *axioms]
         for (scope, text), axioms in axioms_of.items():
+            if not _VISIBLE.search(text):
+                self.findings.note("blank_synonym", f"{self.iri}: {text!r}")
+                continue
             types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
             sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
             synonym, first = self._key("synonym", text), types[0] if types else None
@@ -378,6 +382,8 @@ class _ClassReader:
     def _values(self, value: Any, axioms: Axioms = ()) -> list[tuple[str, Axioms]]:
         """Every text of a value with the axioms about it, whatever its shape."""
         if value is None or value == "":
+            if value is not None:
+                self.findings.note("empty_text", self.iri)
             return []
         if isinstance(value, str):
             return [(self._clean(value) if self.may_hold_nul else value, axioms)]

@@ -17,7 +17,9 @@ from efo_assets.warehouse.statements import (
     comment_published,
     compose,
     constrain_published,
+    create_index,
     create_published,
+    index_name,
     listing,
     names,
     of_release,
@@ -35,7 +37,7 @@ class NotAsStaged(WarehouseError):
 def create_missing(connection: Connection, schema: str) -> list[Table]:
     """Make the published tables that are not there, without keys; return them.
 
-    Those of an earlier version of this project get the columns that came later.
+    Those of an earlier version of this project get the columns and indexes that came later.
     """
     missing = []
     for table in TABLES:
@@ -48,7 +50,19 @@ def create_missing(connection: Connection, schema: str) -> list[Table]:
         for column in table.columns:
             if column.name not in present:
                 connection.execute(add_column(schema, table, column))
+        _renew_indexes(connection, schema, table)
     return missing
+
+
+def _renew_indexes(connection: Connection, schema: str, table: Table) -> None:
+    rows = connection.execute(statement("indexes"), {"schema": schema, "table": table.name})
+    present = {name for (name,) in rows}
+    for index in table.indexes:
+        if index_name(table, index.name) not in present:
+            connection.execute(create_index(schema, table, index))
+    for name in table.retired_indexes:
+        if (retired := index_name(table, name)) in present:
+            connection.execute(compose("drop index {}", (schema, retired)))
 
 
 def equalize(

@@ -32,7 +32,7 @@ from efo_assets.warehouse.merge import NotAsStaged, create_missing, equalize
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.tables import TABLES
-from efo_assets.warehouse.views import create_views
+from efo_assets.warehouse.views import FOLDS, create_views
 
 _log = logger(__name__)
 
@@ -137,6 +137,7 @@ def _in_one_transaction(
             )
         else:
             release_id = known.release_id
+        create_views(connection, schema, FOLDS)
         fresh = create_missing(connection, schema)
         is_known_by_another = known is not None and known.load_id != load.load_id
         changes = {}

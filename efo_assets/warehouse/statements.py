@@ -14,17 +14,28 @@ from typing import TypeAlias
 from psycopg import sql
 
 from efo_assets.warehouse import tables
-from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Reference, Table
+from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Index, Reference, Table
 
 Part: TypeAlias = sql.Composable
 Name: TypeAlias = str | tuple[str, str] | Part
 """What fills a placeholder: an identifier, one with its schema or alias, or a piece of SQL."""
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-_SHARED: Mapping[str, Part] = {
-    "mesh_id": sql.Literal(tables.MESH_ID),
-    "closure_predicates": sql.Literal(list(tables.CLOSURE_PREDICATES)),
-}
+
+
+@cache
+def _shared() -> Mapping[str, Part]:
+    """What several statements must say alike."""
+    cased, uncased = tables.folding()
+    return {
+        "mesh_id": sql.Literal(tables.MESH_ID),
+        "closure_predicates": sql.Literal(list(tables.CLOSURE_PREDICATES)),
+        "punctuation": sql.Literal(tables.PUNCTUATION),
+        "blanks": sql.Literal(tables.BLANKS),
+        "spaces": sql.Literal(" " * len(tables.BLANKS)),
+        "cased": sql.Literal(cased),
+        "uncased": sql.Literal(uncased),
+    }
 
 
 @cache
@@ -40,8 +51,8 @@ def named_statements() -> Mapping[str, str]:
 
 
 def statement(name: str, **parts: Name) -> sql.Composed:
-    """The statement of this name; what several must say alike (`_SHARED`) they may name, too."""
-    return compose(named_statements()[name].strip(), **_SHARED, **parts)
+    """The statement of this name; what `_shared` holds it may name, too."""
+    return compose(named_statements()[name].strip(), **_shared(), **parts)
 
 
 def compose(fixed: str, *parts: Name, **named: Name) -> sql.Composed:
@@ -127,15 +138,7 @@ def constrain_published(schema: str, table: Table) -> list[sql.Composed]:
         compose(add + kind + " ({})", where, name, names(columns))
         for name, kind, columns in key_constraints(table)
     ]
-    indexes = [
-        compose(
-            "create index {} on {} {}",
-            f"{table.name}_{index.name}_idx",
-            where,
-            sql.SQL(index.expression),
-        )
-        for index in table.indexes
-    ]
+    indexes = [create_index(schema, table, index) for index in table.indexes]
     releases, terms = ("efo_meta", "releases", "release_id"), (schema, TERMS.name, TERM_ID.name)
     references = [(column.name, releases) for column in table.lifecycle]
     if table.is_history:
@@ -153,6 +156,19 @@ def constrain_published(schema: str, table: Table) -> list[sql.Composed]:
         for column, (of_schema, of_table, key) in references
     ]
     return keys + indexes + foreign_keys
+
+
+def create_index(schema: str, table: Table, index: Index) -> sql.Composed:
+    """CREATE INDEX on a published table."""
+    on = compose(index.expression, schema=schema)
+    return compose(
+        "create index {} on {} {}", index_name(table, index.name), (schema, table.name), on
+    )
+
+
+def index_name(table: Table, name: str) -> str:
+    """The name in PostgreSQL of a table's index."""
+    return f"{table.name}_{name}_idx"
 
 
 def key_constraints(table: Table) -> list[tuple[str, str, tuple[str, ...]]]:

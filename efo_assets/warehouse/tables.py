@@ -8,6 +8,7 @@ is an entry in `TABLES`; this module holds no SQL that runs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 TERM_KEY = "bigint"
 NUMBER = "integer"
@@ -70,6 +71,7 @@ class Index:
 
     name: str
     expression: str
+    """What follows the table's name in CREATE INDEX; `{schema}` is the table's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     indexes: tuple[Index, ...] = ()
+    retired_indexes: tuple[str, ...] = ()
+    """Names of those that earlier versions made; dropped where they are."""
     lifecycle: tuple[Column, ...] = ()
     """Columns that only the publisher writes; see `is_referenced`."""
     made_from: tuple[str, ...] = ()
@@ -181,19 +185,29 @@ CLOSURE_PREDICATES = ("is_a", "is_a_implied", "part_of", "develops_from")
 
 PUNCTUATION = r"[\s!-/:-@[-`{-~\u2010-\u2015\u2018-\u201f\u2032-\u2037]+"
 """ASCII's and Unicode's dashes, quotation marks and primes, as PostgreSQL's regular expressions
-spell them; `[:punct:]` would depend on the database's collation."""
+spell them; `[:punct:]` would depend on the database's collation, and white space beyond ASCII,
+which `folding` maps, does."""
+
+_LEXEMES = "using gin (to_tsvector('pg_catalog.english', {schema}.efo_folded(%s)))"
 
 
-def normalised(expression: str) -> str:
-    """SQL for a text without case and punctuation, as `efo_lookup` compares."""
-    return (
-        f"btrim(lower(regexp_replace({expression}, '{PUNCTUATION}'::text, ' '::text, 'g'::text)))"
-    )
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x80, 0x3001)))) + "\u200b\ufeff"
+"""White space beyond ASCII, with two characters of no width that stand between words."""
 
 
-def words(expression: str) -> str:
-    """SQL for the words of a text, as `efo_search` finds them."""
-    return f"to_tsvector('pg_catalog.english'::regconfig, {expression})"
+@cache
+def folding() -> tuple[str, str]:
+    """Characters beyond ASCII that lookup takes for others, and those, as `translate` wants them.
+
+    Letters by Unicode's simple case folding (none is later than U+1E921), white space by a space.
+    """
+    beyond_ascii = map(chr, range(0x80, 0x1E922))
+    pairs = {c: folded for c in beyond_ascii if (folded := c.casefold()) != c}
+    # Where folding makes several letters of one, the simple kind is lower case or none.
+    pairs = {c: folded if len(folded) == 1 else c.lower() for c, folded in pairs.items()}
+    pairs = {c: folded for c, folded in pairs.items() if len(folded) == 1 and folded != c}
+    pairs |= dict.fromkeys(BLANKS, " ")
+    return "".join(pairs), "".join(pairs.values())
 
 
 RELEASE_ID = Column("release_id", TERM_KEY, "The release (`efo_meta.releases`).")
@@ -252,10 +266,11 @@ TERMS = Table(
     indexes=(
         Index("curie", "(curie)"),
         Index("lower_label", "(lower(label))"),
-        Index("normalised_label", f"(({normalised('label')}))"),
-        Index("other_labels", "(id) where other_labels <> '{}'"),
-        Index("label_words", f"using gin ({words('label')})"),
+        Index("label_key", "({schema}.efo_normalised(label))"),
+        Index("other_labels", "(id) where other_labels <> '{{}}'"),
+        Index("label_lexemes", _LEXEMES % "label"),
     ),
+    retired_indexes=("normalised_label", "label_words"),
 )
 
 SYNONYMS = Table(
@@ -282,9 +297,10 @@ SYNONYMS = Table(
     key=("scope", "synonym"),
     indexes=(
         Index("lower_synonym", "(lower(synonym))"),
-        Index("normalised_synonym", f"(({normalised('synonym')}))"),
-        Index("synonym_words", f"using gin ({words('synonym')})"),
+        Index("synonym_key", "({schema}.efo_normalised(synonym))"),
+        Index("synonym_lexemes", _LEXEMES % "synonym"),
     ),
+    retired_indexes=("normalised_synonym", "synonym_words"),
 )
 
 PARENT_EDGES = Table(

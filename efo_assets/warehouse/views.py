@@ -5,14 +5,13 @@ from either side share one), made in the schema of the tables. Its comment says 
 ends with the version of its definition: it is made again where that is another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from psycopg import sql
 
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, statement
-from efo_assets.warehouse.tables import normalised
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,27 @@ MESH_XREFS = View(
     "efo_mesh_xrefs", "MeSH cross references of current terms as stated, by accession.", version=2
 )
 
+FOLDS = (
+    View(
+        "efo_folded",
+        "A text in lower case, each white space a space; the same in every locale.",
+        arguments="text",
+    ),
+    View(
+        "efo_normalised",
+        "A text as `efo_lookup` compares it: in lower case, without punctuation, a space between "
+        "words.",
+        arguments="text",
+    ),
+)
+"""What indexes of published tables hold, so these are made before the tables."""
 VIEWS: tuple[View, ...] = (
+    *FOLDS,
     MESH_XREFS,
     View(
         "efo_labels",
         "Every label and synonym of every listed term, with those of the classes that it replaces.",
+        version=2,
     ),
     View("efo_change_digest", "How many changes of each kind each release brought."),
     *(
@@ -65,22 +80,23 @@ VIEWS: tuple[View, ...] = (
         "Current terms with this label or synonym, whatever its case and punctuation; labels "
         "first, then exact synonyms, then others, inherited ones last, with or without their "
         "obsolete_.",
-        version=2,
+        version=3,
         arguments="text",
     ),
     View(
         "efo_search",
         "Current terms whose label or synonym holds these words, best first; with pg_trgm in the "
         "database also those that are spelled alike.",
+        version=2,
         arguments="text, integer",
     ),
 )
 """In the order in which they can be made."""
 
 
-def create_views(connection: Connection, schema: str) -> list[View]:
+def create_views(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
     """Make those that aren't there, or are of another version; return them."""
-    changed = [view for view in VIEWS if _comment(connection, schema, view) != view.comment]
+    changed = [view for view in views if _comment(connection, schema, view) != view.comment]
     for view in changed:
         connection.execute(_definition(schema, view))
         connection.execute(
@@ -97,10 +113,7 @@ def _definition(schema: str, view: View) -> sql.Composed:
         function=view.name,
         schema=schema,
         schema_name=sql.Literal(schema),
-        term_label=sql.SQL(normalised("t.label")),
-        other_label=sql.SQL(normalised("o.label")),
-        synonym=sql.SQL(normalised("s.synonym")),
-        sought=sql.SQL(normalised("$1")),
+        folded=statement("folded"),
     )
 
 

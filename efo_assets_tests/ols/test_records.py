@@ -191,6 +191,17 @@ def test_what_can_be_no_synonym_is_counted_once() -> None:
     assert found.findings.counts == {"anonymous_node": 3, "text_replaced": 1}
 
 
+@pytest.mark.fault("P32")
+def test_a_blank_synonym_is_counted_and_no_row() -> None:
+    blanks = [" ", "\u00a0\u2003", reified("\u200b"), "\ufeff\t", ""]
+    found = Decoded(
+        a_class(**{f"{OIO}hasExactSynonym": [*blanks, " s\u00a0"], f"{OIO}hasBroadSynonym": " "})
+    )
+    assert [(row[1], row[2]) for row in found.synonyms] == [(" s\u00a0", "exact")], "as it stands"
+    assert found.findings.counts == {"blank_synonym": 5, "empty_text": 1}
+    assert found.findings.samples["blank_synonym"][0] == f"{IRI}: ' '"
+
+
 def test_axioms_of_one_synonym_are_merged_over_all_mentions() -> None:
     kind = f"{OIO}hasSynonymType"
     source = f"{OIO}hasDbXref"

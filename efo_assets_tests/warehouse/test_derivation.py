@@ -37,6 +37,8 @@ def replacements(warehouse: Warehouse, *terms: Row) -> list[Any]:
         f"<{iri('new')}>",
         "use EX:new instead.",
         f"merged into {iri('new')}, please",
+        f"\u00a0{iri('new')}\u00a0(see there)",
+        "use\u2009EX:new",
     ],
 )
 def test_a_replacement_is_found_in_every_form(warehouse: Warehouse, value: str) -> None:

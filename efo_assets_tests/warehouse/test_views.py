@@ -1,14 +1,19 @@
 """Views and functions over the published tables, on small made-up releases."""
 
+import itertools
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
+from efo_assets.warehouse.tables import folding
 from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
@@ -16,29 +21,83 @@ from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, t
 
 MAJORS = (18, 16)
 ALLOW_SHRINK = True
+SERVERS = ("server", "server_16", "machines_server")
+LOCALES = (
+    "locale 'C'",
+    "locale 'C.UTF-8'",
+    "locale 'tr_TR.UTF-8'",
+    "locale_provider builtin builtin_locale 'C.UTF-8' locale 'C'",
+    "locale_provider builtin builtin_locale 'PG_UNICODE_FAST' locale 'C'",
+    "locale_provider icu icu_locale 'en' locale 'C'",
+    "locale_provider icu icu_locale 'tr' locale 'C'",
+)
+OLD = "btrim(lower(regexp_replace({}, '[\\s!-/]+', ' ', 'g')))"
+OLD_INDEXES = f"""
+create index efo_terms_normalised_label_idx on public.efo_terms (({OLD.format("label")}));
+create index efo_synonyms_normalised_synonym_idx on public.efo_synonyms (({OLD.format("synonym")}));
+create index efo_terms_label_words_idx on public.efo_terms
+    using gin (to_tsvector('pg_catalog.english', label));
+create index efo_synonyms_synonym_words_idx on public.efo_synonyms
+    using gin (to_tsvector('pg_catalog.english', synonym));
+"""
+LACKING = (
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.SyntaxError,
+    psycopg.errors.WrongObjectType,
+)
+"""What PostgreSQL says where it has no such locale."""
+CHECKSUM = 3642336270
 
 
-@pytest.fixture
-def warehouse_with_trigrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehouse]:
-    """On a PostgreSQL of this machine's own, since the embedded one comes without pg_trgm."""
+@pytest.fixture(scope="module")
+def machines_server() -> Iterator[DatabaseTarget]:
+    """A PostgreSQL of this machine's own: the embedded one comes without pg_trgm and ICU."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/lib/pg_trgm.so"))
     if not found:
         pytest.skip("no PostgreSQL with pg_trgm on this machine: apt install postgresql")
     installation = found[-1].parents[1]
-    major = int(installation.name)
-    monkeypatch.setattr(embedded, "_installation", lambda _: installation)
+    major, embedded_installation = int(installation.name), embedded._installation
     folder = Path(tempfile.mkdtemp(prefix="efo-v-"))
     folder.chmod(0o755)
-    try:
-        with embedded.embedded_server(folder, major=major, is_durable=False) as target:
-            with connected(target) as admin:
-                admin.execute("create schema trigrams")
-                admin.execute("create extension pg_trgm schema trigrams")
-            with Warehouse(target, allow_shrink=True) as made:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            embedded,
+            "_installation",
+            lambda asked: installation if asked == major else embedded_installation(asked),
+        )
+        try:
+            with embedded.embedded_server(folder, major=major, is_durable=False) as target:
+                yield target
+        finally:
+            embedded.remove(folder, major=major)
+            shutil.rmtree(folder)
+
+
+@pytest.fixture
+def warehouse_with_trigrams(machines_server: DatabaseTarget) -> Iterator[Warehouse]:
+    with connected(machines_server) as admin:
+        admin.execute("create schema trigrams")
+        admin.execute("create extension pg_trgm schema trigrams")
+    with Warehouse(machines_server, allow_shrink=True) as made:
+        yield made
+
+
+@pytest.fixture
+def localised(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """On a database of a server and a locale, the parameter's."""
+    server, locale = request.param
+    target = request.getfixturevalue(server)
+    with connected(target, autocommit=True) as admin:
+        try:
+            admin.execute(f"create database localised template template0 encoding 'UTF8' {locale}")
+        except LACKING as error:
+            pytest.skip(f"no database with {locale}: {error.diag.message_primary}")
+        try:
+            database = DatabaseTarget({**target.parameters, "dbname": "localised"})
+            with Warehouse(database, allow_shrink=True) as made:
                 yield made
-    finally:
-        embedded.remove(folder, major=major)
-        shutil.rmtree(folder)
+        finally:
+            admin.execute("drop database localised with (force)")
 
 
 def lookup(warehouse: Warehouse, text: str) -> list[Any]:
@@ -71,6 +130,60 @@ def test_a_text_is_found_whatever_its_case_and_punctuation(warehouse: Warehouse)
     ):
         assert lookup(warehouse, text) == found
     assert lookup(warehouse, "crohns disease") == []
+
+
+@pytest.mark.fault("P32")
+@pytest.mark.parametrize(
+    "localised", [*itertools.product(SERVERS, LOCALES)], indirect=True, ids="-".join
+)
+def test_case_and_white_space_are_the_same_in_every_locale(localised: Warehouse) -> None:
+    labels = {
+        "a": "Sj\u00f6gren syndrome",
+        "b": "AR-C124910XX\u00a0measurement",
+        "c": "in situ disease",
+        "d": "\u03b2-\u03c9-\u0436-\u0561-\u00b5-\u01c6-stra\u00dfe",
+    }
+    publish(localised, terms=[term(name, label) for name, label in labels.items()])
+    blanks = [0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x202F, 0x205F, 0x3000, 0xFEFF]
+    sought = {
+        "SJ\u00d6GREN SYNDROME": "a",
+        "SJO\u0308GREN\u2009syndrome": "a",
+        "AR-C124910XX measurement": "b",
+        **{f"{chr(b)} ar-c124910xx{chr(b)}MEASUREMENT{chr(b)}": "b" for b in blanks},
+        "IN SITU DISEASE": "c",
+        "\u0392-\u03a9-\u0416-\u0531-\u00b5-\u01c4-STRA\u1e9eE": "d",
+        "\u0392-\u2126-\u0416-\u0531-\u039c-\u01c5-\u017ftra\u00dfe": "d",
+    }
+    assert {text: lookup(localised, text) for text in sought} == {
+        text: [(name, "label", False, False)] for text, name in sought.items()
+    }
+    for text, name in {"SJ\u00d6GREN": "a", "DISEASE": "c", "Measurement": "b"}.items():
+        found = ask(localised, f"select right(curie, 1) from efo_search('{text}')")
+        assert found == [(name,)], text
+    with localised.connect() as connection, connection.transaction():
+        connection.execute("set local enable_seqscan = off")
+        plan = connection.execute("explain select * from public.efo_lookup('x')").fetchall()
+    assert "efo_terms_label_key_idx" in str(plan)
+    assert "efo_synonyms_synonym_key_idx" in str(plan)
+
+
+@pytest.mark.fault("P32")
+def test_a_text_without_letters_finds_nothing(warehouse: Warehouse) -> None:
+    publish(
+        warehouse,
+        terms=[term("a", "+"), term("b", "\u00a0"), term("c", "obsolete", is_obsolete=True)],
+        synonyms=[synonym("a", " ")],
+    )
+    for text in ("", " ", "\u00a0\u2003\ufeff", "\t\n", " - "):
+        assert lookup(warehouse, text) == []
+        assert ask(warehouse, f"select count(*) from efo_search($${text}$$)") == [(0,)]
+
+
+def test_the_mapping_of_letters_is_the_same_under_every_python() -> None:
+    cased, uncased = folding()
+    assert len(cased) == len(uncased) == len(set(cased)) == 1449
+    assert not set(cased) & set(uncased), "folding twice changes nothing"
+    assert zlib.crc32((cased + uncased).encode()) == CHECKSUM, "of another Unicode"
 
 
 def test_two_terms_of_the_same_standing_are_ambiguous(warehouse: Warehouse) -> None:
@@ -249,6 +362,29 @@ def test_an_older_definition_is_replaced(warehouse: Warehouse) -> None:
     assert ask(
         warehouse, "select obj_description('efo_lookup(text)'::regprocedure) like 'Current terms%'"
     ) == [(True,)]
+
+
+def indexes(warehouse: Warehouse) -> dict[str, str]:
+    query = (
+        "select indexname, indexdef from pg_indexes"
+        " where tablename in ('efo_terms', 'efo_synonyms') order by 1"
+    )
+    return dict(ask(warehouse, query))
+
+
+def test_indexes_of_an_earlier_version_are_replaced(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a", "one")], synonyms=[synonym("a", "other")])
+    new = indexes(warehouse)
+    assert sum("efo_normalised" in each or "efo_folded" in each for each in new.values()) == 4
+    with warehouse.connect() as connection:
+        for name in ("efo_labels", "efo_lookup", "efo_search", "efo_folded", "efo_normalised"):
+            kind = "view" if name == "efo_labels" else "function"
+            connection.execute(f"drop {kind} if exists public.{name} cascade")
+        connection.execute(OLD_INDEXES)
+    assert len(indexes(warehouse)) == len(new)
+    publish(warehouse, "2", terms=[term("a", "one"), term("b")], synonyms=[synonym("a", "other")])
+    assert indexes(warehouse) == new
+    assert lookup(warehouse, "OTHER") == [("a", "exact", False, False)]
 
 
 MISSPELT = "select right(curie, 1), kind from efo_search('cronic kidny diseese')"

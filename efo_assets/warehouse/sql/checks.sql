@@ -39,7 +39,7 @@ from (
         -- What is ASCII already has one Unicode form, and is folded many times as fast.
         case
             when octet_length(iri) = char_length(iri) then lower(btrim(iri) collate "C")
-            else lower(normalize(btrim(iri), nfc))
+            else lower(btrim(translate(normalize(iri, nfc), {cased}, {uncased})) collate "C")
         end as folded
     from {load}.terms
 ) as t

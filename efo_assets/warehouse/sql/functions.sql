@@ -1,3 +1,40 @@
+-- name: folded
+-- Most texts are ASCII, which needs no mapping. What `lower` does to others depends on the collation.
+pg_catalog.lower(
+    case
+        when pg_catalog.octet_length($1) operator(pg_catalog.=) pg_catalog.char_length($1) then $1
+        else pg_catalog.translate(pg_catalog.normalize($1, 'NFC'), {cased}, {uncased})
+    end collate "C"
+)
+
+-- name: function_efo_folded
+-- Indexes hold what it gives: another definition takes another name, and so do its indexes.
+create or replace function {schema}.efo_folded(text)
+returns text
+language plpgsql immutable strict parallel safe
+as $body$
+begin
+    return {folded};
+end
+$body$;
+grant execute on function {schema}.efo_folded(text) to public
+
+-- name: function_efo_normalised
+-- As for `efo_folded`, which it doesn't call, since the schema may be renamed.
+create or replace function {schema}.efo_normalised(text)
+returns text
+language plpgsql immutable strict parallel safe
+as $body$
+begin
+    return pg_catalog.btrim(
+        pg_catalog.regexp_replace(
+            {folded}, {punctuation}, ' ', 'g'
+        )
+    );
+end
+$body$;
+grant execute on function {schema}.efo_normalised(text) to public
+
 -- name: function_over_ancestors
 create or replace function {schema}.{function}(
     term text, over_parts boolean default false
@@ -33,7 +70,7 @@ returns table (
 language sql stable parallel safe
 begin atomic
     with sought as (
-        select {sought} as normalised
+        select {schema}.efo_normalised($1) as normalised
     ),
 
     hits as (
@@ -48,7 +85,8 @@ begin atomic
         -- An obsolete class may bear the mark, in any spelling, before the name that it passes on.
         join {schema}.efo_labels as l
             on l.normalised = any(array[sought.normalised, 'obsolete ' || sought.normalised])
-        where l.normalised = sought.normalised or l.inherited_from is not null
+        where sought.normalised <> ''
+            and (l.normalised = sought.normalised or l.inherited_from is not null)
     ),
 
     best as (
@@ -104,23 +142,23 @@ begin
     return query execute format(
         $query$
         with sought as (
-            select websearch_to_tsquery('pg_catalog.english', $1) as words
+            select websearch_to_tsquery('pg_catalog.english', %1$I.efo_folded($1)) as words
         ),
 
         hits (id, matched, kind, score) as (
             select t.id, t.label, 'label', 1 + ts_rank(
-                to_tsvector('pg_catalog.english', t.label), sought.words, 1
+                to_tsvector('pg_catalog.english', %1$I.efo_folded(t.label)), sought.words, 1
             )
             from sought
             join %1$I.efo_terms as t
-                on to_tsvector('pg_catalog.english', t.label) @@ sought.words
+                on to_tsvector('pg_catalog.english', %1$I.efo_folded(t.label)) @@ sought.words
             union all
             select s.term_id, s.synonym, s.scope, 0.9 + ts_rank(
-                to_tsvector('pg_catalog.english', s.synonym), sought.words, 1
+                to_tsvector('pg_catalog.english', %1$I.efo_folded(s.synonym)), sought.words, 1
             )
             from sought
             join %1$I.efo_synonyms as s
-                on to_tsvector('pg_catalog.english', s.synonym) @@ sought.words
+                on to_tsvector('pg_catalog.english', %1$I.efo_folded(s.synonym)) @@ sought.words
             %2$s
         ),
 

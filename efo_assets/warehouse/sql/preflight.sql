@@ -71,6 +71,12 @@ join pg_class as c on c.oid = a.attrelid
 join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname = %(schema)s and c.relname = %(table)s and a.attnum > 0 and not a.attisdropped
 
+-- name: indexes
+select c.relname
+from pg_index as i
+join pg_class as c on c.oid = i.indexrelid
+where i.indrelid = to_regclass(format('%%I.%%I', %(schema)s::text, %(table)s::text))
+
 -- name: keys
 select array_agg(a.attname::text order by a.attname::text collate "C")
 from pg_index as i

@@ -23,7 +23,10 @@ named as (
     cross join lateral (
         select rtrim(found[1], '.,;)') as name
         from regexp_matches(
-            s.value, '(https?://[^\s<>"|,;]+|\m[A-Za-z][A-Za-z0-9.]*[:_][A-Za-z0-9_-]+)', 'g'
+            -- What is white space and a letter must not depend on the database's locale.
+            translate(s.value, {blanks}, {spaces}) collate "C",
+            '(https?://[^\s<>"|,;]+|\m[A-Za-z][A-Za-z0-9.]*[:_][A-Za-z0-9_-]+)',
+            'g'
         ) as found
     ) as n
     where not exists (select from {load}.terms as t where t.iri = s.value)

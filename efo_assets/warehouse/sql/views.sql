@@ -17,16 +17,16 @@ where x.prefix = 'mesh' and not t.is_obsolete and t.removed_in is null
 create or replace view {schema}.efo_labels as
 -- Not materialized, so that a text that is sought is found by the indexes.
 with texts as not materialized (
-    select t.id as term_id, 'label' as kind, t.label as text, {term_label} as normalised
+    select t.id as term_id, 'label' as kind, t.label as text, {schema}.efo_normalised(t.label) as normalised
     from {schema}.efo_terms as t
     where t.removed_in is null
     union all
-    select t.id, 'other label', o.label, {other_label}
+    select t.id, 'other label', o.label, {schema}.efo_normalised(o.label)
     from {schema}.efo_terms as t
     cross join lateral unnest(t.other_labels) as o (label)
     where t.removed_in is null and t.other_labels <> '{{}}'
     union all
-    select s.term_id, s.scope, s.synonym, {synonym}
+    select s.term_id, s.scope, s.synonym, {schema}.efo_normalised(s.synonym)
     from {schema}.efo_synonyms as s
 )
 
