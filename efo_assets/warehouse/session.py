@@ -175,8 +175,11 @@ class Connection(psycopg.Connection[TupleRow]):
         return row
 
     def has_table(self, name: str) -> bool:
-        """Whether the table of this qualified name exists."""
-        return self.row("select to_regclass(%(name)s) is not null", {"name": name}) == (True,)
+        """Whether the table of this qualified name exists, as of now."""
+        # `to_regclass` alone believes a cache that may be older than a lock just waited for; to
+        # read from a table, PostgreSQL brings the cache up to date.
+        query = "select exists (select from pg_class where oid = to_regclass(%(name)s))"
+        return self.row(query, {"name": name}) == (True,)
 
 
 def connect(target: DatabaseTarget, *, patience_s: float | None = None) -> Connection:

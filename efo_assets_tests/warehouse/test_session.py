@@ -1,5 +1,8 @@
 """Connecting and preparing: what PostgreSQL refuses is one sentence before anything is done."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -7,7 +10,7 @@ from efo_assets.errors import DatabaseRefused, DatabaseUnavailable, LoadInProgre
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.databases import connected
+from efo_assets_tests.databases import connected, own_database
 from efo_assets_tests.warehouse.loads import publish, stage, term
 
 
@@ -141,6 +144,35 @@ def test_another_schema_is_another_lock(warehouse: Warehouse) -> None:
     warehouse.prepare()
     with Warehouse(warehouse.target, "elsewhere") as second:
         second.prepare()
+
+
+@pytest.mark.fault("X23")
+@pytest.mark.parametrize("meta", ["select 1", "create schema efo_meta"])
+@pytest.mark.parametrize("schemas", [("public", "public"), ("new", "new"), ("one", "other")])
+def test_two_first_loads_at_once_both_find_the_tables(
+    server: DatabaseTarget, schemas: tuple[str, str], meta: str
+) -> None:
+    together = threading.Barrier(2)
+
+    def first_load(warehouse: Warehouse) -> str:
+        together.wait()
+        try:
+            warehouse.prepare()
+        except LoadInProgress:
+            return "in progress"
+        return "prepared"
+
+    second = "in progress" if len(set(schemas)) == 1 else "prepared"
+    for _ in range(20):
+        with (
+            own_database(server) as database,
+            Warehouse(database, schemas[0]) as one,
+            Warehouse(database, schemas[1]) as other,
+            ThreadPoolExecutor(2) as threads,
+        ):
+            run(database, meta)
+            outcomes = sorted(threads.map(first_load, (one, other)))
+        assert outcomes == [second, "prepared"]
 
 
 @pytest.mark.fault("X15")
