@@ -12,14 +12,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
 
 from efo_assets.errors import LOAD_COMMAND, ExportFailed
 from efo_assets.files import make_folder, whole
+from efo_assets.ols.prefixes import registered
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.privacy.printable import escaped
 from efo_assets.settings import Settings
@@ -38,12 +41,21 @@ REPLACEMENTS_NAME = "efo_replacements.tsv"
 _SSSOM_PREFIXES = {
     "mesh": "http://id.nlm.nih.gov/mesh/",
     "oboInOwl": "http://www.geneontology.org/formats/oboInOwl#",
+    "owl": "http://www.w3.org/2002/07/owl#",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
     "semapv": "https://w3id.org/semapv/vocab/",
     "skos": "http://www.w3.org/2004/02/skos/core#",
+    "sssom": "https://w3id.org/sssom/",
 }
+"""What our mappings need, and those that SSSOM gives a fixed meaning."""
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-_quoted = partial(json.dumps, ensure_ascii=False)
-"""Text as YAML in one line; a string of JSON is that."""
+_KEPT_IN_LOCAL = "~!$&'()*+,;=:@/"
+"""What may stand in the local part of a CURIE, besides letters, digits and `._-`."""
+_LOCAL = re.compile(rf"(?:[A-Za-z0-9._{_KEPT_IN_LOCAL}-]|%[0-9A-Fa-f]{{2}})+")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
+_NOT_IN_URI = re.compile(rf"[^A-Za-z0-9._{_KEPT_IN_LOCAL}?#%-]|%(?![0-9A-Fa-f]{{2}})")
+_NOT_IN_YAML = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 Row: TypeAlias = Sequence[Any]
 
 
@@ -192,29 +204,92 @@ def _replacements(snapshot: _Snapshot, file: IO[bytes]) -> int:
 
 
 def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
-    """Write a mapping set as https://mapping-commons.github.io/sssom/ describes, with metadata."""
-    mappings = snapshot.connection.execute(statement("export_sssom", schema=snapshot.schema))
-    prefixes, release = dict(_SSSOM_PREFIXES), snapshot.release
-    rows = [(_subject(iri, curie, prefixes), *others) for iri, curie, *others in mappings]
+    """Write a mapping set as https://mapping-commons.github.io/sssom/ describes, with metadata.
+
+    A mapping has one source there, so that one of several sources is as many rows.
+    """
+    cursor = snapshot.connection.execute(statement("export_sssom", schema=snapshot.schema))
+    release, curies = snapshot.release, _Curies(_set_id(snapshot.release))
+    # Subjects first: their prefixes have a meaning already.
+    mappings = [(curies.of_iri(iri, curie), *others) for iri, curie, *others in cursor]
+    rows = [
+        (*mapping, source, comment)
+        for *mapping, sources, comment in mappings
+        for source in sorted(set(map(curies.of_source, sources))) or [""]
+    ]
     comments = [
         "curie_map:",
-        *(f"  {prefix}: {_quoted(base)}" for prefix, base in sorted(prefixes.items())),
+        *(f"  {prefix}: {_quoted(base)}" for prefix, base in sorted(curies.bases.items())),
         "license: https://www.apache.org/licenses/LICENSE-2.0",
-        f"mapping_set_id: {_quoted(f'{release.version_iri or release.ontology}#mesh')}",
+        f"mapping_set_id: {_quoted(curies.set_id)}",
         f"mapping_set_title: {_quoted(f'MeSH cross references of {release.name}')}",
         f"mapping_set_version: {_quoted(release.version or '')}",
         f"subject_source_version: {_quoted(release.version or '')}",
     ]
-    return _tsv(["subject_id", *_columns(mappings)[2:]], rows, comments, file)
+    return _tsv(["subject_id", *_columns(cursor)[2:]], rows, comments, file)
 
 
-def _subject(iri: str, curie: str | None, prefixes: dict[str, str]) -> str:
-    """The CURIE if the prefixes expand it to the IRI, else the IRI; a new prefix is added."""
-    prefix, colon, local = (curie or "").partition(":")
-    if not (colon and local and _PREFIX.fullmatch(prefix) and iri.endswith(local)):
-        return iri
-    base = iri[: -len(local)]
-    return f"{prefix}:{local}" if prefixes.setdefault(prefix, base) == base else iri
+def _set_id(release: PublishedRelease) -> str:
+    """A URI for the mappings of a release: after its version IRI if that is one."""
+    iri = _uri(release.version_iri or "")
+    if _URI.fullmatch(iri):
+        return f"{iri}{'/' if '#' in iri else '#'}mesh"
+    version = f"/{quote(release.version, safe='')}" if release.version else ""
+    return f"https://www.ebi.ac.uk/ols4/ontologies/{release.ontology}#mesh{version}"
+
+
+def _uri(iri: str) -> str:
+    """The IRI with percent escapes for what may not stand in a URI."""
+    return _NOT_IN_URI.sub(lambda match: quote(match[0], safe=""), iri)
+
+
+def _quoted(text: str) -> str:
+    """Text as YAML in one line: a string of JSON, with escapes for what YAML refuses besides."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+
+
+class _Curies:
+    """CURIEs of a mapping set, and for each prefix the beginning of the URIs that it stands for."""
+
+    def __init__(self, set_id: str) -> None:
+        self.set_id = set_id
+        self.bases = dict(_SSSOM_PREFIXES)
+        self._prefixes = {base: prefix for prefix, base in self.bases.items()}
+
+    def of_iri(self, iri: str, curie: str | None) -> str:
+        """A CURIE that stands for the IRI: this one where it can."""
+        uri = _uri(iri)
+        prefix, _, local = (curie or "").partition(":")
+        if not (_PREFIX.fullmatch(prefix) and _LOCAL.fullmatch(local) and uri.endswith(local)):
+            cuts = [cut.end() for cut in re.finditer("[/#:]", uri.rstrip("/#:"))]
+            prefix, local = "ns", uri[max(cuts, default=0) :]
+        base = uri.removesuffix(local) or f"{self.set_id}/"
+        return f"{self._declared(prefix, base)}:{local}"
+
+    def of_source(self, source: str) -> str:
+        """A CURIE for who states a mapping, whatever text that is."""
+        entry = registered().split(source)
+        if entry is not None and source.startswith(("http://", "https://")):
+            return self.of_iri(source, ":".join(entry))
+        prefix, _, local = map(str.strip, source.partition(":"))
+        if entry is None or not _PREFIX.fullmatch(prefix):
+            prefix, local, base = "source", source, f"{self.set_id}/source/"
+        elif entry[0] in registered().by_spelling:
+            base = f"https://bioregistry.io/{entry[0]}:"
+        else:
+            base = f"{self.set_id}/{prefix}/"
+        names = (each for each in (prefix, *(entry or ())[:1]) if each in self.bases)
+        prefix = next(names, "") or self._declared(prefix, base)
+        return f"{prefix}:{quote(local, safe=_KEPT_IN_LOCAL)}"
+
+    def _declared(self, prefix: str, base: str) -> str:
+        """The prefix of a base; a new one is numbered where this one means another base."""
+        if base not in self._prefixes:
+            names = chain([prefix], (f"{prefix}{number}" for number in count(2)))
+            name = next(name for name in names if name not in self.bases)
+            self.bases[name], self._prefixes[base] = base, name
+        return self._prefixes[base]
 
 
 def _columns(cursor: psycopg.Cursor[Any]) -> list[str]:

@@ -60,10 +60,17 @@ def edge(child: str, parent: str, predicate: str = "is_a") -> Row:
     return (iri(child), iri(parent), predicate)
 
 
-def xref(name: str, prefix: str, accession: str, relation: str = "xref") -> Row:
-    found = [f"{prefix}:{accession}"]
+def xref(
+    name: str, prefix: str, accession: str, relation: str = "xref", sources: Sequence[str] = ()
+) -> Row:
     return row(
-        XREFS, iri=iri(name), prefix=prefix, accession=accession, relation=relation, found=found
+        XREFS,
+        iri=iri(name),
+        prefix=prefix,
+        accession=accession,
+        relation=relation,
+        sources=sources,
+        found=[f"{prefix}:{accession}"],
     )
 
 
@@ -77,8 +84,9 @@ def expected(rows: ExpectedRows) -> dict[str, Any]:
 
 def stage(
     warehouse: Warehouse,
-    version: str = "1",
+    version: str | None = "1",
     *,
+    version_iri: str | None = "",
     terms: Sequence[Row] = (),
     synonyms: Sequence[Row] = (),
     edges: Sequence[Row] = (),
@@ -90,9 +98,9 @@ def stage(
 ) -> Load:
     """A staged load of these rows."""
     warehouse.prepare()
-    source = Source(
-        ontology, version, f"http://v/{version}", None, version, "http://ols", limit, totals
-    )
+    version_iri = f"http://v/{version}" if version_iri == "" else version_iri
+    fingerprint = str(version)
+    source = Source(ontology, version, version_iri, None, fingerprint, "http://ols", limit, totals)
     load = warehouse.begin(
         source, expected_terms=len(terms) if expected_terms is None else expected_terms
     )
@@ -108,7 +116,7 @@ def stage(
     return warehouse.seal(load, {})
 
 
-def publish(warehouse: Warehouse, version: str = "1", **rows: Any) -> Any:
+def publish(warehouse: Warehouse, version: str | None = "1", **rows: Any) -> Any:
     """Stage, audit and publish these rows."""
     load = stage(warehouse, version, **rows)
     warehouse.audit(load)

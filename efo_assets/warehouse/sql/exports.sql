@@ -32,7 +32,7 @@ select
     end as predicate_id,
     'mesh:' || m.mesh_id as object_id,
     'semapv:UnspecifiedMatching' as mapping_justification,
-    array_to_string(m.sources, '|') as mapping_source,
+    m.sources as mapping_source,
     case when not m.is_own then 'by way of ' || array_to_string(m.via, ', ') end as comment
 from {schema}.efo_mesh_terms as m
 join {schema}.efo_terms as t on t.id = m.term_id
