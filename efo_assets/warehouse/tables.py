@@ -188,6 +188,8 @@ PUNCTUATION = r"[\s!-/:-@[-`{-~\u2010-\u2015\u2018-\u201f\u2032-\u2037]+"
 spell them; `[:punct:]` would depend on the database's collation, and white space beyond ASCII,
 which `folding` maps, does."""
 
+CURIE_KEY = """lower(translate(curie, '_', ':') collate "C")"""
+"""A CURIE and the short form of the same class, in any case, have the same."""
 _LEXEMES = "using gin (to_tsvector('pg_catalog.english', {schema}.efo_folded(%s)))"
 
 
@@ -265,6 +267,7 @@ TERMS = Table(
     ),
     indexes=(
         Index("curie", "(curie)"),
+        Index("curie_key", f"(({CURIE_KEY}))"),
         Index("lower_label", "(lower(label))"),
         Index("label_key", "({schema}.efo_normalised(label))"),
         Index("other_labels", "(id) where other_labels <> '{{}}'"),

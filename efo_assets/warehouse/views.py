@@ -8,10 +8,15 @@ ends with the version of its definition: it is made again where that is another.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from psycopg import errors as pg
 from psycopg import sql
 
+from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, statement
+from efo_assets.warehouse.tables import CURIE_KEY
+
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,21 @@ VIEWS: tuple[View, ...] = (
         "Every label and synonym of every listed term, with those of the classes that it replaces.",
         version=2,
     ),
+    View(
+        "efo_resolve",
+        "The term of an id: IRI, CURIE or short form, in any case; of a replaced class what "
+        "replaces it, with the class's IRI as `followed_from`. An id that no listed class has, or "
+        "that several replace, is an error.",
+        arguments="text",
+    ),
     View("efo_change_digest", "How many changes of each kind each release brought."),
     *(
         View(
             name,
-            f"All terms {where} one, which is named by IRI or CURIE: over is_a, or over part_of, "
-            "develops_from and implied edges too.",
+            f"All terms {where} one, which `efo_resolve` finds: over is_a, or over part_of, "
+            "develops_from and implied edges too; `followed_from` is the IRI of the replaced class "
+            "that was named.",
+            version=2,
             arguments="text, boolean",
             template="function_over_ancestors",
             columns={"start": start, "result": result},
@@ -98,11 +112,43 @@ def create_views(connection: Connection, schema: str, views: Sequence[View] = VI
     """Make those that aren't there, or are of another version; return them."""
     changed = [view for view in views if _comment(connection, schema, view) != view.comment]
     for view in changed:
-        connection.execute(_definition(schema, view))
+        _make(connection, schema, view)
         connection.execute(
             compose("comment on {} is {}", _signature(schema, view), sql.Literal(view.comment))
         )
     return changed
+
+
+def _make(connection: Connection, schema: str, view: View) -> None:
+    """Run the definition; a function that has other columns makes room and leaves its grants."""
+    definition = _definition(schema, view)
+    try:
+        with connection.transaction():
+            connection.execute(definition)
+    except pg.InvalidFunctionDefinition:
+        place = {"schema": schema, "name": view.name, "arguments": view.arguments}
+        grants = [grant for (grant,) in connection.execute(statement("function_grants"), place)]
+        _make_room(connection, schema, view)
+        connection.execute(definition)
+        if grants:
+            signature = _signature(schema, view)
+            connection.execute(compose("revoke execute on {} from public", signature))
+        for grant in grants:
+            connection.execute(grant)
+
+
+def _make_room(connection: Connection, schema: str, view: View) -> None:
+    """Drop the function that stands, or rename it where something of a user's depends on it."""
+    signature = _signature(schema, view)
+    try:
+        with connection.transaction():
+            connection.execute(compose("drop {}", signature))
+    except pg.DependentObjectsStillExist:
+        earlier = f"{view.name}_before_{view.version}"
+        connection.execute(compose("alter {} rename to {}", signature, earlier))
+        _log.warning(
+            "what uses the earlier function %s.%s has it as %s", schema, view.name, earlier
+        )
 
 
 def _definition(schema: str, view: View) -> sql.Composed:
@@ -114,6 +160,7 @@ def _definition(schema: str, view: View) -> sql.Composed:
         schema=schema,
         schema_name=sql.Literal(schema),
         folded=statement("folded"),
+        curie_key=sql.SQL(CURIE_KEY),
     )
 
 

@@ -271,7 +271,128 @@ def test_terms_below_and_above_by_iri_or_curie(warehouse: Warehouse) -> None:
     assert ask(warehouse, above.format("'EX:c'")) == [("b", 1), ("a", 2)]
     assert ask(warehouse, above.format("'EX:d'")) == []
     assert ask(warehouse, above.format("'EX:d', true")) == [("c", 1), ("b", 2), ("a", 3)]
-    assert ask(warehouse, below.format("'EX:nobody'")) == []
+    assert ask(warehouse, below.format("null")) == []
+
+
+FUNCTIONS = ("efo_descendants", "efo_ancestors_of", "efo_resolve")
+
+
+@pytest.mark.fault("P36")
+@pytest.mark.parametrize("name", ["EFO:0000408", "Ex_Sub:A1"])
+def test_an_id_is_found_in_every_form(warehouse: Warehouse, name: str) -> None:
+    base = "http://example.org/efo/"
+    short = "_".join(name.rsplit(":", 1))
+    top = (f"{base}{short}", *term("x", "top", curie=name)[1:])
+    publish(warehouse, terms=[top, term("b")], edges=[(iri("b"), f"{base}{short}", "is_a")])
+    forms = [name, short, f"{base}{short}"]
+    forms += [form for each in forms for form in (each.lower(), each.upper())]
+    for form in (spaced for each in forms for spaced in (each, f" {each}\t", f"\u00a0{each}\n")):
+        found = ask(warehouse, f"select curie, followed_from from efo_descendants($${form}$$)")
+        assert found == [("EX:b", None)], form
+
+
+@pytest.mark.fault("P36")
+def test_the_exact_spelling_of_an_id_comes_first(warehouse: Warehouse) -> None:
+    names = ("ex:a", "EX:a", "EX_a")
+    publish(
+        warehouse,
+        terms=[
+            term("a", curie=names[0]),
+            term("A", curie=names[1]),
+            term("c", curie=names[2], is_obsolete=True),
+        ],
+    )
+    for name in (*names, iri("a"), iri("A")):
+        found = ask(
+            warehouse,
+            "select curie, iri from efo_terms"
+            f" where id = (select term_id from efo_resolve('{name}'))",
+        )
+        assert name in found[0]
+
+
+@pytest.mark.fault("P36")
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("name", ["EX:nobody", "", " ", "http://elsewhere.org/a", "x' or '1'='1"])
+def test_an_unknown_id_is_an_error(warehouse: Warehouse, function: str, name: str) -> None:
+    publish(warehouse, terms=[term("a")])
+    with pytest.raises(psycopg.errors.NoDataFound) as caught:
+        ask(warehouse, f"select * from {function}($${name}$$)")
+    assert caught.value.diag.message_primary == (
+        f'No class has the IRI, CURIE or short form "{name.strip()}";'
+        " efo_lookup finds classes by name."
+    )
+
+
+@pytest.mark.fault("P36")
+def test_a_vanished_class_is_an_error(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a"), term("b")])
+    publish(warehouse, "2", terms=[term("a")])
+    for function in FUNCTIONS:
+        with pytest.raises(psycopg.errors.NoDataFound, match="vanished from the ontology in rel"):
+            ask(warehouse, f"select * from {function}('EX:b')")
+
+
+@pytest.mark.fault("P36")
+def test_a_replaced_class_is_followed_and_the_rows_tell_it(warehouse: Warehouse) -> None:
+    publish(
+        warehouse,
+        terms=[
+            *(term(name) for name in "abc"),
+            term("o", is_obsolete=True, replaced_by=["EX:p"]),
+            term("p", is_obsolete=True, replaced_by=["EX:b"]),
+            term("q", is_obsolete=True, replaced_by=["EX:a", "EX:b"]),
+            term("r", is_obsolete=True, consider=["EX:b"]),
+        ],
+        edges=[edge("b", "a"), edge("c", "b")],
+    )
+    asked = "select curie, distance, followed_from from {}('{}')"
+    assert ask(warehouse, asked.format("efo_descendants", "ex_o")) == [("EX:c", 1, iri("o"))]
+    assert ask(warehouse, asked.format("efo_ancestors_of", "EX:p")) == [("EX:a", 1, iri("p"))]
+    assert ask(warehouse, asked.format("efo_descendants", "EX:b")) == [("EX:c", 1, None)]
+    assert ask(warehouse, asked.format("efo_descendants", "EX:r")) == [], "consider is weaker"
+    for function in FUNCTIONS:
+        with pytest.raises(psycopg.errors.CardinalityViolation, match="one of EX:a, EX:b"):
+            ask(warehouse, f"select * from {function}('EX:q')")
+
+
+EARLIER = """
+drop function public.efo_descendants (text, boolean);
+create function public.efo_descendants(term text, over_parts boolean default false)
+returns table (term_id bigint, iri text, curie text, label text, distance smallint)
+language sql stable parallel safe
+begin atomic
+    select t.id, t.iri, t.curie, t.label, 1::smallint from public.efo_terms as t;
+end;
+"""
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_function_that_gets_a_column_keeps_its_grants_and_its_users(
+    warehouse: Warehouse, is_used: bool
+) -> None:
+    publish(warehouse, terms=[term("a"), term("b")], edges=[edge("b", "a")])
+    grants = (
+        "select grantee::regrole::text, privilege_type from pg_proc, aclexplode(proacl)"
+        " where proname = 'efo_descendants' and grantee <> proowner order by 1"
+    )
+    with warehouse.connect() as connection:
+        connection.execute(EARLIER)
+        connection.execute(
+            "revoke execute on function public.efo_descendants from public;"
+            "grant execute on function public.efo_descendants to pg_monitor"
+        )
+        if is_used:
+            connection.execute(
+                "create view public.mine as select * from public.efo_descendants('EX:a')"
+            )
+    publish(warehouse, "2", terms=[term("a"), term("b", "new")], edges=[edge("b", "a")])
+    assert ask(warehouse, grants) == [("pg_monitor", "EXECUTE")]
+    assert ask(warehouse, "select curie, followed_from from efo_descendants('EX:a')") == [
+        ("EX:b", None)
+    ]
+    if is_used:
+        assert len(ask(warehouse, "select * from mine")) == 2
 
 
 def test_words_are_found_in_labels_and_synonyms(warehouse: Warehouse) -> None:

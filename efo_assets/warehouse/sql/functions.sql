@@ -35,24 +35,111 @@ end
 $body$;
 grant execute on function {schema}.efo_normalised(text) to public
 
+-- name: function_efo_resolve
+create or replace function {schema}.efo_resolve(id text)
+returns table (term_id bigint, followed_from text)
+language plpgsql stable strict parallel safe rows 1
+set search_path = pg_catalog
+as $body$
+declare
+    sought constant text := btrim(translate(id, {blanks}, {spaces}), E' \t\n\r');
+    shown constant text := left(sought, 200);
+    is_iri constant boolean := strpos(sought, '/') > 0;
+    local_name constant text := regexp_replace(sought, '^.*[/#]', '');
+    found_term record;
+    targets bigint[];
+    target_names text;
+begin
+    select t.id, t.iri, t.removed_in
+    into found_term
+    from {schema}.efo_terms as t
+    where t.iri in ($1, sought)
+        or t.curie in ($1, sought)
+        or (
+            {curie_key} = lower(translate(local_name, '_', ':') collate "C")
+            and (not is_iri or lower(t.iri collate "C") = lower(sought collate "C"))
+        )
+    order by
+        t.iri <> $1,
+        t.curie is distinct from $1,
+        t.iri <> sought,
+        t.curie is distinct from sought,
+        t.removed_in is not null,
+        t.is_obsolete,
+        t.id
+    limit 1;
+    if not found then
+        raise exception
+            'No class has the IRI, CURIE or short form "%"; efo_lookup finds classes by name.', shown
+            using errcode = 'no_data_found';
+    end if;
+    if found_term.removed_in is not null then
+        raise exception
+            'The class "%" vanished from the ontology in release %.', shown, found_term.removed_in
+            using errcode = 'no_data_found';
+    end if;
+    select
+        array_agg(n.id order by r.ordinal),
+        string_agg(coalesce(n.curie, n.iri), ', ' order by r.ordinal)
+    into targets, target_names
+    from {schema}.efo_replacements as r
+    join {schema}.efo_terms as n on n.id = r.target_id
+    where r.term_id = found_term.id
+        and r.kind = 'replaced_by'
+        and r.status in ('resolved', 'ambiguous');
+    if cardinality(targets) > 1 then
+        raise exception
+            'The class "%" was replaced by several: ask for one of %.', shown, target_names
+            using errcode = 'cardinality_violation';
+    end if;
+    term_id := coalesce(targets[1], found_term.id);
+    followed_from := case when targets is not null then found_term.iri end;
+    return next;
+end
+$body$;
+grant execute on function {schema}.efo_resolve(text) to public
+
+-- name: function_grants
+-- Who may execute a function, where somebody has said so.
+select
+    format(
+        'grant execute on function %%s to %%s%%s',
+        p.oid::regprocedure,
+        case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+        case when a.is_grantable then ' with grant option' else '' end
+    )
+from pg_proc as p
+cross join lateral aclexplode(p.proacl) as a
+where p.oid = to_regprocedure(
+        format('%%I.%%I(%%s)', %(schema)s::text, %(name)s::text, %(arguments)s::text)
+    )
+    and a.grantee <> p.proowner
+
 -- name: function_over_ancestors
 create or replace function {schema}.{function}(
     term text, over_parts boolean default false
 )
-returns table (term_id bigint, iri text, curie text, label text, distance smallint)
+returns table (
+    term_id bigint,
+    iri text,
+    curie text,
+    label text,
+    distance smallint,
+    followed_from text
+)
 language sql stable parallel safe
 begin atomic
-    select t.id, t.iri, t.curie, t.label, case when $2 then a.distance else a.is_a_distance end
-    from {schema}.efo_ancestors as a
+    select
+        t.id,
+        t.iri,
+        t.curie,
+        t.label,
+        case when $2 then a.distance else a.is_a_distance end,
+        named.followed_from
+    from {schema}.efo_resolve($1) as named
+    join {schema}.efo_ancestors as a on a.{start} = named.term_id
     join {schema}.efo_terms as t on t.id = a.{result}
-    where ($2 or a.is_a_distance is not null)
-        and a.{start} = (
-            select named.id
-            from {schema}.efo_terms as named
-            where named.iri = $1 or named.curie = $1
-            order by named.iri <> $1, named.removed_in is not null, named.is_obsolete, named.id
-            limit 1
-        );
+    where $2 or a.is_a_distance is not null;
 end
 
 -- name: function_efo_lookup
