@@ -39,7 +39,8 @@ _CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
 _MISREAD_URL = re.compile(r"postgres(ql)?://(?!([^@/]*@)?[^@]*$)")
 """libpq would take a part of its password for the host or the database, and say so."""
 _PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD")
-_URL_VARIABLES = ("EFO_OLS_URL", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
+_URL_VARIABLES = ("EFO_OLS_URL", "EFO_PROXY", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SCHEMA = re.compile(rf"[a-z_][a-z0-9_]{{0,{IDENTIFIER_LIMIT_BYTES - 1}}}")
@@ -150,6 +151,15 @@ class _Variables(dict[str, str]):
                 raise SettingsError(f"{takes}; it must not hold {_PARTS[part]}.")
         return url
 
+    def proxy(self) -> str | None:
+        takes = "the http(s) address of a proxy, such as http://user:password@host:3128"
+        url = self.url("EFO_PROXY", takes, "query_string", "fragment")
+        if url is not None and url.raw_path not in ("", "/"):
+            raise SettingsError(f"EFO_PROXY takes {takes}; it must not hold a path.")
+        if url is not None and ":" in (url.user or ""):  # HTTP's login ends the user there
+            raise SettingsError(f"EFO_PROXY takes {takes}; the user must not hold a colon.")
+        return str(url) if url else None
+
     def database(self) -> DatabaseTarget | None:
         text = self.get("EFO_DATABASE_URL")
         if text is None:
@@ -222,6 +232,8 @@ class Settings:
     """Where dbt's models are, for those who have the extra `dbt`."""
     allow_older: bool = False
     """Publish a release although one that came after it is published."""
+    proxy: str | None = field(default=None, repr=False)
+    """Where requests to OLS go through; its URL may hold a password."""
 
     @classmethod
     def from_environment(
@@ -257,6 +269,7 @@ class Settings:
             release_confirm_s=variables.release_confirm_s(),
             dbt_schema=variables.schema("EFO_DBT_SCHEMA", defaults.dbt_schema),
             allow_older=variables.switch("EFO_ALLOW_OLDER"),
+            proxy=variables.proxy(),
         )
 
 
@@ -351,6 +364,12 @@ def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[st
     webhook = variables.get("EFO_ALERT_WEBHOOK_URL", "").strip()
     secrets += [webhook, webhook.partition("://")[2].partition("/")[2]]
     return tuple(dict.fromkeys(each for each in secrets if each))
+
+
+def unused_proxy_variable() -> str | None:
+    """Name a variable that tells other programs of a proxy, and that nothing here reads."""
+    names = (spelled for name in _PROXY_VARIABLES for spelled in (name, name.lower()))
+    return next((name for name in names if os.environ.get(name, "").strip()), None)
 
 
 def dagster_home() -> Path | None:

@@ -42,6 +42,12 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_OLS_URL", "http://user:CANARY@example.org"),
         ("EFO_OLS_URL", "http://example.org/?a=CANARY"),
         ("EFO_OLS_URL", "http://[CANARY"),
+        ("EFO_PROXY", "socks5://user:CANARY@example.org:1080"),
+        ("EFO_PROXY", "example.org:3128"),
+        ("EFO_PROXY", "http://us%3Aer:CANARY@example.org"),
+        ("EFO_PROXY", "http://user:CANARY@example.org/path"),
+        ("EFO_PROXY", "http://user:CANARY@example.org:port"),
+        ("EFO_PROXY", "http://example.org?CANARY"),
         ("EFO_ONTOLOGY", "EFO"),
         ("EFO_ONTOLOGY", "../efo"),
         ("EFO_ONTOLOGY", "efo?size=1"),
@@ -103,6 +109,15 @@ def test_the_code_location_takes_a_wrong_switch_for_off(
 )
 def test_the_base_of_ols_is_the_same_however_it_ends(url: str) -> None:
     assert Settings.from_environment({"EFO_OLS_URL": url}).ols_url == "https://www.ebi.ac.uk/ols4"
+
+
+@pytest.mark.fault("S03")
+def test_a_proxy_is_kept_and_never_shown() -> None:
+    url = "http://user:CANARY@proxy.example.org:3128"
+    settings = Settings.from_environment({"EFO_PROXY": url})
+    assert settings.proxy == url
+    assert "CANARY" not in repr(settings)
+    assert Settings.from_environment({"EFO_PROXY": " "}).proxy is None
 
 
 @pytest.mark.fault("S03")

@@ -143,7 +143,7 @@ def _in_time(work: Callable[[], T], limit_s: float) -> T:
 
 
 async def _served(settings: Settings, limit_s: float) -> Release:
-    client = OlsClient(settings.ols_url, max_in_flight=1, attempts=ATTEMPTS)
+    client = OlsClient(settings.ols_url, max_in_flight=1, attempts=ATTEMPTS, proxy=settings.proxy)
     try:
         async with asyncio.timeout(limit_s), client:
             return await client.release(settings.ontology)

@@ -25,6 +25,7 @@ from efo_assets.ols import payload
 from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, probe_pause_s, retry_after_s
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import escaped
+from efo_assets.settings import unused_proxy_variable
 
 log = logger(__name__)
 
@@ -100,6 +101,8 @@ class Transport:
     attempts: int = 5
     """Of one request, as a rule."""
     pause: Pause = asyncio.sleep
+    proxy: str | None = None
+    """Where all requests go through; its URL may hold a password."""
     rng: random.Random = field(default_factory=random.SystemRandom)
     traffic: Traffic = field(default_factory=Traffic, init=False)
 
@@ -107,6 +110,10 @@ class Transport:
         self.gate = Gate(self.start_in_flight, self.max_in_flight, self.pause)
         self._outage = Outage()
         self._inflater = payload.Inflater()
+        proxy = URL(self.proxy or "")
+        self._proxy = proxy.with_user(None) if self.proxy else None
+        login = proxy.user and aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+        self._proxy_headers = {"Proxy-Authorization": login} if login else {}
 
     async def __aenter__(self) -> Self:
         self._pooled = _session(self.timeout, force_close=False)
@@ -202,9 +209,22 @@ class Transport:
         if not outage.ever_succeeded and failure.status is None:
             raise OlsUnreachable(
                 f"OLS unreachable at {place_of(url)}: {failure} ({failed} attempts)."
+                f"{self._about_proxies()}"
             ) from failure
         is_patient = attempts is None and not is_settled
         return is_patient and outage.is_suspected and outage.ever_succeeded
+
+    def _about_proxies(self) -> str:
+        """What helps where a proxy is the only way out, or in the way."""
+        if self._proxy is not None:
+            return f" Requests go through the proxy of EFO_PROXY, {place_of(self._proxy)}."
+        name = unused_proxy_variable()
+        if name is None:
+            return ""
+        return (
+            f" {name} is set, and is not used: if OLS is reached through a proxy alone, set "
+            "EFO_PROXY to its address."
+        )
 
     async def _wait(self, failure: AttemptFailed, tried: int) -> None:
         if failure.retry_after_s is not None:
@@ -218,24 +238,36 @@ class Transport:
         self.traffic.requests += 1
         started_s = time.monotonic()
         trace: dict[str, bool] = {}
+        asked = session.get(
+            url,
+            allow_redirects=False,
+            trace_request_ctx=trace,
+            proxy=self._proxy,
+            # A tunnel's headers are the proxy's alone; without TLS, it reads those of the request.
+            proxy_headers=self._proxy_headers,
+            headers=self._proxy_headers if url.scheme == "http" else None,
+        )
         try:
-            async with session.get(url, allow_redirects=False, trace_request_ctx=trace) as answer:
+            async with asked as answer:
                 if answer.status != HTTPStatus.OK:
                     start = await answer.content.read(16 * EXCERPT_CHARACTERS)
                     raise _failure_of_status(url, answer, start)
                 body = await self._read(answer)
         except aiohttp.ClientConnectorCertificateError as error:
             raise OlsRefused(
-                f"The TLS certificate of {place_of(url)} is not accepted: "
+                f"The TLS certificate of {error.host}:{error.port} is not accepted: "
                 f"{printable(str(error.certificate_error))}. Nothing was asked; mend the "
                 "certificate, or set EFO_OLS_URL to the right host."
             ) from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise _failure_of_proxy(url, error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            sentence = _sentence_of(url, error, self.timeout)
+            sentence = _sentence_of(error, self.timeout)
             code = error.os_error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
             if code == socket.EAI_NONAME:  # no such name; other failures to resolve it may pass
+                looked_up = "EFO_PROXY" if self._proxy else "EFO_OLS_URL"
                 raise OlsUnreachable(
-                    f"OLS unreachable: {sentence}; look at EFO_OLS_URL."
+                    f"OLS unreachable: {sentence}; look at {looked_up}.{self._about_proxies()}"
                 ) from error
             is_overload = isinstance(error, TimeoutError)
             was_idle = "is_reused" in trace and isinstance(error, Disconnected)
@@ -295,6 +327,8 @@ def _failure_of_status(
     status = answer.status
     if status in range(300, 400) and status != HTTPStatus.NOT_MODIFIED:
         return OlsRefused(_redirect_sentence(url, answer))
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return _failure_of_proxy(url, status)
     excerpt = _excerpt(start, answer.headers.get("Content-Encoding"))
     sentence = f"status {status}" + (f" ({excerpt!r})" if excerpt else "")
     if status == HTTPStatus.NOT_FOUND:
@@ -309,6 +343,16 @@ def _failure_of_status(
     return AttemptFailed(sentence, status, is_overload, hold_s, counts=counts)
 
 
+def _failure_of_proxy(url: URL, status: int) -> OlsRefused | AttemptFailed:
+    """What a status means that comes from the proxy, and not from OLS."""
+    sentence = f"the proxy does not connect to {place_of(url)} (status {status})"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return AttemptFailed(sentence, status)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return OlsRefused(f"OLS unreachable: {sentence}; look at user and password in EFO_PROXY.")
+    return OlsRefused(f"OLS unreachable: {sentence}; look at EFO_PROXY and EFO_OLS_URL.")
+
+
 def _redirect_sentence(url: URL, answer: aiohttp.ClientResponse) -> str:
     target = printable(answer.headers.get("Location", "nowhere"))
     sentence = f"OLS at {place_of(url)} redirects to {target!r} (status {answer.status})"
@@ -321,10 +365,12 @@ def _redirect_sentence(url: URL, answer: aiohttp.ClientResponse) -> str:
     return f"{sentence}, which is not followed; set EFO_OLS_URL to where OLS4 really is."
 
 
-def _sentence_of(url: URL, error: Exception, timeout: aiohttp.ClientTimeout) -> str:
+def _sentence_of(error: Exception, timeout: aiohttp.ClientTimeout) -> str:
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return f"cannot resolve the host name {url.host!r}"
+            return f"cannot resolve the host name {error.host!r}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"no connection to the proxy {error.host}:{error.port} ({error.strerror})"
         case aiohttp.ConnectionTimeoutError():
             return f"no connection within {timeout.sock_connect:g} s"
         case aiohttp.SocketTimeoutError():

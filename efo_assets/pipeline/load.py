@@ -69,7 +69,12 @@ def fetch(
 
 
 async def _download(settings: Settings, report: OnProgress | None, pause: Pause) -> Download:
-    client = OlsClient(settings.ols_url, max_in_flight=settings.max_in_flight, pause=pause)
+    client = OlsClient(
+        settings.ols_url,
+        max_in_flight=settings.max_in_flight,
+        pause=pause,
+        proxy=settings.proxy,
+    )
     async with client:
         return await download(
             client,

@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "EFO_ALERT_WEBHOOK_URL": "https://hooks.example.org/services/T0/B0/CANARYhook",
     "SENTRY_DSN": "https://CANARYdsnkey@sentry.example.org/42",
     "EFO_PASSWORD": "CANARYcompose",
+    "EFO_PROXY": "http://me:CANARYpr%40xy@proxy.example.org:3128",
 }
 
 
@@ -34,6 +35,8 @@ ENVIRONMENT = {
         "services/T0/B0/CANARYhook",
         "CANARYdsnkey",
         "CANARYcompose",
+        "CANARYpr@xy",
+        "CANARYpr%40xy",
     ],
 )
 def test_every_configured_secret_is_taken_out_in_every_spelling(secret: str) -> None:
