@@ -17,6 +17,8 @@ from efo_assets.warehouse.ledger import PublishedRelease
 
 BACKOFF_BASE_S = 300.0
 BACKOFF_CAP_S = 6 * 3600.0
+OUTAGE_S = 3600.0
+"""So long may OLS be away before it is an error: each data release begins with an outage."""
 
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]+")
 _VERSION_CHARACTERS = 20
@@ -36,6 +38,8 @@ class Sighting(msgspec.Struct, frozen=True):
     release: str
     """As `key_of` names it."""
     since_s: float
+    unanswered_since_s: float | None = None
+    """Since when OLS has not said what it serves; None while it does."""
     format: Literal[1] = 1
 
     @classmethod
@@ -54,8 +58,17 @@ class Sighting(msgspec.Struct, frozen=True):
 def sighted(before: Sighting | None, release: str, now_s: float) -> Sighting:
     """Add that `release` was seen now; one that was not the last one seen begins anew."""
     if before is not None and before.release == release and before.since_s <= now_s:
-        return before
+        return Sighting(release, before.since_s)
     return Sighting(release, now_s)
+
+
+def unanswered(before: Sighting | None, now_s: float) -> Sighting:
+    """Add that OLS did not answer now; what was seen before stays."""
+    before = before or Sighting("", now_s)
+    since_s = before.unanswered_since_s
+    if since_s is not None and since_s <= now_s:
+        return before
+    return msgspec.structs.replace(before, unanswered_since_s=now_s)
 
 
 def is_published(release: Release, published: PublishedRelease | None) -> bool:

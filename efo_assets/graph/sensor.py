@@ -16,8 +16,17 @@ from typing import TypeVar
 import dagster as dg
 from dagster import DagsterRunStatus as Status
 
-from efo_assets.errors import EfoError, OlsUnreachable
-from efo_assets.graph.due import Sighting, Situation, Tries, decide, key_of, sighted
+from efo_assets.errors import EfoError, IncompleteDownload, OlsUnreachable, PageRejected
+from efo_assets.graph.due import (
+    OUTAGE_S,
+    Sighting,
+    Situation,
+    Tries,
+    decide,
+    key_of,
+    sighted,
+    unanswered,
+)
 from efo_assets.graph.failures import OneSentence
 from efo_assets.graph.jobs import LOAD_RELEASE
 from efo_assets.graph.resources import OlsResource, WarehouseResource
@@ -36,6 +45,8 @@ OLS_LIMIT_S = 20.0
 TICK_LIMIT_S = 45.0
 """Dagster ends an evaluation after 60 s without a word about the cause."""
 ATTEMPTS = 3
+OUTAGES = (OlsUnreachable, PageRejected, IncompleteDownload)
+"""OLS is away or in the midst of a data release, which passes as a rule; no setting is wrong."""
 
 UNDER_WAY = [Status.QUEUED, Status.STARTING, Status.STARTED, Status.CANCELING]
 """Without NOT_STARTED: a daemon that dies before the launch leaves such a run behind, and launches
@@ -93,6 +104,16 @@ def release_sensor(
                     tick_limit_s,
                 )
         except EfoError as error:
+            if isinstance(error, OUTAGES):
+                outage = unanswered(Sighting.read(context.cursor), now_s)
+                lasted_s = now_s - (outage.unanswered_since_s or now_s)
+                if lasted_s < OUTAGE_S:
+                    return dg.SensorResult(
+                        skip_reason=f"{shown(error)} For {lasted_s / 60:.0f} minutes so far; it is "
+                        f"an error after {OUTAGE_S / 60:.0f}. It asks again within "
+                        f"{math.ceil(every_s / 60)} minutes.",
+                        cursor=outage.written(),
+                    )
             raise TickFailed(
                 f"{shown(error)} No run was requested, and what the sensor has seen before stays; "
                 f"it asks again within {math.ceil(every_s / 60)} minutes."

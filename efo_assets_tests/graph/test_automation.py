@@ -363,13 +363,36 @@ async def served_now() -> Release:
 @pytest.mark.fault("O10")
 def test_an_outage_is_an_error_and_no_answer(automation: Automation, sample: Sample) -> None:
     automation.skipped(-EVALUATED_EVERY_S)
+    seen = Sighting.read(automation.cursor)
+    assert seen is not None
     sample.intercept = failing
-    said = automation.failed()
-    assert "does not say what it serves of efo" in said
-    assert "status 503" in said
+    for at_s in (0.0, 330.0, 3540.0):
+        said = automation.skipped(at_s)
+        assert "does not say what it serves of efo" in said
+        assert "status 503" in said
+        assert f"For {at_s / 60:.0f} minutes so far" in said
+        assert "\n" not in said
+    for at_s in (3600.0, 7200.0):
+        said = automation.failed(at_s)
+        assert "status 503" in said
     assert automation.instance.get_runs_count() == 0
     sample.intercept = None
-    automation.due(0)
+    automation.due(7300.0)
+    assert Sighting.read(automation.cursor) == seen, "what was seen outlives the outage"
+
+
+@pytest.mark.fault("O10")
+def test_an_outage_is_counted_from_its_own_beginning(
+    automation: Automation, sample: Sample
+) -> None:
+    sample.intercept = failing
+    assert "For 0 minutes" in automation.skipped(0)
+    sample.intercept = None
+    assert "first seen" in automation.skipped(1800)
+    sample.intercept = failing
+    assert "For 0 minutes" in automation.skipped(3600)
+    assert "For 30 minutes" in automation.skipped(5400)
+    assert "For 0 minutes" in automation.skipped(0), "the clock went back"
 
 
 @pytest.mark.fault("H28")
@@ -385,7 +408,8 @@ def test_ols_that_hangs_ends_the_evaluation_in_time(
     automation: Automation, silent_port: int
 ) -> None:
     automation.graph.configure(EFO_OLS_URL=f"http://127.0.0.1:{silent_port}/ols4")
-    said = automation.failed(ols_limit_s=0.2)
+    said = automation.evaluate(0, ols_limit_s=0.2)
+    assert isinstance(said, str)
     assert f"OLS at http://127.0.0.1:{silent_port}/ols4 did not say within 0.2 s" in said
     assert OLS_LIMIT_S < TICK_LIMIT_S < DAGSTERS_LIMIT_S
 
@@ -393,7 +417,7 @@ def test_ols_that_hangs_ends_the_evaluation_in_time(
 @pytest.mark.fault("O10")
 def test_ols_that_is_gone_is_named(automation: Automation) -> None:
     automation.graph.configure(EFO_OLS_URL="http://127.0.0.1:1")
-    assert "OLS unreachable at 127.0.0.1:1" in automation.failed()
+    assert "OLS unreachable at 127.0.0.1:1" in automation.skipped(0)
 
 
 @pytest.mark.fault("O10")

@@ -190,7 +190,7 @@ def test_a_run_key_comes_once_and_survives_a_shortened_history() -> None:
 
 def test_a_sighting_is_confirmed_after_five_minutes_of_the_same() -> None:
     first = sighted(None, "x", NOW_S)
-    assert sighted(first, "x", NOW_S + 299) is first
+    assert sighted(first, "x", NOW_S + 299) == first
     key = key_of(SERVED)
     seen = sighted(None, key, NOW_S)
     assert decided(sighting=seen, now_s=NOW_S + 299.9).situation is Situation.UNCONFIRMED
