@@ -244,6 +244,11 @@ CHECKS: tuple[Check, ...] = (
         _new_loops,
         blocking=False,
     ),
+    Check(
+        "sql_means_what_it_says",
+        tables.REPLACEMENTS,
+        "Each kind of expression that derived tables rest on gives its known answer.",
+    ),
     Check("mesh_terms_are_current", tables.MESH_TERMS, "Every id leads to a staged, current term."),
     Check(
         "mesh_ids_are_well_formed",

@@ -57,7 +57,7 @@ def _is_local(host: str) -> bool:
 
 
 def _check_server(connection: Connection) -> None:
-    version, encoding, is_read_only = connection.row(statement("server_facts"))
+    version, encoding, is_read_only, replication_role = connection.row(statement("server_facts"))
     if version < OLDEST_SERVER:
         raise DatabaseRefused(f"PostgreSQL 14 or newer is needed; this server is {version}.")
     if encoding != "UTF8":
@@ -69,6 +69,13 @@ def _check_server(connection: Connection) -> None:
         raise DatabaseRefused(
             "The server is read-only (a standby, or default_transaction_read_only): "
             "point EFO_DATABASE_URL at the primary."
+        )
+    if replication_role != "origin":
+        # Only a superuser may set it, so that our transactions can't.
+        raise DatabaseRefused(
+            f"The setting session_replication_role is {replication_role}, which turns foreign keys "
+            f"off: `alter role {connection.info.user} reset session_replication_role`, or the same "
+            "for the database or the server, and run again."
         )
 
 

@@ -29,6 +29,7 @@ def _shared() -> Mapping[str, Part]:
     cased, uncased = tables.folding()
     return {
         "mesh_id": sql.Literal(tables.MESH_ID),
+        "names": sql.Literal(tables.NAMES),
         "closure_predicates": sql.Literal(list(tables.CLOSURE_PREDICATES)),
         "punctuation": sql.Literal(tables.PUNCTUATION),
         "blanks": sql.Literal(tables.BLANKS),

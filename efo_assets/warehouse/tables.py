@@ -180,6 +180,8 @@ class Table:
 
 MESH_ID = "^[CDQ]([0-9]{6}|[0-9]{9})$"
 """MeSH's unique ids: https://www.nlm.nih.gov/mesh/mesh_ids.html"""
+NAMES = r'(https?://[^\s<>"|,;]+|\m[A-Za-z][A-Za-z0-9.]*[:_][A-Za-z0-9_-]+)'
+"""IRIs, CURIEs and short forms within a text."""
 CLOSURE_PREDICATES = ("is_a", "is_a_implied", "part_of", "develops_from")
 """The relations whose parents are ancestors."""
 

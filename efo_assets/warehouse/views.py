@@ -101,7 +101,7 @@ VIEWS: tuple[View, ...] = (
         "efo_search",
         "Current terms whose label or synonym holds these words, best first; with pg_trgm in the "
         "database also those that are spelled alike.",
-        version=2,
+        version=3,
         arguments="text, integer",
     ),
 )

@@ -85,6 +85,39 @@ left join {load}.ancestors as a
 where e.predicate = any({closure_predicates})
     and a.distance is null
 
+-- name: check_sql_means_what_it_says
+-- One known answer for each kind of expression that derivations, keys and functions rest on.
+select k.expression, k.given, k.wanted
+from (
+    values
+    ('a backslash', length('\\')::text, '2'),
+    ('null = null', ((null::text = null) is null)::text, 'true'),
+    ('a null in an array', (('{{NULL}}'::text[])[1] is null)::text, 'true'),
+    ('MeSH ids', (upper(btrim(' d006973 ')) ~ {mesh_id} and not 'C14.907' ~ {mesh_id})::text, 'true'),
+    (
+        'names in a text',
+        (
+            select string_agg(rtrim(found[1], '.,;)'), ' ')
+            from regexp_matches(
+                translate('see http://x.org/A_1, or HP_0045074' || chr(160) || 'or EFO:1; note.', {blanks}, {spaces})
+                collate "C",
+                {names},
+                'g'
+            ) as found
+        ),
+        'http://x.org/A_1 HP_0045074 EFO:1'
+    ),
+    ('short forms', regexp_replace('HP_0045074', '_', ':'), 'HP:0045074'),
+    (
+        'punctuation',
+        regexp_replace('a' || chr(92) || 'b ' || chr(8211) || 's,.c', {punctuation}, ' ', 'g'),
+        'a b s c'
+    ),
+    ('letters in lower case', lower(translate('SJ' || chr(214) || 'GREN', {cased}, {uncased}) collate "C"), 'sj' || chr(246) || 'gren'),
+    ('order', array_to_string(array(select x from unnest(array['b', 'A', 'a', 'B']) as x order by x collate "C"), ''), 'ABab')
+) as k (expression, given, wanted)
+where k.given is distinct from k.wanted
+
 -- name: shrinkage
 select
     (

@@ -204,6 +204,9 @@ returns table (
     term_id bigint, iri text, curie text, label text, matched text, kind text, score real
 )
 language plpgsql stable
+-- A reader's own may hide functions, or limit what an index finds.
+set search_path = pg_catalog, pg_temp
+set gin_fuzzy_search_limit = 0
 as $body$
 declare
     fuzzy text;

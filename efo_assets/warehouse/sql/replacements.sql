@@ -25,7 +25,7 @@ named as (
         from regexp_matches(
             -- What is white space and a letter must not depend on the database's locale.
             translate(s.value, {blanks}, {spaces}) collate "C",
-            '(https?://[^\s<>"|,;]+|\m[A-Za-z][A-Za-z0-9.]*[:_][A-Za-z0-9_-]+)',
+            {names},
             'g'
         ) as found
     ) as n

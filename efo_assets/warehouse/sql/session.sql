@@ -1,7 +1,22 @@
 -- name: transaction_settings
 set transaction isolation level read committed;
 -- Names are always qualified: a function planted in a schema on the path is never ours.
-set local search_path = pg_catalog;
+set local search_path = pg_catalog, pg_temp;
+-- What the text of a statement means, whatever server, database or role say.
+set local standard_conforming_strings = on;
+set local backslash_quote = safe_encoding;
+set local transform_null_equals = off;
+set local array_nulls = on;
+set local check_function_bodies = on;
+-- How values are written: psycopg reads dates in ISO form alone, and types are compared by name.
+set local client_encoding = 'UTF8';
+set local datestyle = 'ISO, MDY';
+set local intervalstyle = 'postgres';
+set local bytea_output = 'hex';
+set local extra_float_digits = 1;
+set local quote_all_identifiers = off;
+-- A failed statement must not end the session.
+set local exit_on_error = off;
 set local application_name = {session_name};
 set local timezone = 'UTC';
 set local statement_timeout = 0;
