@@ -45,7 +45,8 @@ _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SCHEMA = re.compile(rf"[a-z_][a-z0-9_]{{0,{IDENTIFIER_LIMIT_BYTES - 1}}}")
 _RESERVED_SCHEMAS = ("efo_meta", "efo_load_", "pg_", "information_schema")
-_PARTS = {"user": "a user", "password": "a password", "query_string": "a ?", "fragment": "a #"}
+_LOGIN = "a user or a password"
+_PARTS = {"user": _LOGIN, "password": _LOGIN, "query_string": "a ?", "fragment": "a #"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

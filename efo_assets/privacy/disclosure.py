@@ -68,10 +68,24 @@ def no_secret_shown() -> Iterator[None]:
 
 def without_secrets(error: BaseException) -> BaseException:
     """The error itself where its traceback shows no secret, else a `Scrubbed` in its place."""
-    text = "".join(traceback.format_exception(error))
-    harmless = "\n".join(map(escaped, scrubbed(text).split("\n")))
-    if harmless == text:
+    # Lines of source are code, in which a tab or a `password=` is no secret.
+    texts = "".join(_texts(traceback.TracebackException.from_exception(error)))
+    if _harmless(texts) == texts:
         return error
     origin = error.__cause__ or error.__context__ or isinstance(error, BaseExceptionGroup)
-    stand_in = Scrubbed(f"{shown(error)}\n\n{harmless}" if origin else shown(error))
+    whole = _harmless("".join(traceback.format_exception(error)))
+    stand_in = Scrubbed(f"{shown(error)}\n\n{whole}" if origin else shown(error))
     return stand_in.with_traceback(error.__traceback__)
+
+
+def _texts(shown_error: traceback.TracebackException) -> Iterator[str]:
+    """Type and text of an error, and of all that a traceback shows with it."""
+    yield from shown_error.format_exception_only()
+    context = None if shown_error.__suppress_context__ else shown_error.__context__
+    for other in (shown_error.__cause__, context, *(shown_error.exceptions or ())):
+        if other is not None:
+            yield from _texts(other)
+
+
+def _harmless(text: str) -> str:
+    return "\n".join(map(escaped, scrubbed(text).split("\n")))

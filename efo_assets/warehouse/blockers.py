@@ -26,17 +26,22 @@ def without_literals(query: str) -> str:
     return printable[:QUERY_LIMIT_CHARS] + ("…" if len(printable) > QUERY_LIMIT_CHARS else "")
 
 
-def lock_holders(connect: Callable[[], Connection], schema: str) -> str:
-    """Process, role, client and query of each session that locks published tables of `schema`.
+def lock_holders(connect: Callable[[], Connection], schema: str, load_schema: str) -> str:
+    """Which sessions hold, or may hold, a lock that publishing a load into `schema` needs.
 
-    Empty if there is none any more, or PostgreSQL gives no answer.
+    Process, role, client and query of each; empty if there is none any more, or PostgreSQL gives
+    no answer.
     """
     relations = [*(table.name for table in TABLES), *(view.name for view in VIEWS)]
     rows: list[TupleRow] = []
     with suppress(psycopg.Error, WarehouseError), connect() as connection:
-        values = {"schema": schema, "relations": relations}
+        values = {"schema": schema, "load": load_schema, "relations": relations}
         rows = connection.execute(statement("lock_holders"), values).fetchall()
-    return ", ".join(
+    if not rows:
+        return ""
+    sessions = " and ".join(
         f"PostgreSQL's process {pid} of {role} from {client} (`{without_literals(query)}`)"
-        for pid, role, client, query in rows
+        for _, pid, role, client, query in rows
     )
+    is_certain = rows[0][0] and len(rows) == 1
+    return f"{sessions} {'holds' if is_certain else 'may hold'} a lock"

@@ -8,6 +8,7 @@ past that, and are read for their hash only to say so.
 
 import re
 import sys
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -37,6 +38,7 @@ from efo_assets.warehouse.views import FOLDS, create_views
 _log = logger(__name__)
 
 TRIES = 3
+LEDGER_PAUSE_S = 0.5
 _PASSING = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.UniqueViolation)
 """Another session writes or locks published tables just now."""
 
@@ -110,10 +112,10 @@ def _name_who_is_in_the_way(
             f"are published ({error.diag.constraint_name}): {session.NOTHING_LOST}; run again."
         ) from error
     is_locked = isinstance(error, pg.LockNotAvailable)
-    if is_locked and (holders := lock_holders(connect, load.target_schema)):
+    if is_locked and (holders := lock_holders(connect, load.target_schema, load.schema)):
         waited_s = TRIES * session.LOCK_TIMEOUT_MS / 1000
         raise errors.LoadInProgress(
-            f"{holders} holds a lock that publishing into schema {load.target_schema} needs; it "
+            f"{holders} that publishing into schema {load.target_schema} needs; it "
             f"was waited for {waited_s:.0f} s in {TRIES} tries: {session.NOTHING_LOST}; end that "
             "session or run again later."
         ) from error
@@ -271,6 +273,8 @@ def _ask_ledger(
         except psycopg.OperationalError:
             if not tries_left:
                 raise
+            # A pooler, or a server that restarts, may take a connection and cut it at once.
+            time.sleep(LEDGER_PAUSE_S * (TRIES - tries_left))
         except errors.DatabaseUnavailable as error:
             raise errors.DatabaseUnavailable(
                 f"{error} Whether load {load.load_id} was published is written in "

@@ -1,6 +1,7 @@
 """The boundary itself: texts lose secrets and control characters, defects keep their frames."""
 
 import logging
+import os
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -58,6 +59,11 @@ def test_a_defect_without_a_secret_is_raised_as_it_is() -> None:
     with pytest.raises(KeyError) as caught, no_secret_shown():
         raise problem
     assert caught.value is problem
+
+
+def test_a_line_of_source_that_only_names_a_password_is_no_secret() -> None:
+    with pytest.raises(KeyError, match="NOWHERE"), no_secret_shown():
+        dict(password=os.environ["NOWHERE"])  # noqa: C408  # as many a caller writes it
 
 
 def test_a_chain_that_bites_its_tail_ends() -> None:

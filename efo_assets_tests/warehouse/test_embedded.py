@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: shared by processes, stopped by the last, opening no folder."""
 
+import os
 import shutil
 import signal
 import stat
@@ -92,6 +93,19 @@ def test_the_last_process_stops_it(data_dir: Path) -> None:
     assert answers(target)
     leave(other)
     assert not answers(target)
+
+
+def test_a_server_that_does_not_end_by_itself_is_ended(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 1)
+    with embedded_server(data_dir) as target, connected(target) as connection:
+        # A process that hears no signal keeps PostgreSQL from ending, as crash recovery may.
+        os.kill(connection.info.backend_pid, signal.SIGSTOP)
+        running = data_dir / "postgres-18" / "postmaster.pid"
+        assert running.exists()
+        connection.close()
+    assert not running.exists()
 
 
 def test_two_processes_that_start_at_once_share_one_server(data_dir: Path) -> None:

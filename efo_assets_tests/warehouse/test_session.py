@@ -200,6 +200,33 @@ def test_a_lock_on_our_table_is_waited_for_and_named(
     assert warehouse.publish(load).is_new
 
 
+@pytest.mark.fault("D08")
+@pytest.mark.parametrize("locked", ["public.efo_terms", "efo_meta.releases"])
+def test_who_is_not_in_the_way_is_not_blamed(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, locked: str
+) -> None:
+    publish(warehouse, terms=[term("a")])
+    monkeypatch.setattr(session, "LOCK_TIMEOUT_MS", 100)
+    load = stage(warehouse, "2", terms=[term("a"), term("b")])
+    warehouse.audit(load)
+    with (
+        session.connect(warehouse.target) as reader,
+        session.connect(warehouse.target) as writer,
+        session.connect(warehouse.target) as blocker,
+        reader.transaction(),
+        writer.transaction(),
+        blocker.transaction(),
+    ):
+        reader.execute("select from public.efo_synonyms")
+        writer.execute("update public.efo_xrefs set url = url where false")
+        blocker.execute(f"lock table {locked} in access exclusive mode")
+        with pytest.raises(LoadInProgress, match="holds a lock") as refusal:
+            warehouse.publish(load)
+        assert f"process {blocker.info.backend_pid} of" in str(refusal.value)
+        for innocent in (reader, writer):
+            assert str(innocent.info.backend_pid) not in str(refusal.value)
+
+
 @pytest.mark.fault("S19")
 def test_a_function_planted_in_public_is_not_called(warehouse: Warehouse) -> None:
     run(

@@ -20,10 +20,20 @@ limit 1
 select pg_advisory_xact_lock(hashtext('efo_assets publisher'), hashtext(%(schema)s))
 
 -- name: lock_holders
--- Sessions whose locks publishing may have waited for. Who only reads is in the way of changes to a
--- table or view alone, and told where there is no other.
+-- Sessions whose locks publishing may have waited for, the likeliest alone. 1: nobody writes beside
+-- such a lock. 2: it is in the way of the same rows. 3: of changes to the table or view itself.
 with holders as (
-    select l.pid, bool_or(l.mode <> 'AccessShareLock') as is_strong
+    select
+        l.pid,
+        min(
+            case
+                when l.locktype = 'advisory' or l.mode in (
+                    'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
+                ) then 1
+                when l.mode <> 'AccessShareLock' then 2
+                else 3
+            end
+        ) as place
     from pg_locks as l
     left join pg_class as c on c.oid = l.relation
     left join pg_namespace as n on n.oid = c.relnamespace
@@ -32,6 +42,8 @@ with holders as (
         and l.database = (select d.oid from pg_database as d where d.datname = current_database())
         and (
             (n.nspname = %(schema)s and c.relname = any(%(relations)s))
+            or n.nspname = 'efo_meta'
+            or n.nspname = %(load)s
             or (
                 l.locktype = 'advisory'
                 and l.classid::bigint = (hashtext('efo_assets publisher')::bigint & 4294967295)
@@ -42,11 +54,12 @@ with holders as (
 )
 
 select
+    h.place = 1,
     a.pid,
     coalesce(a.usename, 'unknown'),
     coalesce(host(a.client_addr), 'this machine'),
     a.query
 from holders as h
 join pg_stat_activity as a on a.pid = h.pid
-where h.is_strong or not exists (select from holders as other where other.is_strong)
+where h.place = (select min(place) from holders)
 order by a.xact_start
