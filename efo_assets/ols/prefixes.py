@@ -21,6 +21,12 @@ _RESOLVER = re.compile(
     re.DOTALL,
 )
 _CUTS = re.compile(r"[/#=_:]")
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\ufeff"
+_SEPARATOR = re.compile(rf"[,;|{_BLANKS}]+")
+_SEPARATOR_OF_ADDRESSES = re.compile(rf"[,;|]*[{_BLANKS}]+")
+"""An address may hold the other separators itself."""
+_WITHOUT_MARKS = str.maketrans("", "", " -_./")
+"""What doesn't count in a spelling, as in the Bioregistry's own look-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +34,54 @@ class Prefixes:
     """Registered prefixes: by spelling in lower case, and by the beginning of a URL."""
 
     by_spelling: Mapping[str, str]
+    by_letters: Mapping[str, str]
+    """By spelling without hyphens and the like."""
     by_url: Mapping[str, str]
     """Without the scheme."""
     within_words: tuple[str, ...]
     """Those of `by_url` that end within a word, such as omim.org/phenotypicSeries/PS."""
 
+    def references(self, value: str) -> tuple[list[str], bool]:
+        """The cross references in a value, and whether there may be more than can be told apart.
+
+        They are several where each for itself has a registered prefix or is a web address.
+        """
+        text = value.strip(_BLANKS)
+        if _SEPARATOR.search(text) is None:
+            return [text], False
+        is_address = "://" in text
+        separator = _SEPARATOR_OF_ADDRESSES if is_address else _SEPARATOR
+        parts = [part for part in separator.split(text) if part]
+        known = [self._is_known(part) for part in parts]
+        if all(known):
+            return parts, False
+        return [text], any(known[1:]) or (not is_address and re.search("[,;|]", text) is not None)
+
+    def _is_known(self, text: str) -> bool:
+        entry = self.split(text)
+        return entry is not None and (entry[0] in self.by_spelling or "://" in text)
+
+    def registered(self, spelling: str) -> str | None:
+        """The registered prefix that is spelled so, in whatever case; None if none is."""
+        lower = spelling.lower()
+        return self.by_spelling.get(lower) or self.by_letters.get(lower.translate(_WITHOUT_MARKS))
+
     def split(self, value: str) -> tuple[str, str] | None:
         """Prefix and accession of a cross reference (a CURIE or a URL); None if it is neither."""
+        value = value.strip(_BLANKS)
         address = _ADDRESS.fullmatch(value)
         if address is not None:
             return self._of_address(address[1]) or (URL_PREFIX, value)
         prefix, colon, accession = value.partition(":")
-        prefix, accession = prefix.strip().lower(), accession.strip()
+        prefix, accession = prefix.strip(_BLANKS).lower(), accession.strip(_BLANKS)
         if not (colon and prefix and accession):
             return None
-        return self.by_spelling.get(prefix, prefix), accession
+        return self.registered(prefix) or prefix, accession
 
     def _of_address(self, address: str) -> tuple[str, str] | None:
         resolved = _RESOLVER.fullmatch(address)
         if resolved is not None:
-            spelling = (resolved[1] or resolved[3]).lower()
-            prefix = self.by_spelling.get(spelling)
+            prefix = self.registered(resolved[1] or resolved[3])
             return (prefix, resolved[2] or resolved[4]) if prefix else None
         cuts = [cut.end() for cut in _CUTS.finditer(address)]
         beginnings = [address[:cut] for cut in reversed(cuts)]
@@ -69,4 +102,9 @@ def registered() -> Prefixes:
     # A prefix's own name goes before another's synonym.
     by_spelling |= {prefix: prefix for prefix in names}
     by_url = {url: prefix for prefix, urls in excerpt["urls"].items() for url in urls}
-    return Prefixes(by_spelling, by_url, tuple(url for url in by_url if not _CUTS.match(url[-1])))
+    return Prefixes(
+        by_spelling,
+        {spelling.translate(_WITHOUT_MARKS): prefix for spelling, prefix in by_spelling.items()},
+        by_url,
+        tuple(url for url in by_url if not _CUTS.match(url[-1])),
+    )

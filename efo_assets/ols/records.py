@@ -354,17 +354,14 @@ class _ClassReader:
             if links is None:
                 links = _links(ols_class.linked_entities)
             for value, axioms in self._values(stated):
-                entry = self.prefixes.split(value)
-                if entry is None:
-                    self.findings.note("malformed_xref", f"{self.iri}: {value}")
-                    entry = "", value
-                xref = merged.setdefault(entry, _Xref(relation))
-                xref.spellings.append(value)
-                xref.axioms = [*xref.axioms, *axioms] if xref.axioms else axioms
-                if value.startswith(_WEB):
-                    xref.urls.append(value)
-                elif value in links:
-                    xref.urls += self._texts(links[value].url)
+                for reference, entry in self._entries(value):
+                    xref = merged.setdefault(entry, _Xref(relation))
+                    xref.spellings.append(value)
+                    xref.axioms = [*xref.axioms, *axioms] if xref.axioms else axioms
+                    if reference.startswith(_WEB):
+                        xref.urls.append(reference)
+                    elif linked := links.get(value) or links.get(reference):
+                        xref.urls += self._texts(linked.url)
         for (prefix, accession), xref in merged.items():
             sources = self._stated(xref.axioms, f"{OBO_IN_OWL}source")
             self.sinks["xrefs"](
@@ -378,6 +375,19 @@ class _ClassReader:
                     _distinct(xref.spellings),
                 )
             )
+
+    def _entries(self, value: str) -> list[tuple[str, tuple[str, str]]]:
+        """Each cross reference in a value, with its prefix and accession."""
+        references, may_be_more = self.prefixes.references(value)
+        if may_be_more:
+            self.findings.note("several_references", f"{self.iri}: {value}")
+        entries = []
+        for reference in references:
+            entry = self.prefixes.split(reference)
+            if entry is None:
+                self.findings.note("malformed_xref", f"{self.iri}: {value}")
+            entries.append((reference, entry or ("", value)))
+        return entries
 
     def _values(self, value: Any, axioms: Axioms = ()) -> list[tuple[str, Axioms]]:
         """Every text of a value with the axioms about it, whatever its shape."""

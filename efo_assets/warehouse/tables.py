@@ -336,6 +336,7 @@ XREFS = Table(
             "prefix",
             "The database, by the Bioregistry's prefix (mesh for MESH, MeSH, MSH and MeSH's URLs); "
             "url for another web address; empty where the value has no prefix.",
+            read_since=3,
         ),
         _text("accession", "The identifier there: all after the first colon."),
         _text(

@@ -37,6 +37,14 @@ def test_no_spelling_means_two_databases() -> None:
         ("NCIt", "ncit"),
         ("DOID", "doid"),
         ("NoSuchThing", "nosuchthing"),
+        ("no_such-thing", "no_such-thing"),
+        ("KEGG_COMPOUND", "kegg.compound"),
+        ("KEGG-Compound", "kegg.compound"),
+        ("NCBI_Gene", "ncbigene"),
+        ("ICD-9", "icd9"),
+        ("ICD10-CM", "icd10cm"),
+        (" MESH ", "mesh"),
+        ("\xa0\u200bMESH", "mesh"),
     ],
 )
 def test_a_prefix_is_the_bioregistrys_whatever_its_spelling(spelling: str, prefix: str) -> None:
@@ -67,3 +75,25 @@ def test_a_url_belongs_to_the_database_that_it_leads_to(
 @pytest.mark.parametrize("value", ["", ":", "x:", ":1", " : ", "no colon"])
 def test_what_is_no_reference_is_none(value: str) -> None:
     assert registered().split(value) is None
+
+
+@pytest.mark.fault("P35")
+@pytest.mark.parametrize(
+    ("value", "references", "may_be_more"),
+    [
+        (" MESH:D1 ", ["MESH:D1"], False),
+        ("MESH:D1, MSH:D2;UMLS:C1|DOID:1", ["MESH:D1", "MSH:D2", "UMLS:C1", "DOID:1"], False),
+        ("MESH:D1 MESH:D2", ["MESH:D1", "MESH:D2"], False),
+        ("MESH:D1;", ["MESH:D1"], False),
+        ("http://x/a;b,c http://x/d", ["http://x/a;b,c", "http://x/d"], False),
+        ("http://x/?terms=GO:1,GO:2", ["http://x/?terms=GO:1,GO:2"], False),
+        ("MESH:D1,D2", ["MESH:D1,D2"], True),
+        ("see MESH:D1", ["see MESH:D1"], True),
+        ("MESH: D1", ["MESH: D1"], False),
+        ("Name: with a title", ["Name: with a title"], False),
+    ],
+)
+def test_several_references_in_a_value_are_several_or_told(
+    value: str, references: list[str], may_be_more: bool
+) -> None:
+    assert registered().references(value) == (references, may_be_more)

@@ -296,6 +296,20 @@ def test_spellings_of_one_database_are_one_cross_reference() -> None:
     assert found.xrefs == [(IRI, "mesh", "D1", "exact", sources, "http://a", spelled)]
 
 
+@pytest.mark.fault("P35")
+def test_each_reference_of_a_value_is_a_row_and_what_cannot_be_parted_is_counted() -> None:
+    several = reified("MESH:D1; UMLS:C1", {f"{OIO}source": "X:1"})
+    found = Decoded(a_class(**{f"{OIO}hasDbXref": [several, "OMIM:1,2", " http://x/1 "]}))
+    spelled = ["MESH:D1; UMLS:C1"]
+    assert found.xrefs == [
+        (IRI, "mesh", "D1", "xref", ["X:1"], None, spelled),
+        (IRI, "umls", "C1", "xref", ["X:1"], None, spelled),
+        (IRI, "omim", "1,2", "xref", [], None, ["OMIM:1,2"]),
+        (IRI, "url", "http://x/1", "xref", [], "http://x/1", [" http://x/1 "]),
+    ]
+    assert found.findings.counts == {"several_references": 1}
+
+
 def test_a_match_by_skos_is_a_cross_reference_of_its_strength() -> None:
     found = Decoded(
         a_class(
