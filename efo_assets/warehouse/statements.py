@@ -101,7 +101,12 @@ def create_staged(load_schema: str, table: Table) -> sql.Composed:
     ]
     if table.is_referenced:
         clauses.append(compose(f"number {tables.NUMBER} generated always as identity"))
-    return compose("create table {} ({})", (load_schema, table.staged_name), listing(clauses))
+    # Where logical replication publishes all tables, PostgreSQL refuses DELETE without one.
+    return compose(
+        "create table {table} ({}); alter table {table} replica identity full",
+        listing(clauses),
+        table=(load_schema, table.staged_name),
+    )
 
 
 def copy_staged(load_schema: str, table: Table, columns: Sequence[str]) -> sql.Composed:

@@ -18,6 +18,7 @@ from efo_assets_tests.faults.cluster import Cluster, running_cluster
 from efo_assets_tests.faults.marked import audited, publish_marked, release_published
 from efo_assets_tests.faults.pg_proxy import running_proxy
 from efo_assets_tests.graph.materializing import Graph, failure
+from efo_assets_tests.warehouse.loads import edge, publish, term
 
 CANARY = "CANARY-right-horse"
 
@@ -213,3 +214,17 @@ def test_a_link_to_another_machine_without_encryption_is_warned_of(
         with session.connect(named) as connection:
             preflight.prepare(connection, "public")
     assert ("db.example.org is not encrypted: add sslmode=verify-full" in caplog.text) is is_told
+
+
+@pytest.mark.fault("D31")
+def test_a_publication_for_all_tables_does_not_stop_loads(fresh: Cluster) -> None:
+    fresh.stop()
+    fresh.start(wal_level="logical")
+    fresh.run("create publication every_table for all tables", dbname="efo")
+    with Warehouse(fresh.owner) as warehouse:
+        for number in (1, 2):
+            terms = [term("a", f"label {number}"), term(f"b{number}")]
+            edges = [edge("a", f"b{number}"), edge("a", "unlisted")]
+            assert publish(warehouse, str(number), terms=terms, edges=edges).is_new
+    fresh.stop()
+    fresh.start()
