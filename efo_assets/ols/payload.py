@@ -176,7 +176,10 @@ def refuse_repeated_keys(body: Body, names: Iterable[str], rows: str, of_row: st
             return
     # Such a text may also stand in a value: look closer. The outermost object comes last.
     try:
-        keys = json.loads(text, object_pairs_hook=lambda pairs: [key for key, _ in pairs])
+        # Python makes no number of more than 4,300 digits; only the keys are of use here.
+        keys = json.loads(
+            text, parse_int=str, object_pairs_hook=lambda pairs: [key for key, _ in pairs]
+        )
     except RecursionError:
         raise PayloadError("the JSON is nested too deep") from None
     repeated = next((name for name in names if keys.count(name) > 1), None)

@@ -61,10 +61,13 @@ def first_text(value: object) -> str | None:
 
     NUL, which PostgreSQL refuses, becomes U+FFFD, as in the rows.
     """
-    if isinstance(value, list):
-        return next((text for item in value if (text := first_text(item)) is not None), None)
-    if isinstance(value, dict):
-        return first_text(value.get("value"))
-    if value is None or value == "":
-        return None
-    return str(value).replace("\0", "\ufffd")
+    waiting = [value]
+    while waiting:
+        first = waiting.pop()
+        if isinstance(first, list):
+            waiting += reversed(first)
+        elif isinstance(first, dict):
+            waiting.append(first.get("value"))
+        elif first is not None and first != "":
+            return str(first).replace("\0", "\ufffd")
+    return None

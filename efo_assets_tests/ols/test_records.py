@@ -1,13 +1,24 @@
 """The decoding pass: every value shape of OLS v2 becomes the rows that the contract says."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from efo_assets.errors import RecordRejected
-from efo_assets.ols.payload import PayloadError
-from efo_assets.ols.records import COLUMNS, KEY_LIMIT_BYTES, OWL_THING, Findings, decode_page
+from efo_assets.ols.payload import PayloadError, parse, refuse_repeated_keys
+from efo_assets.ols.records import (
+    ANNOTATIONS,
+    COLUMNS,
+    KEY_LIMIT_BYTES,
+    OWL_THING,
+    RELATIONS,
+    SCOPES,
+    Findings,
+    decode_page,
+)
+from efo_assets.ols.release import OWL_VERSION_INFO, OWL_VERSION_IRI, Release, Totals
 
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
 SKOS = "http://www.w3.org/2004/02/skos/core#"
@@ -415,3 +426,43 @@ def test_most_cuts_the_page() -> None:
     sinks = dict.fromkeys(COLUMNS, terms.append)
     assert decode_page(page, sinks, findings, most=2) == 2
     assert [row[0] for row in terms] == ["http://x/0", "http://x/1"]
+
+
+DIGITS = "1" * 5000
+ODD_VALUES = [
+    *(DIGITS, f"-{DIGITS}", f"{DIGITS}.5", "1" * 4300, "1e308", "1e999", "-0.0", "1e22", "true"),
+    *("null", "{}", "[]", '""', "[[{}]]", '{"value": null}', '{"value": {"value": [3]}}'),
+    *("[" * depth + "7" + "]" * depth for depth in (100, 400, 900, 5000)),
+    '{"value": "x", "axioms": 5}',
+    '{"value": "x", "axioms": [[], 1, {"childRelationToParent": [{}, 1, [2]]}]}',
+    f'{{"value": "x", "axioms": {{"{OIO}source": 1e99, "{OIO}hasDbXref": {{"a": 1}}}}}}',
+    f'{{"a": {{"url": {DIGITS}}}}}',
+]
+FIELDS = [
+    *("iri", "label", "curie", "directParent", "hierarchicalParent", "isObsolete"),
+    *("isDefiningOntology", "linkedEntities", "synonym", "somethingNew", DEFINITION, UNSCOPED),
+    *(*SCOPES, *RELATIONS, *(iri for iri, _ in ANNOTATIONS.values())),
+]
+
+
+@pytest.mark.fault("P36")
+@pytest.mark.parametrize("field", FIELDS)
+def test_any_json_in_any_field_is_a_row_a_finding_or_a_sentence(field: str) -> None:
+    for value in ODD_VALUES:
+        iri = "" if field == "iri" else f'"iri": "{IRI}", '
+        elements = f'"elements": [{{{iri}"{field}": {value}}}]'
+        body = f'{{"page": 0, "elements": [], {elements}}}'.encode()
+        with suppress(PayloadError, RecordRejected):
+            Decoded(body=body)
+        with suppress(PayloadError):
+            refuse_repeated_keys(body, ("page",), "elements", "iri")
+
+
+@pytest.mark.fault("P36")
+@pytest.mark.parametrize("field", [OWL_VERSION_IRI, OWL_VERSION_INFO, "loaded"])
+def test_any_json_as_a_version_is_text_or_a_sentence(field: str) -> None:
+    for value in ODD_VALUES:
+        with suppress(PayloadError):
+            document, _ = parse(f'{{"{field}": {value}}}'.encode(), dict[str, Any])
+            release = Release.from_document("efo", document, Totals(1, 0, 1))
+            assert len(release.fingerprint) == 16
