@@ -12,6 +12,7 @@ from efo_assets.warehouse import migrations
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, key_constraints, statement
 from efo_assets.warehouse.tables import TABLES, Column, Table
+from efo_assets.warehouse.views import VIEWS
 
 OLDEST_SERVER = 140_000
 """hash_record_extended came with PostgreSQL 14."""
@@ -30,6 +31,7 @@ def prepare(connection: Connection, schema: str) -> None:
     _check_link(connection)
     _check_server(connection)
     _check_privileges(connection, schema)
+    _check_names(connection, schema)
     migrations.refuse_newer(connection)
     _check_columns(connection, schema)
     with connection.transaction():
@@ -89,6 +91,20 @@ def _check_privileges(connection: Connection, schema: str) -> None:
     if missing:
         raise DatabaseRefused(
             f"The role lacks {'; '.join(missing)}. Nothing was downloaded or changed."
+        )
+
+
+def _check_names(connection: Connection, schema: str) -> None:
+    values = {
+        "schema": schema,
+        "tables": [table.name for table in TABLES],
+        "views": [view.name for view in VIEWS if view.arguments is None],
+    }
+    taken = [name for (name,) in connection.execute(statement("taken_names"), values)]
+    if taken:
+        raise SchemaDrift(
+            f"The name of a table or view of efo_assets is taken by {', '.join(taken)}. Nothing "
+            "was downloaded or changed; rename it, or load into another schema (EFO_SCHEMA)."
         )
 
 

@@ -113,6 +113,24 @@ _FAILURES = (
         "A table was dropped in {place} while {doing} ({reason}): {nothing_lost}; run again.",
     ),
     _Failure(
+        (
+            pg.DuplicateTable,
+            pg.DuplicateObject,
+            pg.DuplicateFunction,
+            pg.WrongObjectType,
+            pg.InvalidFunctionDefinition,
+        ),
+        errors.WarehouseError,
+        "A name in {place} that {doing} needs is taken ({reason}{hint}): {nothing_lost}; rename "
+        "what has it, or load into another schema (EFO_SCHEMA), and run again.",
+    ),
+    _Failure(
+        (pg.RaiseException,),
+        errors.WarehouseError,
+        "A trigger in {place} refuses {doing} ({reason}; {context}): {nothing_lost}; remove it or "
+        "let this role pass, and run again.",
+    ),
+    _Failure(
         (psycopg.IntegrityError,),
         errors.WarehouseError,
         "A constraint in {place}, {constraint} on {table}, refuses a row while {doing} ({reason}): "
@@ -300,6 +318,8 @@ def _filled(sentence: str, target: DatabaseTarget, doing: str, error: psycopg.Er
         first_line=_first_line(target, error),
         constraint=error.diag.constraint_name or "without a name",
         table=error.diag.table_name,
+        hint="; " + error.diag.message_hint if error.diag.message_hint else "",
+        context=((error.diag.context or "no function is named").splitlines()[0])[:300],
         lock_timeout_s=f"{LOCK_TIMEOUT_MS / 1000:.0f}",
         nothing_lost=NOTHING_LOST,
     )

@@ -6,7 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from efo_assets.errors import DatabaseRefused, DatabaseUnavailable, LoadInProgress, SchemaDrift
+from efo_assets.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    LoadInProgress,
+    SchemaDrift,
+    WarehouseError,
+)
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.warehouse import Warehouse
@@ -120,6 +126,62 @@ def test_a_changed_table_is_refused_with_the_difference(
     with pytest.raises(SchemaDrift) as caught:
         warehouse.prepare()
     assert said in str(caught.value)
+
+
+@pytest.mark.fault("D32")
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ("create type public.efo_terms as enum ('a')", "the type public.efo_terms"),
+        ("create domain public.efo_terms as text", "the domain public.efo_terms"),
+        ("create type public.efo_terms as (a text)", "the type public.efo_terms"),
+        ("create sequence public.efo_xrefs", "the sequence public.efo_xrefs"),
+        ("create table public.efo_labels (a text)", "the table public.efo_labels"),
+        ("create materialized view public.efo_changes as select 1", "the materialized view"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused_before_anything_is_made(
+    warehouse: Warehouse, taken: str, said: str
+) -> None:
+    run(warehouse.target, taken)
+    with pytest.raises(SchemaDrift, match=f"is taken by {said}.* Nothing was downloaded"):
+        warehouse.prepare()
+
+
+@pytest.mark.fault("D32")
+def test_a_name_that_a_publication_finds_taken_is_named(warehouse: Warehouse) -> None:
+    run(warehouse.target, "create table public.efo_terms_curie_idx (a text)")
+    said = 'needs is taken .*"efo_terms_curie_idx" already exists'
+    with pytest.raises(WarehouseError, match=said):
+        publish(warehouse, terms=[term("a")])
+
+
+@pytest.mark.fault("D32")
+def test_a_trigger_that_raises_is_named(warehouse: Warehouse, server: DatabaseTarget) -> None:
+    publish(warehouse, terms=[term("a")])
+    name = warehouse.target.parameters["dbname"]
+    with connected(server, dbname=name, autocommit=True) as admin:
+        admin.execute(
+            "create function public.refuse() returns trigger language plpgsql as"
+            " $$begin raise exception 'no changes in daytime'; end$$"
+        )
+        admin.execute(
+            "create trigger refuse before insert on public.efo_terms for each row"
+            " execute function public.refuse()"
+        )
+        said = r"refuses publishing \(no changes in daytime; PL/pgSQL function public.refuse\(\)"
+        with pytest.raises(WarehouseError, match=said):
+            publish(warehouse, "2", terms=[term("a"), term("b")])
+        admin.execute("drop trigger refuse on public.efo_terms")
+        admin.execute(
+            "create function public.no_ddl() returns event_trigger language plpgsql as"
+            " $$begin raise exception 'no DDL here'; end$$"
+        )
+        admin.execute("create event trigger no_ddl on ddl_command_start execute function no_ddl()")
+        said = r"refuses preparing the database \(no DDL here; PL/pgSQL function public.no_ddl"
+        with pytest.raises(WarehouseError, match=said):
+            publish(warehouse, "3", terms=[term("a")])
+        admin.execute("drop event trigger no_ddl")
 
 
 def test_a_column_that_someone_added_is_no_drift(warehouse: Warehouse) -> None:

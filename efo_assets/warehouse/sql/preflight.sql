@@ -78,6 +78,32 @@ from pg_index as i
 join pg_class as c on c.oid = i.indexrelid
 where i.indrelid = to_regclass(format('%%I.%%I', %(schema)s::text, %(table)s::text))
 
+-- name: taken_names
+-- What stands where a table or view is to be made, and is none: a relation of another kind, or a type.
+select format('the %%s %%I.%%I', o.kind, n.nspname, o.name)
+from pg_namespace as n
+join (
+    select
+        c.relnamespace as schema,
+        c.relname as name,
+        case c.relkind
+            when 'r' then 'table' when 'p' then 'table' when 'v' then 'view'
+            when 'm' then 'materialized view' when 'f' then 'foreign table'
+            when 'S' then 'sequence' when 'c' then 'type' else 'index'
+        end as kind
+    from pg_class as c
+    union all
+    select t.typnamespace, t.typname, case t.typtype when 'd' then 'domain' else 'type' end
+    from pg_type as t
+    where t.typrelid = 0 and t.typelem = 0
+) as o on o.schema = n.oid
+where n.nspname = %(schema)s
+    and (
+        (o.name = any(%(tables)s) and o.kind not in ('table', 'view'))
+        or (o.name = any(%(views)s) and o.kind <> 'view')
+    )
+order by o.name
+
 -- name: keys
 select array_agg(a.attname::text order by a.attname::text collate "C")
 from pg_index as i
