@@ -46,7 +46,7 @@ run: $(STAMP) ## Load EFO from OLS into the configured database (the embedded on
 	@$(BIN)/dagster asset materialize --select '*'
 
 # `dg dev` names the code location to its processes; a module name beside it makes them hang.
-dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000 (PORT=… for another port)
+dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000 (PORT=3001 for another port)
 	@mkdir -p $(UI_HOME) && cp dagster.yaml $(UI_HOME)/
 	@env -u DAGSTER_MODULE_NAME DAGSTER_HOME="$(abspath $(UI_HOME))" \
 	  VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \

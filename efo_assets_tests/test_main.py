@@ -39,9 +39,12 @@ def environment(database: DatabaseTarget, tmp_path: Path) -> dict[str, str]:
     return os.environ | {"EFO_DATABASE_URL": url, "EFO_DATA_DIR": str(tmp_path)}
 
 
-def command(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
+def command(
+    environment: dict[str, str], *words: str, cwd: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "efo_assets", *words],
+        cwd=cwd,
         env=environment,
         capture_output=True,
         text=True,
@@ -175,10 +178,15 @@ def test_metrics_that_cannot_be_served_are_one_sentence(
 
 
 def test_the_demo_loads_generated_data_and_asks_the_tables(clusters: Path) -> None:
-    folder = clusters / "demo"
+    folder, here = clusters / "demo", clusters / "here"
+    here.mkdir()
+    # Somebody's own settings, which Dagster would read in the folder that it is started in.
+    (here / ".env").write_text(
+        "EFO_SCHEMA=precious\nEFO_DATABASE_URL=postgresql://nowhere.invalid\n"
+    )
     words = ("demo", "--classes", "60", "--data-dir", str(folder))
     try:
-        done = command(dict(os.environ), *words)
+        done = command(dict(os.environ), *words, cwd=here)
     finally:
         remove(folder)
     assert (done.returncode, done.stderr) == (0, "")

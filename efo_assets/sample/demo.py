@@ -64,7 +64,11 @@ def _materialize(folder: Path, sample: Sample) -> None:
         EfoError: it failed.
     """
     click.echo(f"Materializing the asset graph from {sample.url} into the embedded PostgreSQL")
-    variables = {"EFO_OLS_URL": sample.url, "EFO_DATA_DIR": str(folder)}
+    variables = {
+        "EFO_OLS_URL": sample.url,
+        "EFO_DATA_DIR": str(folder),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
     began = time.monotonic()
     log = folder / "dagster.log"
     with log.open("wb") as output:
@@ -73,6 +77,8 @@ def _materialize(folder: Path, sample: Sample) -> None:
                 str(Path(sys.executable).with_name("dagster")),
                 *("asset", "materialize", "-m", "efo_assets.definitions", "--select", "*"),
             ],
+            # Elsewhere Dagster may find a `.env`, whose database goes before what is set here.
+            cwd=folder,
             env=child_environment({**dict.fromkeys(_OTHER_SETTINGS, ""), **variables}),
             stdout=output,
             stderr=output,

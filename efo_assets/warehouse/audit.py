@@ -86,7 +86,7 @@ def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
 
 
 def _emptied(connection: Connection, load: Load, check: "Check") -> Offenders:
-    """Find columns without a value that had some in the release that the load is compared with."""
+    """Find columns without a value, and kinds that lost half, against the release it changes."""
     if load.base_release is None:
         return 0, []
     table = check.about
@@ -101,6 +101,12 @@ def _emptied(connection: Connection, load: Load, check: "Check") -> Offenders:
         )
         if before >= FEW_VALUES and not now
     ]
+    for column_name in table.kinds:
+        halved = statement("kinds_halved", column=column_name, published=published, staged=staged)
+        emptied += [
+            {"column": f"{column_name} {kind}", "published": before, "staged": now}
+            for kind, before, now in connection.execute(halved, {"few": FEW_VALUES})
+        ]
     return len(emptied), emptied
 
 
@@ -199,7 +205,8 @@ CHECKS: tuple[Check, ...] = (
         Check(
             f"{table.staged_name}_columns_did_not_empty",
             table,
-            f"No column fell empty that held {FEW_VALUES} values or more in the published release.",
+            f"No column fell empty that held {FEW_VALUES} values or more in the published release"
+            f"{''.join(f', and no {kind} lost half of its rows' for kind in table.kinds)}.",
             _emptied,
             overridable=True,
         )

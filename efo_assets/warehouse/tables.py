@@ -95,6 +95,9 @@ class Table:
     """Columns that only the publisher writes; see `is_referenced`."""
     made_from: tuple[str, ...] = ()
     """The staged tables that SQL makes its staged rows from; without any, they are copied."""
+    kinds: tuple[str, ...] = ()
+    """Columns that hold one of a few words, of which none loses half of its rows from one release
+    to the next, unless a server drops or renames a field."""
     is_history: bool = False
     """Whether each release adds rows, marked with its number, and leaves those of others alone."""
 
@@ -300,6 +303,7 @@ SYNONYMS = Table(
         _texts("sources", "Where the synonym comes from, as CURIEs."),
     ),
     key=("scope", "synonym"),
+    kinds=("scope",),
     indexes=(
         Index("lower_synonym", "(lower(synonym))"),
         Index("synonym_key", "({schema}.efo_normalised(synonym))"),
@@ -349,6 +353,7 @@ XREFS = Table(
         _texts("found", "The values as the ontology spells them.", since=2),
     ),
     key=("prefix", "accession"),
+    kinds=("relation",),
     indexes=(Index("accession", "(prefix, accession)"),),
 )
 

@@ -282,7 +282,7 @@ def test_a_class_without_a_label_is_listed_and_blocks(
 @pytest.mark.parametrize(
     ("gone", "check"),
     [
-        (f"{OIO}hasExactSynonym", "synonyms_did_not_shrink"),
+        (f"{OIO}hasExactSynonym", "synonyms_columns_did_not_empty"),
         (f"{OIO}hasDbXref", "xrefs_did_not_shrink"),
         ("directParent", "edges_did_not_shrink"),
         ("label", "terms_have_labels"),

@@ -183,7 +183,18 @@ def test_a_shrink_of_more_than_ten_per_cent_of_synonyms_is_refused(
     synonyms = [synonym("t000", f"s{number}") for number in range(100)]
     publish(warehouse, terms=MANY, synonyms=synonyms)
     found = failed(warehouse, stage(warehouse, "2", terms=MANY, synonyms=synonyms[:kept]))
-    assert set(found) == (set() if passes else {"synonyms_did_not_shrink"})
+    scope_is_lost = {"synonyms_columns_did_not_empty"} if kept < 50 else set()
+    assert set(found) == (set() if passes else {"synonyms_did_not_shrink", *scope_is_lost})
+
+
+@pytest.mark.fault("P13")
+def test_a_scope_that_loses_half_to_another_is_refused(warehouse: Warehouse) -> None:
+    exact = [synonym("t000", f"s{number}") for number in range(20)]
+    publish(warehouse, terms=MANY, synonyms=exact)
+    related = [synonym("t000", f"s{number}", "related") for number in range(11)]
+    load = stage(warehouse, "2", terms=MANY, synonyms=[*exact[11:], *related])
+    found = failed(warehouse, load)["synonyms_columns_did_not_empty"]
+    assert found.samples == [{"column": "scope exact", "published": 20, "staged": 9}]
 
 
 def test_an_allowed_shrink_passes_and_says_so(database: DatabaseTarget) -> None:

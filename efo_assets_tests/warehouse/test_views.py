@@ -277,7 +277,7 @@ def test_terms_below_and_above_by_iri_or_curie(warehouse: Warehouse) -> None:
 FUNCTIONS = ("efo_descendants", "efo_ancestors_of", "efo_resolve")
 
 
-@pytest.mark.fault("P36")
+@pytest.mark.fault("P37")
 @pytest.mark.parametrize("name", ["EFO:0000408", "Ex_Sub:A1"])
 def test_an_id_is_found_in_every_form(warehouse: Warehouse, name: str) -> None:
     base = "http://example.org/efo/"
@@ -291,7 +291,7 @@ def test_an_id_is_found_in_every_form(warehouse: Warehouse, name: str) -> None:
         assert found == [("EX:b", None)], form
 
 
-@pytest.mark.fault("P36")
+@pytest.mark.fault("P37")
 def test_the_exact_spelling_of_an_id_comes_first(warehouse: Warehouse) -> None:
     names = ("ex:a", "EX:a", "EX_a")
     publish(
@@ -311,7 +311,7 @@ def test_the_exact_spelling_of_an_id_comes_first(warehouse: Warehouse) -> None:
         assert name in found[0]
 
 
-@pytest.mark.fault("P36")
+@pytest.mark.fault("P37")
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("name", ["EX:nobody", "", " ", "http://elsewhere.org/a", "x' or '1'='1"])
 def test_an_unknown_id_is_an_error(warehouse: Warehouse, function: str, name: str) -> None:
@@ -324,7 +324,7 @@ def test_an_unknown_id_is_an_error(warehouse: Warehouse, function: str, name: st
     )
 
 
-@pytest.mark.fault("P36")
+@pytest.mark.fault("P37")
 def test_a_vanished_class_is_an_error(warehouse: Warehouse) -> None:
     publish(warehouse, terms=[term("a"), term("b")])
     publish(warehouse, "2", terms=[term("a")])
@@ -333,7 +333,7 @@ def test_a_vanished_class_is_an_error(warehouse: Warehouse) -> None:
             ask(warehouse, f"select * from {function}('EX:b')")
 
 
-@pytest.mark.fault("P36")
+@pytest.mark.fault("P37")
 def test_a_replaced_class_is_followed_and_the_rows_tell_it(warehouse: Warehouse) -> None:
     publish(
         warehouse,

@@ -140,3 +140,11 @@ select distinct on (r.iri) r.iri, r.path
 from {load}.replacements as r
 where r.status = 'cycle'
 order by r.iri, r.ordinal
+
+-- name: kinds_halved
+select p.kind, p.rows, coalesce(s.rows, 0)
+from (select {column} as kind, count(*) as rows from {published} group by {column}) as p
+left join (select {column} as kind, count(*) as rows from {staged} group by {column}) as s
+    on s.kind = p.kind
+where p.rows >= %(few)s and coalesce(s.rows, 0) * 2 < p.rows
+order by p.kind
