@@ -7,7 +7,6 @@ import asyncio
 import re
 
 import aiohttp
-import stamina
 
 from efo_assets.alerts.message import Message
 from efo_assets.errors import NotDelivered
@@ -15,7 +14,8 @@ from efo_assets.errors import NotDelivered
 PATIENCE_S = 10.0
 """For all attempts together."""
 CONNECT_TIMEOUT_S = 3.0
-ATTEMPTS = 3
+PAUSES_S = (0.2, 0.5)
+"""Before the second attempt and the third."""
 _SUCCESS, _REDIRECT = 2, 3
 _LATER = {429, 500, 502, 503}
 """The server says that it took nothing: ask again. (A 504 leaves it open.)"""
@@ -63,11 +63,15 @@ class WebhookReceiver:
             asyncio.timeout(PATIENCE_S),
             aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
         ):
-            async for attempt in stamina.retry_context(
-                on=_NotTaken, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=1.0
-            ):
-                with attempt:
+            # Without stamina, whose hooks log each retry and are one for the whole process.
+            for pause_s in PAUSES_S:
+                try:
                     await self._attempt(session, body)
+                except _NotTaken:
+                    await asyncio.sleep(pause_s)
+                else:
+                    return
+            await self._attempt(session, body)
 
     async def _attempt(self, session: aiohttp.ClientSession, body: dict[str, object]) -> None:
         try:

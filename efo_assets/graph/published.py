@@ -76,7 +76,7 @@ def _log_publication(context: dg.AssetExecutionContext, publication: Publication
     unselected = [table.name for table in TABLES if dg.AssetKey(table.name) not in selected]
     if unselected:
         context.log.info(
-            "the release is published as a whole, so %s changed with what was selected",
+            "the release is published as a whole, so %s are published with what was selected",
             ", ".join(unselected),
         )
     outcome = "published already: nothing changed, 0 rows written"
