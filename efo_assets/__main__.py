@@ -8,6 +8,7 @@ half a second, and Dagster alone takes two.
 
 import asyncio
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -42,6 +43,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return WRONG_USAGE
     except EfoError as error:
         sys.stderr.write(f"{shown(error)}\n")
+        return FAILED
+    except BrokenPipeError:
+        # The reader of the output has gone, such as `head`; what is buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write(

@@ -206,6 +206,16 @@ def test_psql_takes_its_own_arguments(environment: dict[str, str]) -> None:
     assert (done.stdout, done.stderr) == ("42\npublic,efo_meta,public\n", "")
 
 
+def test_a_reader_that_has_gone_leaves_no_complaint(environment: dict[str, str]) -> None:
+    words = [sys.executable, "-m", "efo_assets", "status"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with subprocess.Popen(words, env=environment, stdout=writing, stderr=subprocess.PIPE) as status:
+        os.close(writing)
+        _, complaint = status.communicate()
+    assert (status.returncode, complaint) == (1, b"")
+
+
 def test_psql_hands_its_exit_code_on(environment: dict[str, str]) -> None:
     assert command(environment, "psql", "-c", "select 1 / 0").returncode == 1
 

@@ -49,7 +49,8 @@ def staged_tables(
     """Decode the newest complete download into the tables of a load of its own."""
     with guarded(context.log):
         pages = newest_pages(ols.settings)
-        with staging(ols.settings, warehouse.get(), pages, run_id=context.run.run_id) as staged:
+        opened = staging(ols.settings, warehouse.get(), pages, run_id=context.run.run_id)
+        with warehouse.held(opened) as staged:
             yield from _reported(context, warehouse, staged, COPIED)
             staged.seal()
             yield from _reported(context, warehouse, staged, DERIVED)

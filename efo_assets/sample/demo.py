@@ -51,6 +51,8 @@ def run_demo(folder: Path, classes: int, release: int) -> None:
             )
             click.echo(tabulate(warehouse.row_counts(), headers=["table", "rows"], intfmt=","))
             _questions(warehouse)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise EfoError(
             f"The demo can't use {folder} ({error.strerror}): try --data-dir."

@@ -10,6 +10,7 @@ from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample
 from efo_assets.warehouse.audit import CHECKS
 from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.faults.crash_points import listening
 from efo_assets_tests.graph.materializing import Graph, failure, published_ancestors
 from efo_assets_tests.oracle.derived import expected_ancestors, expected_changes, expected_labels
 from efo_assets_tests.oracle.rows import expected_rows
@@ -273,3 +274,18 @@ def test_metadata_holds_no_markdown_made_of_what_ols_sent(graph: Graph) -> None:
     ]
     assert len(texts) == 1, "the chart of latencies"
     assert not any(mark in texts[0] for mark in ("](", "<", "javascript:"))
+
+
+def test_a_run_that_fails_while_it_copies_gives_the_files_back(graph: Graph) -> None:
+    def end_the_session(point: str) -> None:
+        if point == "C6":
+            graph.ask(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and query like 'copy%'"
+            )
+
+    with listening(end_the_session):
+        result = graph.materialize()
+    assert "was lost while copying rows" in failure(result)
+    names = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [name for name in names if name.startswith(str(graph.data_dir / "copy"))]
