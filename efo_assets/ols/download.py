@@ -108,7 +108,10 @@ async def download(
         with store.lock(ontology):
             return await downloader.run()
     except (errors.OlsUnreachable, errors.OlsRefused) as error:
-        raise type(error)(f"{error} {downloader.kept}") from error
+        kept = "No page was fetched; run again later."
+        if downloader.folder is not None:
+            kept = f"{downloader.folder.kept}; run again to go on from there."
+        raise type(error)(f"{error} {kept}") from error
 
 
 @dataclass(slots=True)
@@ -130,13 +133,6 @@ class _Downloader:
     restarts: int = 0
     folder: PageFolder | None = None
     began_s: float = field(default_factory=time.monotonic)
-
-    @property
-    def kept(self) -> str:
-        """What the next run can use, as a sentence."""
-        if self.folder is None:
-            return "No page was fetched; run again later."
-        return f"{self.folder.kept}; run again to go on from there."
 
     async def run(self) -> Download:
         """Download, with at most `MAX_RESTARTS` restarts for a release that changes."""
@@ -354,7 +350,16 @@ class _Fetch:
             if self.smaller or len(self.rejected) >= MAX_REJECTED:
                 return
             try:
-                await self._keep(*await self._fetch(spec))
+                entry, response, hashes = await self._fetch(spec)
+                sys.audit("efo_assets.page_fetched")
+                await asyncio.to_thread(self.folder.put, entry, response.body)
+                sys.audit("efo_assets.page_kept")
+                self.hashes[spec.key] = hashes
+                self.latencies_s.append(response.latency_s)
+                # Not counted in the folder, whose entries may grow in a thread just now.
+                self.pages_done += 1
+                self.rows_done += entry.rows
+                self._report()
                 if len(self.latencies_s) == halfway:
                     await _require_same_release(self.client, self.folder.page_set.plan.release)
             except errors.PageRejected as error:
@@ -363,17 +368,6 @@ class _Fetch:
             except acceptance.SmallerPages as mismatch:
                 # Those under way tell whether OLS serves smaller pages, or the list ends.
                 self.smaller = mismatch
-
-    async def _keep(self, entry: PageEntry, response: Response, hashes: "array[int]") -> None:
-        sys.audit("efo_assets.page_fetched")
-        await asyncio.to_thread(self.folder.put, entry, response.body)
-        sys.audit("efo_assets.page_kept")
-        self.hashes[entry.key] = hashes
-        self.latencies_s.append(response.latency_s)
-        # Not counted in the folder, whose entries may grow in a thread just now.
-        self.pages_done += 1
-        self.rows_done += entry.rows
-        self._report()
 
     async def _fetch(self, spec: PageSpec) -> _Page:
         """The page, or after many failures the place of the rows that OLS can't serve.
@@ -400,9 +394,11 @@ class _Fetch:
                 return await self._get(spec)
             except AttemptFailed as error:
                 rows, failure = [spec], error
-        name = self.folder.page_set.plan.release.name
+        begin, end = rows[0].first_row, rows[-1].first_row + rows[-1].rows - 1
+        place = f"row {begin}" if begin == end else f"rows {begin}-{end}"
         raise errors.PageRejected(
-            f"OLS never served {_place(rows)} of {name} acceptably: {failure}."
+            f"OLS never served {place} of the {spec.key.listing} list (counted from 0) of "
+            f"{self.folder.page_set.plan.release.name} acceptably: {failure}."
         ) from failure
 
     async def _get(self, spec: PageSpec, attempts: int | None = None) -> _Page:
@@ -468,10 +464,3 @@ class _Fetch:
                     elapsed_s=time.monotonic() - self.began_s,
                 )
             )
-
-
-def _place(specs: list[PageSpec]) -> str:
-    first, last = specs[0], specs[-1]
-    begin, end = first.first_row, last.first_row + last.rows - 1
-    rows = f"row {begin}" if begin == end else f"rows {begin}-{end}"
-    return f"{rows} of the {first.key.listing} list (counted from 0)"

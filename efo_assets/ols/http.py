@@ -37,7 +37,6 @@ ANSWERED = payload.BodyTooLarge | payload.TooFewRows | payload.UnexpectedContent
 """Not what was asked for, and yet OLS is well: no sign of an outage."""
 MAX_ATTEMPTS_OF_NO_USE = 2
 """Where the same answer is to be expected when asked again: it is settled."""
-DECODING_THREADS = 2
 TIMEOUT = aiohttp.ClientTimeout(170, sock_connect=10, sock_read=60)
 
 T = TypeVar("T")
@@ -118,7 +117,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._pooled = _session(self.timeout, force_close=False)
         self._unpooled = _session(self.timeout, force_close=True)
-        self._threads = ThreadPoolExecutor(DECODING_THREADS, "efo-decode")
+        self._threads = ThreadPoolExecutor(2, "efo-decode")
         return self
 
     async def __aexit__(self, *_: object) -> None:

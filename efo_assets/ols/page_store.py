@@ -146,7 +146,16 @@ class PageStore:
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
                 descriptor = os.open(folder / ".lock", flags, _LOCK_MODE)
                 held.callback(os.close, descriptor)
-                _lock_or_name_the_holder(descriptor, ontology, folder)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                    raise PageStoreError(
+                        f"Another download of {ontology} is writing to {folder} "
+                        f"({holder or 'unknown process'}); wait for it, or end it and run again."
+                    ) from None
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             yield
 
     def folder(self, plan: Plan) -> contextlib.closing[PageFolder]:
@@ -235,16 +244,3 @@ def _remove(folder: Path) -> None:
         if folder.exists():
             (folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(folder)
-
-
-def _lock_or_name_the_holder(descriptor: int, ontology: str, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        raise PageStoreError(
-            f"Another download of {ontology} is writing to {folder} "
-            f"({holder or 'unknown process'}); wait for it, or end it and run again."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

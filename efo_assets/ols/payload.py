@@ -81,7 +81,7 @@ def encoding_named(content_encoding: str | None) -> Encoding:
 
 
 class Inflater(local):
-    """Inflates one body after the other into the same memory, which each thread has its own of.
+    """Inflates one body after the other into the same memory; each thread has its own.
 
     A page is some megabytes of JSON. Allocated anew for each, in several threads, that leaves the
     heap of the C library in pieces: 94,000 classes took 750 MB where nothing was kept.

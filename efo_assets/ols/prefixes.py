@@ -8,9 +8,9 @@ stays, in lower case.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 URL_PREFIX = "url"
 """The prefix of a web address that no registered database owns."""
@@ -29,8 +29,7 @@ _WITHOUT_MARKS = str.maketrans("", "", " -_./")
 """What doesn't count in a spelling, as in the Bioregistry's own look-up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prefixes:
+class Prefixes(NamedTuple):
     """Registered prefixes: by spelling in lower case, and by the beginning of a URL."""
 
     by_spelling: Mapping[str, str]

@@ -4,11 +4,9 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
-
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 T = TypeVar("T")
 
@@ -34,24 +32,11 @@ def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
             signals.append(number)
             task.cancel()
 
-        with _handled_by(loop, interrupt), suppress(asyncio.CancelledError):
+        with ExitStack() as handled, suppress(asyncio.CancelledError):
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    handled.callback(signal.signal, number, signal.getsignal(number))
+                    handled.callback(loop.remove_signal_handler, number)
+                    loop.add_signal_handler(number, interrupt, number)
             return loop.run_until_complete(task)
     raise KeyboardInterrupt(f"interrupted by signal {signals}")
-
-
-@contextmanager
-def _handled_by(
-    loop: asyncio.AbstractEventLoop, interrupt: Callable[[int], None]
-) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _INTERRUPTS}
-    for number in _INTERRUPTS:
-        loop.add_signal_handler(number, interrupt, number)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from efo_assets.ols.download import OnProgress, Progress
 
 LOG_EVERY_S = 3.0
-MEGABYTE = 1_000_000
 BAR: dict[str, Any] = {"unit": " rows", "unit_scale": True, "leave": False, "dynamic_ncols": True}
 
 
@@ -46,7 +45,7 @@ def progress_shown(log: Callable[..., None]) -> Iterator[OnProgress]:
                 progress.pages_total,
                 f"{progress.rows_done:,}",
                 f"{progress.rows_total:,}",
-                progress.bytes_received / MEGABYTE,
+                progress.bytes_received / 1_000_000,
                 f"{progress.rows_per_s:,.0f}",
                 _duration(progress.eta_s),
             )
