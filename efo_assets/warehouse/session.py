@@ -5,20 +5,24 @@ transaction a server session of its own, and hands ours to others afterwards. So
 outlives a transaction: no setting, no prepared statement, no lock, no temporary table.
 """
 
+import ctypes
 import os
 import re
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, Self
 
 import psycopg
 from psycopg import errors as pg
-from psycopg import sql
-from psycopg.pq import TransactionStatus
+from psycopg import pq, sql
+from psycopg.abc import PQGenConn
+from psycopg.pq import PollingStatus, TransactionStatus
 from psycopg.rows import TupleRow
+from psycopg.waiting import Wait
 
 from efo_assets import errors
 from efo_assets.privacy.logs import logger
@@ -26,6 +30,8 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.statements import statement
 
 CONNECT_TIMEOUT_S = 10
+FIRST_CONNECT_TIMEOUT_S = 3
+"""A server that gives no answer at all is told of when the first try ends."""
 CONNECT_PATIENCE_S = 60.0
 """How long to wait for a server that is down, starting up or out of connections."""
 LOCK_TIMEOUT_MS = 5_000
@@ -50,13 +56,32 @@ _log = logger(__name__)
 _SESSION_OPTIONS = {
     "application_name": "efo_assets",
     "client_encoding": "UTF8",
-    "connect_timeout": CONNECT_TIMEOUT_S,
     # A peer that vanished without a FIN is noticed within a minute.
     "keepalives_idle": 20,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+_VERBOSE, _DEFAULT = 2, 1
+"""libpq's PGVerbosity."""
+_CODED = re.compile(r":  ([0-9A-Z]{5}): (.*)")
+"""SQLSTATE and text in libpq's verbose messages; only the word before them is translated."""
+_STARTING = ("is starting up or shutting down", "wait until it is up")
+_BUSY = {
+    "53300": ("has no connection left", "end other sessions, or raise the limit"),
+    "57P01": _STARTING,
+    "57P02": _STARTING,
+    "57P03": _STARTING,
+}
+"""SQLSTATEs of what passes, with what it is and what helps."""
+_REFUSED = {
+    "28P01": "the password",
+    "28000": "the role or this client (pg_hba.conf)",
+    "3D000": "the database name",
+    "42501": "the privilege to connect",
+}
+# The words decide only without such a code: libpq's own (a process in Python keeps them English),
+# and PgBouncer's, whose code is 08P01 for nearly everything.
 _PASSING = re.compile(
     "refused|starting up|shutting down|in recovery|not yet accepting connections|No such file"
     "|timeout expired|too many (clients|connections)|remaining connection slots"
@@ -155,6 +180,26 @@ class Connection(psycopg.Connection[TupleRow]):
     settings: sql.Composed = sql.Composed([])
     """The statements that every transaction begins with."""
 
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """Connect as psycopg does, with the SQLSTATE in the message of a refusal.
+
+        No public API: psycopg drops it (its issue 1188), and the text may be in any language.
+        """
+        pgconn = pq.PGconn.connect_start(conninfo.encode())
+        _set_verbosity(pgconn, _VERBOSE)
+        while (status := pgconn.connect_poll()) != PollingStatus.OK:
+            if status == PollingStatus.FAILED:
+                message = pgconn.error_message.decode(errors="replace")
+                pgconn.finish()
+                raise psycopg.OperationalError(message)
+            wait = Wait.R if status == PollingStatus.READING else Wait.W
+            while not (yield pgconn.socket, wait):
+                pass
+        _set_verbosity(pgconn, _DEFAULT)
+        pgconn.nonblocking = 1
+        return cls(pgconn)
+
     @contextmanager
     def transaction(
         self,
@@ -210,25 +255,42 @@ def connect(target: DatabaseTarget, *, patience_s: float | None = None) -> Conne
         DatabaseUnavailable: no answer within the patience.
     """
     give_up_at_s = time.monotonic() + (CONNECT_PATIENCE_S if patience_s is None else patience_s)
-    connection, pause_s = None, _FIRST_PAUSE_S
+    connection, pause_s, timeout_s = None, _FIRST_PAUSE_S, FIRST_CONNECT_TIMEOUT_S
     while connection is None:
         try:
             connection = Connection.connect(
-                **{**_SESSION_OPTIONS, **target.parameters},  # type: ignore[arg-type]
+                **{"connect_timeout": timeout_s, **_SESSION_OPTIONS, **target.parameters},  # type: ignore[arg-type]
                 autocommit=True,
             )
         except psycopg.Error as error:
-            if not _PASSING.search(str(error)) or time.monotonic() + pause_s > give_up_at_s:
+            left_s = give_up_at_s - time.monotonic()
+            if not _is_passing(error) or pause_s > left_s:
                 raise _not_connected(target, error) from None
             if pause_s == _FIRST_PAUSE_S:
-                _log.warning("waiting for PostgreSQL at %s", target.place)
+                _log.warning(
+                    "waiting for PostgreSQL at %s, up to %.0f s (%s)",
+                    target.place,
+                    left_s,
+                    _first_line(target, error),
+                )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            timeout_s = CONNECT_TIMEOUT_S
     # Behind a pooler in transaction mode the next execution may meet another server session.
     connection.prepare_threshold = None
     connection.name = _unique_name()
     connection.settings = _transaction_settings(connection)
     return connection
+
+
+def _set_verbosity(pgconn: pq.abc.PGconn, verbosity: int) -> None:
+    """Call libpq's PQsetErrorVerbosity, which psycopg doesn't wrap."""
+    # A library that is loaded is found again by its file, and libpq as one that it needs. psycopg
+    # in pure Python has no such file: its refusals have no SQLSTATE.
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(sys.modules[type(pgconn).__module__].__file__)
+        address: int = pgconn.pgconn_ptr  # type: ignore[attr-defined]  # public, and not typed
+        library.PQsetErrorVerbosity(ctypes.c_void_p(address), verbosity)
 
 
 def _unique_name() -> str:
@@ -270,24 +332,48 @@ def end_left_behind(connect_again: Callable[[], Connection], lost: Connection) -
         connection.execute(statement("left_behind_end"), {"name": lost.name})
 
 
+def _codes(error: psycopg.Error) -> list[str]:
+    """The SQLSTATEs that servers refused a connection with; several hosts may have been asked."""
+    return [code for code, _ in _CODED.findall(str(error))]
+
+
+def _is_passing(error: psycopg.Error) -> bool:
+    codes = _codes(error)
+    if any(code in _BUSY for code in codes):
+        return True
+    is_known = any(code in _REFUSED for code in codes)
+    return not is_known and _PASSING.search(str(error)) is not None
+
+
 def _not_connected(target: DatabaseTarget, error: psycopg.Error) -> errors.WarehouseError:
-    reason = _first_line(target, error)
-    for pattern, what in _REFUSALS:
-        if pattern.search(str(error)):
-            return errors.DatabaseRefused(
-                f"PostgreSQL at {target.place} does not accept {what} ({reason}): "
-                f"{NOTHING_LOST}; correct EFO_DATABASE_URL and run again."
-            )
+    codes, text = _codes(error), str(error)
+    place, reason = f"PostgreSQL at {target.place}", _first_line(target, error)
+    if busy := [_BUSY[code] for code in codes if code in _BUSY]:
+        what, remedy = busy[0]
+        return errors.DatabaseUnavailable(
+            f"{place} {what} ({reason}): {NOTHING_LOST}; {remedy}, and run again."
+        )
+    refused = [_REFUSED[code] for code in codes if code in _REFUSED]
+    refused = refused or [what for pattern, what in _REFUSALS if pattern.search(text)]
+    if codes and not refused and not _PASSING.search(text):
+        refused = ["the connection"]
+    if refused:
+        return errors.DatabaseRefused(
+            f"{place} does not accept {refused[0]} ({reason}): {NOTHING_LOST}; correct "
+            "EFO_DATABASE_URL and run again."
+        )
     return errors.DatabaseUnavailable(
-        f"PostgreSQL at {target.place} cannot be reached ({reason}): {NOTHING_LOST}; "
-        f"start it or correct EFO_DATABASE_URL, then run again."
+        f"{place} cannot be reached ({reason}): {NOTHING_LOST}; start it or correct "
+        "EFO_DATABASE_URL, then run again."
     )
 
 
 def _first_line(target: DatabaseTarget, error: psycopg.Error) -> str:
     """The gist of libpq's message, without the password should it ever hold one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    gist = re.split(r"FATAL:|failed:", lines[0])[-1].strip() if lines else type(error).__name__
+    gist = lines[0] if lines else type(error).__name__
+    coded = _CODED.search(gist)
+    gist = ": ".join(coded.groups()) if coded else re.split("FATAL:|failed:", gist)[-1].strip()
     return gist.replace(target.parameters.get("password") or "\0", "***")[:300]
 
 

@@ -104,6 +104,10 @@ class PgProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.refusals = 0
         """Links that are still to be closed at once, as a server out of reach would."""
+        self.refusal = b""
+        """What such a link is answered before; see `error_response`."""
+        self.translates = False
+        """Whether errors of the server come in another language."""
         self.failures: list[Exception] = []
         """What scripts raised; the test fails with it in the end."""
         self.port = 0
@@ -132,6 +136,12 @@ class PgProxy:
         try:
             if self.refusals > 0:
                 self.refusals -= 1
+                if self.refusal:
+                    await self._startup(reader, writer)
+                    writer.write(self.refusal)
+                    await writer.drain()
+                    writer.close()
+                    await writer.wait_closed()
             else:
                 await self._relay(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, _Cut):
@@ -221,11 +231,31 @@ class PgProxy:
             payload = await reader.readexactly(length - 4)
             if kind == b"K":
                 link.backend_pid = struct.unpack("!I", payload[:4])[0]
+            if kind == b"E" and self.translates:
+                payload = _translated(payload)
+                length = len(payload) + 4
             if kind == b"Z":
                 link.answered.set()
             if not link.is_mute:
                 writer.write(_HEADER.pack(kind, length) + payload)
                 await writer.drain()
+
+
+def error_response(code: str, text: str) -> bytes:
+    """PostgreSQL's message ErrorResponse, as a server that speaks German sends it."""
+    fields = {b"S": "FATAL", b"V": "FATAL", b"C": code, b"M": text, b"R": "routine"}
+    payload = b"".join(name + value.encode() + b"\0" for name, value in fields.items()) + b"\0"
+    return _HEADER.pack(b"E", len(payload) + 4) + payload
+
+
+def _translated(payload: bytes) -> bytes:
+    """An ErrorResponse whose severity and text are words that no program knows."""
+    words = {b"S": "致命的", b"M": "接続できません"}
+    fields = [
+        field[:1] + words[field[:1]].encode() if field[:1] in words else field
+        for field in payload.split(b"\0")
+    ]
+    return b"\0".join(fields)
 
 
 def _sql(kind: bytes, payload: bytes) -> str | None:

@@ -1,14 +1,21 @@
 """What PostgreSQL will not give: known before the first request, said in one sentence."""
 
 import re
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg import errors as pg
 
-from efo_assets.errors import DatabaseRefused, SchemaDrift, WarehouseError
+from efo_assets.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    SchemaDrift,
+    WarehouseError,
+)
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import preflight, session
@@ -16,7 +23,7 @@ from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.cluster import Cluster, running_cluster
 from efo_assets_tests.faults.marked import audited, publish_marked, release_published
-from efo_assets_tests.faults.pg_proxy import running_proxy
+from efo_assets_tests.faults.pg_proxy import error_response, running_proxy
 from efo_assets_tests.graph.materializing import Graph, failure
 from efo_assets_tests.warehouse.loads import edge, publish, term
 
@@ -54,6 +61,75 @@ def test_a_wrong_password_is_refused_at_once_and_never_shown(
         assert CANARY not in f"{caught.value!r} {caplog.text} {target!r}"
         with Warehouse(with_(target, password="the right one")) as warehouse:  # noqa: S106  # the server's own
             warehouse.prepare()
+
+
+@pytest.mark.fault("D33")
+@pytest.mark.parametrize(
+    ("change", "parameters", "said"),
+    [
+        ("select 1", {"password": CANARY}, "the password (28P01: 接続できません)"),
+        ("select 1", {"user": "nobody_here"}, "the role or this client (pg_hba.conf) (28000: 接続"),
+        ("select 1", {"password": "right", "dbname": "nowhere"}, "the database name (3D000: 接続"),
+        ("revoke connect on database efo from public, efo_owner; alter database efo owner to efo",
+         {"password": "right"}, "the privilege to connect (42501: 接続できません)"),
+        ("alter database efo allow_connections false", {"password": "right"},
+         "the connection (55000: 接続できません)"),
+    ],
+)  # fmt: skip
+def test_a_refusal_in_another_language_is_told_by_its_sqlstate(
+    fresh: Cluster, change: str, parameters: dict[str, str], said: str
+) -> None:
+    fresh.run("alter role efo_owner password 'right'", *change.split("; "))
+    fresh.allow("local all efo_owner scram-sha-256")
+    with running_proxy(fresh.owner) as (proxy, target):
+        proxy.translates = True
+        with pytest.raises(DatabaseRefused, match=re.escape(f"does not accept {said}")):
+            session.connect(with_(target, **parameters))
+        assert proxy.links == 1, "asked once"
+
+
+@pytest.mark.fault("D33")
+@pytest.mark.parametrize(
+    ("code", "text", "said"),
+    [
+        ("53300", "tut mir leid, schon zu viele Verbindungen", "has no connection left"),
+        ("57P03", "das Datenbanksystem startet", "is starting up or shutting down"),
+        ("57P01", "Verbindung wird abgebrochen", "is starting up or shutting down"),
+        ("08P01", "no more connections allowed (max_client_conn)", "cannot be reached"),
+    ],
+)
+def test_what_passes_is_waited_for_in_any_language(
+    database: DatabaseTarget, caplog: pytest.LogCaptureFixture, code: str, text: str, said: str
+) -> None:
+    with running_proxy(database) as (proxy, target):
+        proxy.refusal = error_response(code, text)
+        proxy.refusals = 2
+        with session.connect(target) as connection:
+            assert connection.row("select 1") == (1,)
+            with pytest.raises(pg.DivisionByZero, match=r"\Adivision by zero\Z"):
+                connection.execute("select 1/0")
+        assert proxy.links == 3
+        assert f"waiting for PostgreSQL at {target.place}, up to 60 s ({code}: {text})" in (
+            caplog.text
+        )
+        proxy.refusals = 100
+        with pytest.raises(DatabaseUnavailable, match=f"{said} .{code}: "):
+            session.connect(target, patience_s=0.2)
+
+
+@pytest.mark.fault("D01")
+def test_a_host_that_is_silent_is_told_of_within_seconds(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session.FIRST_CONNECT_TIMEOUT_S < 5
+    monkeypatch.setattr(session, "FIRST_CONNECT_TIMEOUT_S", 2)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:
+        port = str(deaf.getsockname()[1])
+        target = DatabaseTarget({"host": "127.0.0.1", "port": port, "sslmode": "disable"})
+        monkeypatch.setattr(session, "CONNECT_TIMEOUT_S", 2)
+        with pytest.raises(DatabaseUnavailable, match=r"cannot be reached .*timeout"):
+            session.connect(target, patience_s=2.2)
+    assert "up to 0 s (connection timeout expired)" in caplog.text
 
 
 @pytest.mark.fault("D14")
