@@ -104,6 +104,16 @@ def test_a_load_that_fails_is_one_sentence(environment: dict[str, str]) -> None:
     assert_one_sentence(command(environment, "load"), 1, "EFO_ONTOLOGY takes an OLS ontology id")
 
 
+@pytest.mark.fault("H32")
+def test_a_load_that_may_not_follow_is_one_sentence(
+    environment: dict[str, str], ols: Sample
+) -> None:
+    environment |= {"EFO_OLS_URL": ols.url}
+    assert command(environment, "load").returncode == 0
+    done = command(environment | {"EFO_LIMIT": "50"}, "load")
+    assert_one_sentence(done, 1, "The load holds the first 50 classes only (EFO_LIMIT) and can't")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_load_says_what_is_kept(
     environment: dict[str, str], number: signal.Signals

@@ -61,6 +61,7 @@ class Progress(NamedTuple):
 
 
 OnProgress = Callable[[Progress], None]
+AcceptRelease = Callable[[Release], None]
 
 
 class Download(NamedTuple):
@@ -88,11 +89,14 @@ async def download(
     *,
     page_size: int = 500,
     limit: int | None = None,
+    accept_release: AcceptRelease = lambda _: None,
     on_progress: OnProgress | None = None,
 ) -> Download:
     """Fetch what is missing of the release that OLS serves now, and prove it whole.
 
     Accepted pages stay in the store whatever happens. With `limit`, only so many classes count.
+    `accept_release` is called, in a thread, before a page is asked for; what it raises ends the
+    download.
 
     Raises:
         OlsUnreachable: OLS doesn't answer.
@@ -103,7 +107,7 @@ async def download(
         ReleaseChanged: OLS went on serving more than one release.
         PageStoreError: the store can't be written, or another download holds it.
     """
-    downloader = _Downloader(client, store, ontology, page_size, limit, on_progress)
+    downloader = _Downloader(client, store, ontology, page_size, limit, accept_release, on_progress)
     try:
         with store.lock(ontology):
             return await downloader.run()
@@ -123,6 +127,7 @@ class _Downloader:
     ontology: str
     page_size: int
     limit: int | None
+    accept_release: AcceptRelease
     on_progress: OnProgress | None
     notes: list[str] = field(default_factory=list)
     one_list: bool = False
@@ -139,6 +144,7 @@ class _Downloader:
         while True:
             sys.audit("efo_assets.download_began")
             release = await self.client.release(self.ontology)
+            await asyncio.to_thread(self.accept_release, release)
             totals = release.totals
             if totals.current + totals.obsolete != totals.all and not self.one_list:
                 self.one_list = True

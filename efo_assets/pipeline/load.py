@@ -13,10 +13,11 @@ from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import Download, OnProgress, download
 from efo_assets.ols.pace import Pause
 from efo_assets.ols.page_store import PageStore
+from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.interruption import run_to_its_end
 from efo_assets.pipeline.progress import progress_shown, timed
-from efo_assets.pipeline.staging import staging
+from efo_assets.pipeline.staging import source_of, staging
 from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.load import Load
@@ -56,7 +57,7 @@ def fetch(
     """Download the pages that aren't kept yet of the release that OLS serves now.
 
     Raises:
-        WarehouseError: PostgreSQL would refuse the load in the end.
+        WarehouseError: PostgreSQL, or the release that stands, would refuse the load in the end.
         OlsError: see `ols.download.download`.
         PageStoreError: the store can't be written, or another download holds it.
         KeyboardInterrupt: a signal came; accepted pages are kept.
@@ -65,10 +66,15 @@ def fetch(
     with timed("prepare"):
         warehouse.prepare()
     with timed("fetch"), progress_shown(log) if log else nullcontext() as report:
-        return run_to_its_end(_download(settings, report, pause))
+        return run_to_its_end(_download(settings, warehouse, report, pause))
 
 
-async def _download(settings: Settings, report: OnProgress | None, pause: Pause) -> Download:
+async def _download(
+    settings: Settings, warehouse: Warehouse, report: OnProgress | None, pause: Pause
+) -> Download:
+    def accept(release: Release) -> None:
+        warehouse.refuse_unfit(source_of(settings, release, settings.limit))
+
     client = OlsClient(
         settings.ols_url,
         max_in_flight=settings.max_in_flight,
@@ -82,6 +88,7 @@ async def _download(settings: Settings, report: OnProgress | None, pause: Pause)
             settings.ontology,
             page_size=settings.page_size,
             limit=settings.limit,
+            accept_release=accept,
             on_progress=report,
         )
 
@@ -111,6 +118,7 @@ def stage(settings: Settings, warehouse: Warehouse, pages: PageSet) -> Load:
     """Fill the tables of a new load from pages, or find an equal load.
 
     Raises:
+        PublicationRefused: the release may not follow the one that stands.
         RecordRejected: a value can't be a key in PostgreSQL.
         PageStoreError: pages can't be read, or COPY files can't be written.
         WarehouseError: PostgreSQL is lost, full or refuses.

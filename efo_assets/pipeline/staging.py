@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.decoding import decode
 from efo_assets.pipeline.progress import timed
@@ -62,6 +63,20 @@ class Staging:
         return self.load
 
 
+def source_of(settings: Settings, release: Release, limit: int | None) -> Source:
+    """What the warehouse is told of a release of OLS, whole or of `limit` classes."""
+    return Source(
+        ontology=release.ontology,
+        version=release.version,
+        version_iri=release.version_iri,
+        loaded=release.loaded,
+        fingerprint=release.fingerprint,
+        url=settings.ols_url,
+        limit=limit,
+        totals=msgspec.to_builtins(release.totals),
+    )
+
+
 @contextmanager
 def staging(
     settings: Settings, warehouse: Warehouse, pages: PageSet, *, run_id: str | None = None
@@ -69,21 +84,14 @@ def staging(
     """Decode pages into COPY files, ready to be copied into a new load; or find an equal load.
 
     Raises:
+        PublicationRefused: the release may not follow the one that stands.
         RecordRejected: a value can't be a key in PostgreSQL.
         PageStoreError: pages can't be read, or COPY files can't be written.
     """
-    plan, release = pages.plan, pages.plan.release
-    source = Source(
-        ontology=release.ontology,
-        version=release.version,
-        version_iri=release.version_iri,
-        loaded=release.loaded,
-        fingerprint=release.fingerprint,
-        url=settings.ols_url,
-        limit=plan.limit,
-        totals=msgspec.to_builtins(release.totals),
-    )
+    plan = pages.plan
+    source = source_of(settings, plan.release, plan.limit)
     warehouse.prepare()
+    warehouse.refuse_unfit(source)
     staged = warehouse.reusable(source)
     if staged is not None:
         _log.info("load %s of %s is staged already", staged.load_id, source.name)

@@ -6,7 +6,6 @@ content, by count and hash, before it commits. Staged rows that changed after th
 past that, and are read for their hash only to say so.
 """
 
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from efo_assets.warehouse.load import (
 from efo_assets.warehouse.merge import NotAsStaged, create_missing, equalize
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
+from efo_assets.warehouse.succession import predecessor
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.views import FOLDS, create_views
 
@@ -56,8 +56,8 @@ def publish(
     Raises:
         AuditNotPassed: a blocking check failed or never saw this content.
         NotAsStaged: something changes rows while they are written.
-        PublicationRefused: a part of an ontology would replace the whole, another ontology, or a
-            release older than the one that stands, unless `allow_older`.
+        PublicationRefused: see `succession.predecessor`; or the load's changes were counted against
+            another release than the one that stands.
     """
 
     def once(connection: Connection) -> Publication:
@@ -129,8 +129,7 @@ def _in_one_transaction(
         connection.execute(statement("bulk_session"))
         connection.execute(statement("publisher_lock"), {"schema": schema})
         audited = _proven_content(connection, load)
-        current = current_release(connection, schema)
-        _refuse_unfit(connection, load, current, allow_older=allow_older)
+        current = predecessor(connection, schema, load.source, allow_older=allow_older)
         known = current if current is not None and _is_same(load, audited, current) else None
         if known is None:
             _refuse_other_base(connection, load, current)
@@ -191,30 +190,6 @@ def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:
         )
 
 
-def _refuse_unfit(
-    connection: Connection, load: Load, current: PublishedRelease | None, *, allow_older: bool
-) -> None:
-    if current is None:
-        return
-    if current.ontology != load.source.ontology:
-        raise errors.PublicationRefused(
-            f"Schema {load.target_schema} holds {current.ontology}, and the load is "
-            f"{load.source.ontology}: nothing was published; set EFO_SCHEMA to another schema."
-        )
-    if load.is_partial and not current.is_partial:
-        raise errors.PublicationRefused(
-            f"The load holds the first {load.source.limit:,} classes only (EFO_LIMIT) and can't "
-            f"replace the whole release in schema {load.target_schema}, which stays: unset "
-            "EFO_LIMIT, or set EFO_SCHEMA to another schema for the quick look."
-        )
-    if not allow_older and _is_older(connection, load, current):
-        raise errors.PublicationRefused(
-            f"{load.source.name} is older than {current.name}, which is published in schema "
-            f"{load.target_schema} and stays: a server of OLS may be behind, or the run is from "
-            "before; run again later, or set EFO_ALLOW_OLDER=1 to go back."
-        )
-
-
 def _refuse_other_base(
     connection: Connection, load: Load, current: PublishedRelease | None
 ) -> None:
@@ -226,28 +201,6 @@ def _refuse_other_base(
             f"other tables of it, and now {stands} does, so what it changes would be told wrongly: "
             f"nothing was published; run `{errors.LOAD_COMMAND}`, which stages the kept pages anew."
         )
-
-
-def _is_older(connection: Connection, load: Load, current: PublishedRelease) -> bool:
-    """Whether the load's release came before the newest of the ledger.
-
-    Their versions tell where they are numbers of one form, such as 3.92.0 or 2026-01-15; else a
-    release is older that the ledger has below the newest.
-    """
-    source = load.source
-    form, numbers = _form_and_numbers(source.version)
-    current_form, current_numbers = _form_and_numbers(current.version)
-    if form == current_form and numbers:
-        return numbers < current_numbers
-    identity = (source.version, source.version_iri)
-    if identity in {(current.version, current.version_iri), (None, None)}:
-        return False
-    return connection.execute(statement("release_known"), load.facts).fetchone() is not None
-
-
-def _form_and_numbers(version: str | None) -> tuple[str, list[int]]:
-    text = version or ""
-    return re.sub("[0-9]+", "0", text), [int(digits) for digits in re.findall("[0-9]+", text)]
 
 
 def _is_same(load: Load, audited: Content, current: PublishedRelease) -> bool:

@@ -18,6 +18,7 @@ from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Load, Source
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import row_counts, statement
+from efo_assets.warehouse.succession import predecessor
 from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.writer import WriterLock
 
@@ -105,6 +106,16 @@ class Warehouse:
         self.run(doing, preflight.prepare, self.schema)
         with session.translated(self.target, doing):
             self._writer.acquire()
+
+    def refuse_unfit(self, source: Source) -> None:
+        """Refuse now what the publisher would refuse in the end.
+
+        Raises:
+            PublicationRefused: see `succession.predecessor`.
+        """
+        self.run(
+            "comparing releases", predecessor, self.schema, source, allow_older=self.allow_older
+        )
 
     def begin(self, source: Source, *, expected_terms: int, run_id: str | None = None) -> Load:
         """Make an empty load."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from efo_assets.errors import AuditNotPassed, PublicationRefused
+from efo_assets.pipeline.load import newest_pages, stage
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.faults.crash_points import listening
@@ -36,6 +37,49 @@ def test_an_older_release_is_refused_though_it_never_was_published(fresh: World)
     with pytest.raises(PublicationRefused, match="EFO_ALLOW_OLDER=1"):
         load_once(fresh.settings)
     assert fresh.oracle.assert_well() == 2
+
+
+OLDER, PARTIAL, OTHER = (
+    "older than efo",
+    "first 40 classes only",
+    "holds mondo, and the load is efo",
+)
+
+
+@pytest.mark.fault("H32")
+@pytest.mark.parametrize("said", [OLDER, PARTIAL, OTHER])
+def test_what_may_not_follow_is_refused_before_a_page_and_again_by_the_publisher(
+    fresh: World, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    fresh.ols.release = 2
+    load_once(fresh.settings)
+    settings = replace(fresh.settings, limit=40) if said is PARTIAL else fresh.settings
+    if said is OTHER:
+        fresh.oracle.ask("update efo_meta.releases set ontology = 'mondo' returning 1")
+    fresh.ols.release = 1
+    fresh.ols.log.clear()
+    with pytest.raises(PublicationRefused, match=said) as early:
+        load_once(settings)
+    assert len(fresh.ols.log) == 4
+    assert not fresh.ols.asked
+    assert not fresh.kept
+    monkeypatch.setattr(Warehouse, "refuse_unfit", lambda *_: None)
+    with pytest.raises(PublicationRefused, match=said) as late:
+        load_once(settings)
+    assert fresh.ols.asked
+    assert str(early.value) == str(late.value)
+
+
+@pytest.mark.fault("H32")
+def test_kept_pages_that_may_not_follow_are_not_staged(loaded: World) -> None:
+    load_once(replace(loaded.settings, limit=40, schema="quick_look"))
+    loads = loaded.oracle.ask("select count(*) from efo_meta.loads")
+    with (
+        Warehouse.opened(loaded.settings) as warehouse,
+        pytest.raises(PublicationRefused, match=PARTIAL),
+    ):
+        stage(loaded.settings, warehouse, newest_pages(loaded.settings))
+    assert loaded.oracle.ask("select count(*) from efo_meta.loads") == loads
 
 
 @pytest.mark.fault("H24")

@@ -88,6 +88,20 @@ def test_an_unknown_ontology_is_one_sentence(graph: Graph) -> None:
     assert_one_sentence(dagster("--select", "*"), "nosuch")
 
 
+@pytest.mark.fault("H32")
+def test_a_release_that_may_not_follow_is_one_sentence_before_a_page(
+    graph: Graph, sample: Sample
+) -> None:
+    sample.publish(2)
+    assert graph.materialize().success
+    sample.publish(1)
+    sample.requests.clear()
+    done = dagster("--select", "*")
+    assert_one_sentence(done, "efo 3.901.0 is older than efo 3.902.0, which is published in schema")
+    assert done.stdout.count("is older than") == 2, "Dagster tells it of the step and of the run"
+    assert pages_asked(sample) == []
+
+
 def test_a_host_that_does_not_answer_is_one_sentence(graph: Graph) -> None:
     graph.configure(EFO_OLS_URL="http://127.0.0.1:1/ols4")
     assert_one_sentence(dagster("--select", "*"), "OLS unreachable at 127.0.0.1:1")
