@@ -2,10 +2,9 @@
 
 All files come from one snapshot, rows in a stated order and terms by IRI, so that the same release
 gives the same bytes from any database. A file gets its name once it is whole; the release is in its
-metadata.
+metadata, for a TSV in a file beside it, as https://www.w3.org/TR/tabular-metadata/ describes.
 """
 
-import csv
 import io
 import json
 import re
@@ -21,10 +20,9 @@ import psycopg
 from psycopg import sql
 
 from efo_assets.errors import LOAD_COMMAND, ExportFailed
-from efo_assets.files import make_folder, whole
+from efo_assets.files import make_folder, whole, write_whole
 from efo_assets.ols.prefixes import registered
 from efo_assets.pipeline.collector import collector_paused
-from efo_assets.privacy.printable import escaped
 from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
 from efo_assets.warehouse.session import Connection
@@ -38,6 +36,8 @@ _DEFAULT = (Settings().schema, Settings().ontology)
 ROWS_AT_ONCE = 50_000
 SSSOM_NAME = "efo_mesh_terms.sssom.tsv"
 REPLACEMENTS_NAME = "efo_replacements.tsv"
+BESIDE = "-metadata.json"
+"""At the end of the name of the file that tells the release of a TSV without comment lines."""
 _SSSOM_PREFIXES = {
     "mesh": "http://id.nlm.nih.gov/mesh/",
     "oboInOwl": "http://www.geneontology.org/formats/oboInOwl#",
@@ -55,6 +55,7 @@ _KEPT_IN_LOCAL = "~!$&'()*+,;=:@/"
 _LOCAL = re.compile(rf"(?:[A-Za-z0-9._{_KEPT_IN_LOCAL}-]|%[0-9A-Fa-f]{{2}})+")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 _NOT_IN_URI = re.compile(rf"[^A-Za-z0-9._{_KEPT_IN_LOCAL}?#%-]|%(?![0-9A-Fa-f]{{2}})")
+_NOT_IN_CELL = re.compile(r"[\t\"\r\n]")
 _NOT_IN_YAML = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 Row: TypeAlias = Sequence[Any]
 
@@ -136,6 +137,8 @@ def export(
 def _write(snapshot: _Snapshot, path: Path) -> Exported:
     with whole(path) as file:
         rows = _WRITERS[path.name](snapshot, file)
+    if path.name == REPLACEMENTS_NAME:
+        write_whole(path.with_name(path.name + BESIDE), _beside(snapshot, path.name))
     return Exported(path, rows, path.stat().st_size, snapshot.release.name)
 
 
@@ -181,26 +184,41 @@ def _batches(connection: Connection, query: sql.Composed) -> Iterator[Sequence[R
 
 
 def _tsv(
-    columns: Sequence[str], rows: Iterable[Row], comments: Sequence[str], file: IO[bytes]
+    columns: Sequence[str], rows: Iterable[Row], file: IO[bytes], comments: Iterable[str] = ()
 ) -> int:
     """Write comment lines, a line of column names and the rows; return the number of rows."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     text.writelines(f"#{line}\n" for line in comments)
-    writer = csv.writer(text, dialect="excel-tab", lineterminator="\n")
-    writer.writerow(columns)
-    written = 0
-    for row in rows:
-        writer.writerow(["" if value is None else value for value in row])
+    written = -1
+    for row in chain([columns], rows):
+        text.write("\t".join(map(_cell, row)) + "\n")
         written += 1
     text.detach()
     return written
 
 
+def _cell(value: object) -> str:
+    """A value in quotes where it needs them."""
+    text = "" if value is None else str(value)
+    # Python's csv before 3.13 leaves a carriage return as it is, where pandas and R end the row.
+    return '"{}"'.format(text.replace('"', '""')) if _NOT_IN_CELL.search(text) else text
+
+
 def _replacements(snapshot: _Snapshot, file: IO[bytes]) -> int:
-    comments = [f"{name}: {escaped(value)}" for name, value in snapshot.facts.items()]
     query = statement("export_replacements", schema=snapshot.schema)
     rows = snapshot.connection.execute(query)
-    return _tsv(_columns(rows), rows, comments, file)
+    return _tsv(_columns(rows), rows, file)
+
+
+def _beside(snapshot: _Snapshot, name: str) -> bytes:
+    """What a TSV can't say of itself: how it is written, and of which release it is."""
+    facts = {
+        "@context": "http://www.w3.org/ns/csvw",
+        "url": name,
+        "dialect": {"delimiter": "\t", "encoding": "utf-8", "lineTerminators": ["\n"]},
+        "notes": [snapshot.facts],
+    }
+    return json.dumps(facts, indent=2).encode() + b"\n"
 
 
 def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
@@ -226,7 +244,7 @@ def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
         f"mapping_set_version: {_quoted(release.version or '')}",
         f"subject_source_version: {_quoted(release.version or '')}",
     ]
-    return _tsv(["subject_id", *_columns(cursor)[2:]], rows, comments, file)
+    return _tsv(["subject_id", *_columns(cursor)[2:]], rows, file, comments)
 
 
 def _set_id(release: PublishedRelease) -> str:

@@ -1,9 +1,13 @@
 """Files of the published release: whole, the same from any database, named once they are done."""
 
 import csv
+import importlib
+import io
+import json
 import re
 import shutil
 import subprocess
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -245,10 +249,56 @@ def test_a_version_that_would_break_a_line_does_not(warehouse: Warehouse, tmp_pa
         assert not [line for line in comments if line.startswith("#forged")]
 
 
+ODD_LABELS = (
+    *("#1", "two # marks #", "NA", 'a "quoted"', '"', "a\ttab", "a\nbreak", "a\rreturn", "\r\n"),
+    *("it's", " spaced ", "a\u2028line", "\\t", "", "1.0", "TRUE", "a,b;c|d"),
+)
+
+
+@pytest.mark.fault("P38")
+def test_tsv_files_are_read_as_they_are(warehouse: Warehouse, tmp_path: Path) -> None:
+    labels = {f"{OBO}#{n}": label for n, label in enumerate(ODD_LABELS)}
+    publish(
+        warehouse,
+        terms=[
+            term("a", "target # of all"),
+            *(
+                row(TERMS, iri=iri, label=label, is_obsolete=True, replaced_by=["EX:a"])
+                for iri, label in labels.items()
+            ),
+        ],
+        xrefs=[xref("a", "mesh", "D000001"), xref("a", "mesh", "D000002", sources=["X:1"])],
+    )
+    made = exported(warehouse, tmp_path)
+    plain = read_as_documented(made[REPLACEMENTS_NAME].path)
+    assert len(plain) == made[REPLACEMENTS_NAME].rows == len(labels)
+    assert {each["iri"]: each["label"] for each in plain} == labels
+    assert {each["target_label"] for each in plain} == {"target # of all"}
+    mappings = read_as_documented(made[SSSOM_NAME].path)
+    assert len(mappings) == made[SSSOM_NAME].rows == 2
+    assert {each["subject_label"] for each in mappings} == {"target # of all"}
+
+
+def read_as_documented(path: Path) -> list[dict[str, str]]:
+    """The rows as the line for pandas in docs/tables.md reads them."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rest = "".join(dropwhile(lambda line: line.startswith("#"), file))
+    try:
+        pandas = importlib.import_module("pandas")
+    except ModuleNotFoundError:
+        return list(csv.DictReader(io.StringIO(rest, newline=""), dialect="excel-tab"))
+    frame = pandas.read_csv(io.StringIO(rest), sep="\t", dtype=str, keep_default_na=False)
+    return cast("list[dict[str, str]]", frame.to_dict("records"))
+
+
 def test_replacements_are_a_table(warehouse: Warehouse, tmp_path: Path) -> None:
     publish(warehouse, **RELEASE)
-    comments, rows = rows_of(exported(warehouse, tmp_path)[REPLACEMENTS_NAME].path)
-    assert "#version: 1" in comments
+    made = exported(warehouse, tmp_path)[REPLACEMENTS_NAME]
+    comments, rows = rows_of(made.path)
+    assert comments == []
+    beside = json.loads((tmp_path / f"{REPLACEMENTS_NAME}-metadata.json").read_text())
+    assert beside["url"] == REPLACEMENTS_NAME
+    assert beside["notes"][0]["version"] == "1"
     (row,) = rows
     assert (row["iri"], row["target"], row["target_curie"], row["status"], row["hops"]) == (
         iri("o"),
