@@ -108,7 +108,7 @@ class _Variables(dict[str, str]):
         return text in ("1", "true", "yes", "on")
 
     def ontology(self) -> str:
-        text = self.get("EFO_ONTOLOGY", "efo")
+        text = self.get("EFO_ONTOLOGY", "efo").lower()  # OLS's ids have no capitals
         if not _ONTOLOGY.fullmatch(text):
             raise SettingsError(
                 f"EFO_ONTOLOGY takes an OLS ontology id that matches {_ONTOLOGY.pattern}, "
@@ -316,7 +316,7 @@ class AlertSettings:
             email_to=variables.addresses("EFO_ALERT_EMAIL_TO", is_needed=smtp is not None),
             sentry_dsn=variables.get("SENTRY_DSN"),
             ui_url=str(ui_url).rstrip("/") if ui_url else None,
-            ontology=variables.get("EFO_ONTOLOGY", cls().ontology),
+            ontology=variables.get("EFO_ONTOLOGY", cls().ontology).lower(),
         )
 
 

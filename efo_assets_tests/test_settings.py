@@ -28,6 +28,12 @@ def test_an_empty_value_counts_as_unset() -> None:
     assert Settings.from_environment({"EFO_PAGE_SIZE": " "}).page_size == 500
 
 
+def test_an_ontology_is_known_by_its_name_in_capitals_too() -> None:
+    assert Settings.from_environment({"EFO_ONTOLOGY": "MONDO"}).ontology == "mondo"
+    assert Settings.from_environment({}, {"EFO_ONTOLOGY": "EFO"}).ontology == "efo"
+    assert AlertSettings.from_environment({"EFO_ONTOLOGY": "MONDO"}).ontology == "mondo"
+
+
 def test_overrides_go_before_the_environment() -> None:
     read = Settings.from_environment({"EFO_LIMIT": "5"}, {"EFO_LIMIT": 7, "EFO_SCHEMA": None})
     assert (read.limit, read.schema) == (7, "public")
@@ -48,7 +54,6 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_PROXY", "http://user:CANARY@example.org/path"),
         ("EFO_PROXY", "http://user:CANARY@example.org:port"),
         ("EFO_PROXY", "http://example.org?CANARY"),
-        ("EFO_ONTOLOGY", "EFO"),
         ("EFO_ONTOLOGY", "../efo"),
         ("EFO_ONTOLOGY", "efo?size=1"),
         ("EFO_ONTOLOGY", "e" * 32),

@@ -393,4 +393,4 @@ def test_a_wrong_setting_of_the_loads_does_not_silence_the_alerts(
     monkeypatch.setenv("EFO_PAGE_SIZE", "many")
     monkeypatch.setenv("EFO_ONTOLOGY", "No Such\nOntology")
     history.sensed_failure(history.fails())
-    assert "Where: No Such Ontology, job refresh_efo" in webhook.texts()[0]
+    assert "Where: no such ontology, job refresh_efo" in webhook.texts()[0]
