@@ -52,8 +52,9 @@ def sample_server(classes: int, *options: str) -> Iterator[Sample]:
     """Start the server, wait until every page is rendered, end it in the end."""
     with tempfile.TemporaryDirectory() as folder:
         port_file = Path(folder) / "port"
-        command = [sys.executable, "-m", "efo_assets", "sample", "--port", "0", "--warm"]
-        command += ["--classes", str(classes), "--port-file", str(port_file), *options]
+        command = [sys.executable, "-m", "efo_assets", "sample", "--as-efo", "--warm"]
+        command += ["--port", "0", "--port-file", str(port_file)]
+        command += ["--classes", str(classes), *options]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             yield Sample(f"http://127.0.0.1:{_port(server, port_file)}")

@@ -16,10 +16,10 @@ select t.curie, t.label, d.distance, count(*) over () as of_all
 from (
     select s.id, 0 as distance
     from efo_terms as s
-    where s.curie = 'OBA:0000043'
+    where s.curie = 'TRAIT:0000043'
     union all
     select b.term_id, b.distance
-    from efo_descendants('OBA:0000043') as b
+    from efo_descendants('TRAIT:0000043') as b
 ) as d
 join efo_terms as t on t.id = d.id
 where t.is_gwas_trait
@@ -31,7 +31,7 @@ select t.curie as obsolete, r.status, n.curie, n.label, r.hops
 from efo_terms as t
 join efo_replacements as r on r.term_id = t.id
 left join efo_terms as n on n.id = r.target_id
-where t.curie in ('CL:0002995', 'EFO:0004663', 'EFO:0006865', 'EFO:0010513')
+where t.curie in ('CELL:0002995', 'SAMPLE:0004663', 'SAMPLE:0006865', 'SAMPLE:0010513')
 order by t.curie, r.ordinal;
 
 -- 5. GWAS Catalog: what was relabelled since a release?
@@ -52,13 +52,13 @@ select
         select d.curie from efo_descendants(t.iri) as d where d.distance = 1 order by d.curie limit 5
     ) as children
 from efo_terms as t
-where t.curie = 'MONDO:0000048';
+where t.curie = 'DISEASE:0000048';
 
 -- 7. Open Targets: the synonyms of a term by scope, as arrays.
 select s.scope, array_agg(s.synonym order by s.synonym) as synonyms
 from efo_synonyms as s
 join efo_terms as t on t.id = s.term_id
-where t.curie = 'CHEBI:0000413'
+where t.curie = 'CHEMICAL:0000413'
 group by s.scope
 order by s.scope;
 
@@ -67,7 +67,7 @@ select n.curie, array_agg(o.curie order by o.curie) as replaces
 from efo_terms as n
 join efo_replacements as r on r.target_id = n.id and r.kind = 'replaced_by'
 join efo_terms as o on o.id = r.term_id
-where n.curie in ('EFO:0000086', 'CL:0000352')
+where n.curie in ('SAMPLE:0000086', 'CELL:0000352')
 group by n.id
 order by n.curie;
 
@@ -77,7 +77,7 @@ select
     t.label,
     count(a.ancestor_id) as ancestors,
     array_agg(distinct r.label) filter (where r.is_root) as roots
-from unnest(array['CHEBI:0000146', 'CHEBI:0002426', 'CL:0000352']) as sample (curie)
+from unnest(array['CHEMICAL:0000146', 'CHEMICAL:0002426', 'CELL:0000352']) as sample (curie)
 join efo_terms as t on t.curie = sample.curie
 left join efo_ancestors as a on a.term_id = t.id
 left join efo_terms as r on r.id = a.ancestor_id
@@ -95,7 +95,7 @@ order by m.mesh_id, t.curie;
 select t.curie, m.mesh_id, m.mesh_kind
 from efo_terms as t
 join efo_mesh_terms as m on m.term_id = t.id
-where t.curie in ('CHEBI:0000074', 'CHEBI:0000246', 'CHEBI:0000282', 'CHEBI:0000413')
+where t.curie in ('CHEMICAL:0000074', 'CHEMICAL:0000246', 'CHEMICAL:0000282', 'CHEMICAL:0000413')
     and m.relation = 'exact' and m.is_only_term and m.is_only_mesh_id
 order by t.curie;
 
@@ -104,7 +104,7 @@ select e.predicate, p.curie, p.label
 from efo_terms as t
 join efo_parent_edges as e on e.child_id = t.id
 join efo_terms as p on p.id = e.parent_id
-where t.curie = 'CHEBI:0002426'
+where t.curie = 'CHEMICAL:0002426'
 order by e.predicate, p.curie;
 
 -- 13. Which of a study's annotations fall under a term?
@@ -112,8 +112,8 @@ select t.curie, t.label, a.is_a_distance
 from efo_terms as t
 join efo_ancestors as a on a.term_id = t.id
 join efo_terms as u on u.id = a.ancestor_id
-where t.curie in ('CHEBI:0000146', 'CHEBI:0000413', 'CHEBI:0001388', 'CHEBI:0002001')
-    and u.curie = 'PR:0000013' and a.is_a_distance is not null
+where t.curie in ('CHEMICAL:0000146', 'CHEMICAL:0000413', 'CHEMICAL:0001388', 'CHEMICAL:0002001')
+    and u.curie = 'PROTEIN:0000013' and a.is_a_distance is not null
 order by t.curie;
 
 -- 14. Which of a study's annotations are out of date, and what should stand there?
@@ -126,7 +126,7 @@ select
         else 'current'
     end as state,
     string_agg(coalesce(n.curie, r.target), ', ' order by r.ordinal) as instead
-from unnest(array['CHEBI:0000413', 'EFO:0004663', 'EFO:9999999']) as a (curie)
+from unnest(array['CHEMICAL:0000413', 'SAMPLE:0004663', 'SAMPLE:9999999']) as a (curie)
 left join efo_terms as t on t.curie = a.curie
 left join efo_replacements as r on r.term_id = t.id and r.kind = 'replaced_by'
 left join efo_terms as n on n.id = r.target_id
@@ -143,24 +143,24 @@ limit 10;
 select c.release_id, c.kind, c.before, c.after
 from efo_changes as c
 join efo_terms as t on t.id = c.term_id
-where t.curie = 'EFO:0004462'
+where t.curie = 'SAMPLE:0004462'
 order by c.release_id, c.ordinal;
 
 -- 17. What do two terms have in common, nearest first?
 select c.curie, c.label, a.is_a_distance as from_one, b.is_a_distance as from_other
 from efo_terms as one
 join efo_ancestors as a on a.term_id = one.id and a.is_a_distance is not null
-join efo_terms as other on other.curie = 'CHEBI:0001388'
+join efo_terms as other on other.curie = 'CHEMICAL:0001388'
 join efo_ancestors as b
     on b.term_id = other.id and b.ancestor_id = a.ancestor_id and b.is_a_distance is not null
 join efo_terms as c on c.id = a.ancestor_id
-where one.curie = 'CHEBI:0000146'
+where one.curie = 'CHEMICAL:0000146'
 order by a.is_a_distance + b.is_a_distance, c.curie
 limit 3;
 
 -- 18. Which terms of a subset are below a term? (The first five of all.)
 select d.curie, d.label, count(*) over () as of_all
-from efo_descendants('OBA:0000043') as d
+from efo_descendants('TRAIT:0000043') as d
 join efo_terms as t on t.id = d.term_id
 where 'http://purl.obolibrary.org/obo/a#one' = any (t.subsets)
 order by d.curie

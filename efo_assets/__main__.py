@@ -272,6 +272,14 @@ def metrics(host: str, port: int) -> None:
 @_classes
 @_release
 @click.option("--seed", type=int, default=1, help="The same seed, the same ontology.")
+@click.option(
+    "--as-efo",
+    "ontology",
+    flag_value="efo",
+    default="sample",
+    show_default=False,
+    help="Pose as EFO, for trials in a database that EFO itself will never come to.",
+)
 @click.option("--generation", type=click.Choice(["A", "B", "C"]), default="C", help="Of OLS.")
 @click.option("--base-latency-ms", type=click.FloatRange(0), default=0.0, help="Per request.")
 @click.option("--row-latency-ms", type=click.FloatRange(0), default=0.0, help="Per row of a page.")
@@ -281,12 +289,12 @@ def metrics(host: str, port: int) -> None:
 def sample(port: int, **options: Any) -> None:
     """Serve generated data as a small OLS server.
 
-    Until Ctrl-C or SIGTERM. The ontology has the shape of EFO and is not EFO; the same seed and
-    release give the same one. Needs no network.
+    Until Ctrl-C or SIGTERM. The ontology has the shape of EFO, and an id, IRIs and versions of its
+    own; the same seed and release give the same one. Needs no network.
 
     Example: efo-assets sample --port 8080
 
-    Beside it: EFO_OLS_URL=http://127.0.0.1:8080 efo-assets load
+    Beside it: EFO_OLS_URL=http://127.0.0.1:8080 EFO_ONTOLOGY=sample efo-assets load
     """
     recorded = options["recorded"]
     if recorded is not None and not (recorded / "v2").is_dir():
@@ -314,7 +322,10 @@ async def _serve_sample(
     async with serving(server, port, host):
         if port_file is not None:
             write_whole(port_file, server.url.rpartition(":")[2].encode())
-        click.echo(f"Serving generated sample data at {server.url} (Ctrl-C ends it)")
+        click.echo(
+            f"Serving generated sample data at {server.url} as the ontology "
+            f"{server.identity.ontology} (Ctrl-C ends it)"
+        )
         await ended.wait()
 
 

@@ -202,9 +202,20 @@ def test_the_demo_loads_generated_data_and_asks_the_tables(clusters: Path) -> No
     finally:
         remove(folder)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Published: efo 3.901.0 (release 1)" in done.stdout
+    assert "Published: sample 1.0 (release 1)" in done.stdout
     assert re.search(r"^efo_terms +60$", done.stdout, re.MULTILINE)
     assert done.stdout.count("?\n") == 2
+
+
+def test_the_demo_leaves_another_ontology_as_it_is(clusters: Path, ols: Sample) -> None:
+    folder = clusters / "efo"
+    settings = {"EFO_OLS_URL": ols.url, "EFO_DATA_DIR": str(folder)}
+    try:
+        assert command({**os.environ, **settings}, "load").returncode == 0
+        done = command(dict(os.environ), "demo", "--data-dir", str(folder))
+    finally:
+        remove(folder)
+    assert_one_sentence(done, 1, f"{folder} holds efo 3.901.0, which stays: try --data-dir")
 
 
 def test_a_folder_that_the_demo_cannot_use_is_one_sentence(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tabulate import tabulate
 
 from efo_assets.__main__ import DEFAULT_CLASSES
-from efo_assets.sample.ontology import release
+from efo_assets.sample.ontology import SAMPLE, release
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.warehouse.loads import expected, publish
@@ -50,8 +50,9 @@ def queries() -> list[Query]:
 def publish_sample(warehouse: Warehouse) -> None:
     """Publish the release that `make demo` loads and the next one, as the oracle expects them."""
     for number in (1, 2):
-        generated = release(DEFAULT_CLASSES, 1, number)
-        publish(warehouse, generated.version, **expected(expected_rows(generated)))
+        generated = release(DEFAULT_CLASSES, 1, number, SAMPLE)
+        rows = expected(expected_rows(generated))
+        publish(warehouse, generated.version, ontology=SAMPLE.ontology, **rows)
 
 
 def answers(warehouse: Warehouse) -> dict[int, Answer]:

@@ -16,13 +16,14 @@ from tabulate import tabulate
 
 from efo_assets.errors import EfoError
 from efo_assets.privacy.scrub import scrubbed
+from efo_assets.sample.ontology import SAMPLE
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import Settings, child_environment
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 
 LOG_LINES_SHOWN = 25
-_OTHER_SETTINGS = ("EFO_DATABASE_URL", "EFO_SCHEMA", "EFO_ONTOLOGY", "EFO_LIMIT", "EFO_PAGE_SIZE")
+_OTHER_SETTINGS = ("EFO_DATABASE_URL", "EFO_SCHEMA", "EFO_LIMIT", "EFO_PAGE_SIZE")
 
 
 def run_demo(folder: Path, classes: int, release: int) -> None:
@@ -36,11 +37,19 @@ def run_demo(folder: Path, classes: int, release: int) -> None:
         settings = Settings.from_environment({"EFO_DATA_DIR": str(folder)})
         # Opened first: the embedded server then outlives Dagster's process and answers afterwards.
         with Warehouse.opened(settings) as warehouse:
+            standing = warehouse.current_release()
+            if standing is not None and standing.ontology != SAMPLE.ontology:
+                raise EfoError(
+                    f"{folder} holds {standing.name}, which stays: try --data-dir, or remove it "
+                    f"with `efo-assets clean {folder}`."
+                )
             click.echo(
                 f"Serving a generated ontology of {classes:,} classes (sample data, not EFO)"
             )
             before = _rows_written(warehouse)
-            with running_sample(classes=classes, release=release) as sample:
+            with running_sample(
+                ontology=SAMPLE.ontology, classes=classes, release=release
+            ) as sample:
                 _materialize(folder, sample)
             published = warehouse.current_release()
             if published is not None:
@@ -68,6 +77,7 @@ def _materialize(folder: Path, sample: Sample) -> None:
     click.echo(f"Materializing the asset graph from {sample.url} into the embedded PostgreSQL")
     variables = {
         "EFO_OLS_URL": sample.url,
+        "EFO_ONTOLOGY": sample.identity.ontology,
         "EFO_DATA_DIR": str(folder),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }

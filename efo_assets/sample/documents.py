@@ -11,7 +11,6 @@ from urllib.parse import quote
 from efo_assets.sample.ontology import (
     OBO,
     OIO,
-    ONTOLOGY_IRI,
     GeneratedClass,
     GeneratedRelease,
     Parent,
@@ -50,6 +49,7 @@ class Documents:
 
     def __init__(self, release: GeneratedRelease, generation: Generation) -> None:
         self.release = release
+        self.identity = release.identity
         self.by_iri = {each.iri: each for each in release.classes}
         self._as_list = generation != "A"
         self._ancestors: dict[str, tuple[str, ...]] = {}
@@ -59,9 +59,9 @@ class Documents:
         """The v2 ontology document."""
         count = len(self.release.classes)
         return {
-            "ontologyId": "efo",
-            "iri": ONTOLOGY_IRI,
-            "title": "Generated sample data in the shape of EFO",
+            "ontologyId": self.identity.ontology,
+            "iri": self.identity.iri,
+            "title": self.identity.title,
             "description": "Made by efo_assets.sample; not the Experimental Factor Ontology.",
             "type": ["ontology"],
             f"{OWL}versionIRI": self.release.version_iri,
@@ -80,9 +80,9 @@ class Documents:
         ancestors = self.ancestors(each)
         with_thing = self._several([*ancestors, THING])
         document: Json = {
-            "appearsIn": ["efo"],
+            "appearsIn": [self.identity.ontology],
             "curie": each.curie,
-            "definedBy": ["efo" if each.is_defining else "imported"],
+            "definedBy": [self.identity.ontology if each.is_defining else "imported"],
             "directAncestor": with_thing,
             "hasDirectChildren": each.iri in self._parents,
             "hasDirectParents": bool(each.parents),
@@ -100,9 +100,9 @@ class Documents:
             "linkedEntities": self._linked(each, ancestors),
             "numDescendants": 0.0,
             "numHierarchicalDescendants": 0.0,
-            "ontologyId": "efo",
-            "ontologyIri": ONTOLOGY_IRI,
-            "ontologyPreferredPrefix": "EFO",
+            "ontologyId": self.identity.ontology,
+            "ontologyIri": self.identity.iri,
+            "ontologyPreferredPrefix": self.identity.prefix,
             "searchableAnnotationValues": self._several([*each.definitions, *each.labels, False]),
             "shortForm": each.short_form,
             "type": ["class", "entity"],
@@ -185,14 +185,25 @@ class Documents:
             if xref.url
         }
         for iri in ancestors[:LINKED_ANCESTORS]:
-            linked[iri] = _entity(self.by_iri[iri].curie, self.by_iri[iri].labels[0], "class")
+            linked[iri] = self._entity(self.by_iri[iri].curie, self.by_iri[iri].labels[0], "class")
         for iri, label in PROPERTIES:
-            linked[iri] = _entity(iri.rsplit("/", 1)[-1], label, "annotationProperty")
+            linked[iri] = self._entity(iri.rsplit("/", 1)[-1], label, "annotationProperty")
         return linked
+
+    def _entity(self, curie: str, label: Any, kind: str) -> Json:
+        return {
+            "definedBy": [self.identity.ontology],
+            "numAppearsIn": 4.0,
+            "hasLocalDefinition": True,
+            "label": [label],
+            "curie": curie,
+            "type": [kind, "entity"],
+        }
 
     def v1_term(self, each: GeneratedClass, base: str) -> Json:
         """One term of v1's HAL list: lossy, as v1 is."""
-        itself = f"{base}/api/ontologies/efo/terms/{quote(quote(each.iri, safe=''), safe='')}"
+        ontology, iri = self.identity.ontology, quote(quote(each.iri, safe=""), safe="")
+        itself = f"{base}/api/ontologies/{ontology}/terms/{iri}"
         return {
             "iri": each.iri,
             "lang": "en",
@@ -200,8 +211,8 @@ class Documents:
             "description": list(each.definitions),
             "synonyms": [synonym.text for synonym in each.synonyms],
             "annotation": {"database_cross_reference": [xref.value for xref in each.xrefs]},
-            "ontology_name": "efo",
-            "ontology_iri": ONTOLOGY_IRI,
+            "ontology_name": ontology,
+            "ontology_iri": self.identity.iri,
             "is_obsolete": each.is_obsolete,
             "is_defining_ontology": each.is_defining,
             "is_root": not each.parents,
@@ -236,14 +247,3 @@ def _synonym(synonym: Synonym) -> Any:
 
 def _one_or_more(values: Sequence[str]) -> Any:
     return values[0] if len(values) == 1 else list(values)
-
-
-def _entity(curie: str, label: Any, kind: str) -> Json:
-    return {
-        "definedBy": ["efo"],
-        "numAppearsIn": 4.0,
-        "hasLocalDefinition": True,
-        "label": [label],
-        "curie": curie,
-        "type": [kind, "entity"],
-    }

@@ -1,8 +1,9 @@
 """The generated ontology: EFO's shape and size, none of its content, release after release.
 
-`release(classes, seed, number)` is a pure function: the same arguments give the same classes on
-every machine. Each release changes about 0.25 % of the classes of the one before, with every kind
-of change at least once. Nothing here knows JSON, HTTP, PostgreSQL or the loader.
+`release(classes, seed, number, identity)` is a pure function: the same arguments give the same
+classes on every machine. Each release changes about 0.25 % of the classes of the one before, with
+every kind of change at least once. People meet it under names of its own, as `SAMPLE`; as `EFO` it
+is for tests and measurements. Nothing here knows JSON, HTTP, PostgreSQL or the loader.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 from efo_assets.sample.words import KINDS, PLACES, QUALITIES, VERBS
 
-EFO = "http://www.ebi.ac.uk/efo/EFO_"
 OBO = "http://purl.obolibrary.org/obo/"
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
 REPLACED_BY = f"{OBO}IAO_0100001"
@@ -28,13 +28,10 @@ ANNOTATED = (
     (9, "http://www.ebi.ac.uk/efo/gwas_trait", ("true",)),
 )
 """What every so-many-th current class states: a property and its values."""
-ONTOLOGY_IRI = "http://www.ebi.ac.uk/efo/efo.owl"
-FIRST_VERSION = 900
-"""Versions of the generated ontology begin far beyond those of EFO."""
 OBSOLETE_SHARE = 0.105
 CHANGED_SHARE = 0.0025
-ID_SPACES = {"OBA": 30, "MONDO": 24, "EFO": 16, "PR": 10, "HP": 6, "CHEBI": 6, "CL": 4, "UBERON": 4}
-"""Prefix of an IRI to the share of classes, in per cent, that have it."""
+SPACE_SHARES = (30, 24, 16, 10, 6, 6, 4, 4)
+"""Shares of the classes, in per cent, that the prefixes of an identity have."""
 XREF_PREFIXES = ("UMLS", "DOID", "SCTID", "NCIT", "ICD10", "Orphanet", "MEDGEN", "OMIM", "MedDRA")
 MESH_SPELLINGS = ("MESH", "MeSH", "MSH")
 RARE_XREFS = (
@@ -64,6 +61,61 @@ AWKWARD = (
     *("tab\there", "line\nbreak", "back\\slash \\N \\.", "emoji 🧬", "e\u0301 combining"),
     *("\u202eright to left", "nul \0 inside", "carriage\rreturn", " spaces ", "a|b`c`[d](e)"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The names of an ontology and of its classes; what the classes say is the same under all."""
+
+    ontology: str
+    """OLS's id; in capitals the prefix of the classes that the ontology itself defines."""
+    title: str
+    home: str
+    """What the IRIs of the ontology, of its releases and of those classes begin with."""
+    imports: str
+    """What the IRIs of imported classes begin with."""
+    spaces: tuple[str, ...]
+    """Prefixes of IRIs, one for each of `SPACE_SHARES`."""
+    version: str
+    """A versionInfo with {} in place of the number."""
+    first_version: int = 0
+    """The number before that of the first release."""
+
+    @property
+    def iri(self) -> str:
+        """The ontology's IRI."""
+        return f"{self.home}{self.ontology}.owl"
+
+    @property
+    def prefix(self) -> str:
+        """Of the classes that the ontology itself defines."""
+        return self.ontology.upper()
+
+    def class_iri(self, space: str, number: int) -> str:
+        """The IRI of a class."""
+        return f"{self.home if space == self.prefix else self.imports}{space}_{number:07d}"
+
+
+SAMPLE = Identity(
+    ontology="sample",
+    title="Generated sample data",
+    home="http://example.org/sample/",
+    imports="http://example.org/imported/",
+    spaces=("TRAIT", "DISEASE", "SAMPLE", "PROTEIN", "SIGN", "CHEMICAL", "CELL", "ORGAN"),
+    version="{}.0",
+)
+FIRST_VERSION = 900
+"""Generated versions of EFO begin far beyond the real ones."""
+EFO = Identity(
+    ontology="efo",
+    title="Generated sample data in the shape of EFO",
+    home="http://www.ebi.ac.uk/efo/",
+    imports=OBO,
+    spaces=("OBA", "MONDO", "EFO", "PR", "HP", "CHEBI", "CL", "UBERON"),
+    version="3.{}.0",
+    first_version=FIRST_VERSION,
+)
+IDENTITIES = {identity.ontology: identity for identity in (SAMPLE, EFO)}
 
 
 class Synonym(NamedTuple):
@@ -139,16 +191,18 @@ class GeneratedRelease:
     classes: tuple[GeneratedClass, ...]
     changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Kind of change to the IRIs that it was made to."""
+    identity: Identity = EFO
 
     @property
     def version(self) -> str:
         """The versionInfo."""
-        return f"3.{FIRST_VERSION + self.number}.0"
+        return self.identity.version.format(self.identity.first_version + self.number)
 
     @property
     def version_iri(self) -> str:
         """The versionIRI."""
-        return f"http://www.ebi.ac.uk/efo/releases/v{self.version}/efo.owl"
+        identity = self.identity
+        return f"{identity.home}releases/v{self.version}/{identity.ontology}.owl"
 
     @property
     def timestamp(self) -> str:
@@ -157,23 +211,23 @@ class GeneratedRelease:
 
 
 @lru_cache(maxsize=4)
-def release(classes: int, seed: int, number: int = 1) -> GeneratedRelease:
+def release(classes: int, seed: int, number: int = 1, identity: Identity = EFO) -> GeneratedRelease:
     """Generate release `number` (from 1) of an ontology that began with `classes` classes."""
     if number > 1:
-        return _next_release(release(classes, seed, number - 1), seed)
+        return _next_release(release(classes, seed, number - 1, identity), seed)
     chance = Random(seed)
     iris: list[str] = []
     current: list[str] = []
     generated: list[GeneratedClass] = []
     for position in range(classes):
-        space = chance.choices(list(ID_SPACES), list(ID_SPACES.values()))[0]
-        iri = f"{EFO}{position:07d}" if space == "EFO" else f"{OBO}{space}_{position:07d}"
+        space = chance.choices(identity.spaces, SPACE_SHARES)[0]
+        iri = identity.class_iri(space, position)
         is_obsolete = position > 2 and chance.random() < OBSOLETE_SHARE
         iris.append(iri)
-        generated.append(_class(chance, position, iris, current, is_obsolete=is_obsolete))
+        generated.append(_class(chance, identity, position, iris, current, is_obsolete=is_obsolete))
         if not is_obsolete:
             current.append(iri)
-    return GeneratedRelease(1, _in_order(generated))
+    return GeneratedRelease(1, _in_order(generated), identity=identity)
 
 
 def _in_order(classes: Iterable[GeneratedClass]) -> tuple[GeneratedClass, ...]:
@@ -181,7 +235,13 @@ def _in_order(classes: Iterable[GeneratedClass]) -> tuple[GeneratedClass, ...]:
 
 
 def _class(
-    chance: Random, number: int, iris: Sequence[str], current: Sequence[str], *, is_obsolete: bool
+    chance: Random,
+    identity: Identity,
+    number: int,
+    iris: Sequence[str],
+    current: Sequence[str],
+    *,
+    is_obsolete: bool,
 ) -> GeneratedClass:
     """The class of the last of these IRIs; `current` holds those that may be its parents."""
     iri = iris[-1]
@@ -193,8 +253,8 @@ def _class(
         labels=_labels(chance, label, number, is_obsolete=is_obsolete),
         definitions=_definitions(chance, label, number),
         is_obsolete=is_obsolete,
-        is_defining=iri.startswith(EFO),
-        parents=() if is_obsolete else _parents(chance, number, current),
+        is_defining=iri.startswith(identity.home),
+        parents=() if is_obsolete else _parents(chance, identity, number, current),
         synonyms=tuple(_synonyms(chance, label, number)),
         xrefs=tuple(_xrefs(chance, number)),
         matches=tuple(
@@ -203,7 +263,7 @@ def _class(
             if number % every == 1
         ),
         annotations=(
-            _obsolete_annotations(chance, number, iris, current)
+            _obsolete_annotations(chance, identity, number, iris, current)
             if is_obsolete
             else {iri: values for every, iri, values in ANNOTATED if number % every == 0}
         ),
@@ -232,7 +292,9 @@ def _definitions(chance: Random, label: str, number: int) -> tuple[str, ...]:
     return (first, f"A {label}.") if number % 89 == 3 else (first,)
 
 
-def _parents(chance: Random, number: int, current: Sequence[str]) -> tuple[Parent, ...]:
+def _parents(
+    chance: Random, identity: Identity, number: int, current: Sequence[str]
+) -> tuple[Parent, ...]:
     if number < 3 or not current:
         return ()
     known = len(current)
@@ -249,7 +311,7 @@ def _parents(chance: Random, number: int, current: Sequence[str]) -> tuple[Paren
                 parents[Parent(other, predicate)] = None
             break
     if number % 503 == 11:
-        parents[Parent(f"{OBO}NOWHERE_{number:07d}", "is_a")] = None
+        parents[Parent(identity.class_iri("NOWHERE", number), "is_a")] = None
     return tuple(parents)
 
 
@@ -310,11 +372,11 @@ def _sources(chance: Random) -> tuple[str, ...]:
 
 
 def _obsolete_annotations(
-    chance: Random, number: int, iris: Sequence[str], current: Sequence[str]
+    chance: Random, identity: Identity, number: int, iris: Sequence[str], current: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
     annotations: dict[str, tuple[str, ...]] = {OBSOLETED_IN: (f"3.{number % 80}",)}
     annotations[REASON] = ("merged in sample data",)
-    if replaced_by := _replaced_by(chance, number, iris, current):
+    if replaced_by := _replaced_by(chance, identity, number, iris, current):
         annotations[REPLACED_BY] = replaced_by
     if number % 4 == 0:
         considered = (chance.choice(current), _curie(chance.choice(iris)))
@@ -323,13 +385,13 @@ def _obsolete_annotations(
 
 
 def _replaced_by(
-    chance: Random, number: int, iris: Sequence[str], current: Sequence[str]
+    chance: Random, identity: Identity, number: int, iris: Sequence[str], current: Sequence[str]
 ) -> tuple[str, ...]:
     """Values of every form; most name a current class, some a class that is obsolete itself."""
     target, other = chance.choice(current), chance.choice(current)
     for every, rest, values in (
         (43, 2, (iris[-1],)),  # the class itself
-        (31, 3, (f"{OBO}NOWHERE_{number:07d}",)),
+        (31, 3, (identity.class_iri("NOWHERE", number),)),
         (37, 4, ("no term of this kind is needed any more",)),
         (29, 5, (target, _curie(other))),
         (41, 6, (f"{_curie(target)} or {other}",)),
@@ -353,7 +415,7 @@ def _curie(iri: str) -> str:
 
 def _next_release(before: GeneratedRelease, seed: int) -> GeneratedRelease:
     """Make each kind of change as often as it is due, to classes of its own, keeping all sound."""
-    release_number = before.number + 1
+    release_number, identity = before.number + 1, before.identity
     chance = Random(f"{seed}/{release_number}")
     classes = {each.iri: each for each in before.classes}
     with_children = {parent.iri for each in before.classes for parent in each.parents}
@@ -375,8 +437,8 @@ def _next_release(before: GeneratedRelease, seed: int) -> GeneratedRelease:
     for kind, turn in product(CHANGE_KINDS, range(times)):
         if kind == "new":
             number = 8_000_000 + release_number * 10_000 + turn
-            parent, iri = leaves[turn], f"{EFO}{number:07d}"
-            classes[iri] = _class(chance, number, [iri], [parent], is_obsolete=False)
+            parent, iri = leaves[turn], identity.class_iri(identity.prefix, number)
+            classes[iri] = _class(chance, identity, number, [iri], [parent], is_obsolete=False)
             touched.add(parent)  # a parent must not go in the same release
         else:
             # Only a leaf can go or become obsolete without leaving its children behind.
@@ -388,7 +450,7 @@ def _next_release(before: GeneratedRelease, seed: int) -> GeneratedRelease:
         touched.add(iri)
         changes[kind].append(iri)
     made = {kind: tuple(iris) for kind, iris in changes.items()}
-    return GeneratedRelease(release_number, _in_order(classes.values()), made)
+    return GeneratedRelease(release_number, _in_order(classes.values()), made, identity)
 
 
 def _other_root(each: GeneratedClass, classes: Classes) -> tuple[Parent, ...]:

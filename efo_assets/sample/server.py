@@ -1,7 +1,8 @@
 """The sample OLS server: today's behaviour, the two generations before it as switches.
 
-Serves the generated ontology as `efo` and recordings under their own ids, as slowly as the real one
-if it is to (a latency and a time per row). Counters and a log of requests tell what a client did.
+Serves the generated ontology under one of its identities and recordings under their own ids, as
+slowly as the real one if it is to (a latency and a time per row). Counters and a log of requests
+tell what a client did.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ import msgspec
 from aiohttp import web
 
 from efo_assets.sample.documents import Documents, Generation
-from efo_assets.sample.ontology import GeneratedClass, release
+from efo_assets.sample.ontology import IDENTITIES, GeneratedClass, Identity, release
 from efo_assets.sample.recorded import Recordings
 
 Intercept: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
@@ -97,12 +98,14 @@ class Sample:
         *,
         classes: int = 200,
         seed: int = 1,
+        ontology: str = "efo",
         recorded: Path | None = None,
         intercept: Intercept | None = None,
         **state: Any,
     ) -> None:
         self.classes = classes
         self.seed = seed
+        self.identity = IDENTITIES[ontology]
         self.state = State(**state)
         self.intercept = intercept
         self.requests: list[Asked] = []
@@ -274,19 +277,21 @@ class Sample:
         return web.Response(body=answer, headers=headers)
 
     def _ontology(self, ontology: str) -> _Ontology | None:
-        if ontology == "efo":
+        if ontology == self.identity.ontology:
             return self._generated(self.state.release)
         if self._recordings is None or ontology not in self._recordings.ontologies:
             return None
         return _recorded(self._recordings, ontology)
 
     def _generated(self, number: int) -> _Ontology:
-        return _generated(self.classes, self.seed, number, self.state.generation)
+        return _generated(self.classes, self.seed, number, self.identity, self.state.generation)
 
 
 @lru_cache(maxsize=4)
-def _generated(classes: int, seed: int, number: int, generation: Generation) -> _Ontology:
-    documents = Documents(release(classes, seed, number), generation)
+def _generated(
+    classes: int, seed: int, number: int, identity: Identity, generation: Generation
+) -> _Ontology:
+    documents = Documents(release(classes, seed, number, identity), generation)
     lists = _lists(documents.release.classes, attrgetter("is_obsolete"))
     return _Ontology(documents.ontology(), lists, documents)
 

@@ -9,6 +9,10 @@ import pytest
 from efo_assets.sample.documents import Documents
 from efo_assets.sample.ontology import (
     CHANGE_KINDS,
+    CONSIDER,
+    EFO,
+    REPLACED_BY,
+    SAMPLE,
     GeneratedClass,
     GeneratedRelease,
     Parent,
@@ -25,6 +29,24 @@ def test_the_same_seed_gives_the_same_ontology() -> None:
     release.cache_clear()
     assert release(300, 5) == first
     assert release(300, 6) != first
+
+
+@pytest.mark.fault("D40")
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_sample_has_no_name_of_efo(number: int) -> None:
+    sample, efo = (release(2_000, 1, number, identity) for identity in (SAMPLE, EFO))
+    names = {name for each in efo.classes for name in (each.iri, each.curie, each.short_form)}
+    for each in sample.classes:
+        assert not names & {each.curie, each.short_form}
+        iris = [each.iri, *(parent.iri for parent in each.parents)]
+        for value in (*each.annotations.get(REPLACED_BY, ()), *each.annotations.get(CONSIDER, ())):
+            assert not names & set(value.split())
+            iris += [word for word in value.split() if word.startswith("http")]
+        assert all(iri.startswith("http://example.org/") for iri in iris)
+    documents = [Documents(each, "C").ontology() for each in (sample, efo)]
+    owl = "http://www.w3.org/2002/07/owl#"
+    for name in ("ontologyId", "iri", "title", f"{owl}versionIRI", f"{owl}versionInfo"):
+        assert documents[0][name] != documents[1][name]
 
 
 @pytest.mark.parametrize("classes", [60, 400])

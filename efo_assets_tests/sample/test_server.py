@@ -96,6 +96,18 @@ def test_an_unknown_ontology_is_refused_but_its_list_is_empty(
     assert get(sample, "/api/v2/ontologies/nosuch/classes")["totalElements"] == 0
 
 
+def test_the_sample_is_served_under_its_own_id_alone() -> None:
+    with running_sample(classes=30, ontology="sample") as sample:
+        document = get(sample, "/api/v2/ontologies/sample")
+        assert document["http://www.w3.org/2002/07/owl#versionInfo"] == "1.0"
+        page = get(sample, "/api/v2/ontologies/sample/classes?size=1")
+        assert page["elements"][0]["ontologyId"] == "sample"
+        with pytest.raises(HTTPError, match="404") as caught:
+            get(sample, "/api/v2/ontologies/efo")
+        caught.value.close()
+        assert get(sample, "/api/v2/ontologies/efo/classes")["totalElements"] == 0
+
+
 def test_gzip_is_given_to_those_who_ask(sample: Sample) -> None:
     url = f"{sample.url}/api/v2/ontologies/efo/classes?size=5"
     with urlopen(Request(url, headers={"Accept-Encoding": "gzip"})) as answer:
@@ -123,16 +135,22 @@ def test_another_release_is_served_from_the_next_request_on(sample: Sample) -> N
     assert get(sample, "/api/v2/ontologies/efo")[version] != before
 
 
-def test_the_command_serves_says_where_and_ends_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("options", "ontology"), [([], "sample"), (["--as-efo"], "efo")])
+def test_the_command_serves_says_where_and_ends_cleanly(
+    tmp_path: Path, options: list[str], ontology: str
+) -> None:
     port_file = tmp_path / "port"
     command = [sys.executable, "-m", "efo_assets", "sample", "--port", "0", "--classes", "30"]
+    command += options
     with subprocess.Popen(
         [*command, "--port-file", str(port_file)], stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
-        assert f"http://127.0.0.1:{port_file.read_text()}" in line
-        assert "generated sample data" in line
+        url = f"http://127.0.0.1:{port_file.read_text()}"
+        assert f"generated sample data at {url} as the ontology {ontology} (" in line
+        with urlopen(f"{url}/api/v2/ontologies/{ontology}") as answer:
+            assert json.load(answer)["ontologyId"] == ontology
         server.send_signal(signal.SIGTERM)
     assert server.returncode == 0
 
