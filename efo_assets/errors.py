@@ -109,6 +109,11 @@ class NothingStaged(WarehouseError):
 class AuditNotPassed(WarehouseError):
     """A blocking check failed, or was never run, for this load and content."""
 
+    def __init__(self, sentence: str, checks: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.checks = checks
+        """Names of those that failed."""
+
 
 class PublicationRefused(WarehouseError):
     """The load may not replace what is published."""

@@ -22,7 +22,7 @@ import dagster as dg
 
 from efo_assets.alerts.message import LINE_CHARACTERS
 from efo_assets.alerts.runs import assets_of, release_of
-from efo_assets.errors import EfoError, NotDelivered, SettingsError
+from efo_assets.errors import AuditNotPassed, EfoError, NotDelivered, SettingsError
 from efo_assets.privacy.disclosure import no_secret_shown, one_line, shown
 from efo_assets.privacy.scrub import scrubbed_whole
 from efo_assets.settings import AlertSettings
@@ -173,12 +173,12 @@ def report_to_sentry(context: dg.HookContext) -> None:
         with no_secret_shown():
             settings = AlertSettings.from_environment()
             if settings.sentry_dsn is not None:
-                send_event(settings.sentry_dsn, original, _report(context, settings))
+                send_event(settings.sentry_dsn, original, _report(context, settings, original))
     except EfoError as problem:
         context.log.warning("%s", shown(problem))
 
 
-def _report(context: dg.HookContext, settings: AlertSettings) -> Report:
+def _report(context: dg.HookContext, settings: AlertSettings, error: BaseException) -> Report:
     run_id, step = context.run_id, context.step_key
     tags = {
         "run_id": run_id,
@@ -189,11 +189,8 @@ def _report(context: dg.HookContext, settings: AlertSettings) -> Report:
         "ols_release": release_of(context.instance, run_id) or "",
         "run_url": f"{settings.ui_url}/runs/{run_id}" if settings.ui_url else "",
     }
-    error = context.op_exception
-    # Dagster's error for failed blocking checks; after its first line, each is `asset: check`.
-    is_audit = type(error).__name__ == "DagsterAssetCheckFailedError"
     return Report(
         step=step,
         tags={name: value for name, value in tags.items() if value},
-        cause=tuple(sorted(str(error).splitlines()[1:])) if is_audit else (),
+        cause=error.checks if isinstance(error, AuditNotPassed) else (),
     )

@@ -4,12 +4,13 @@ The verdicts that count are those in PostgreSQL (`efo_meta.verdicts`); these res
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
-from efo_assets.warehouse.audit import CHECKS
+from efo_assets.warehouse.audit import CHECKS, refusal
 
 
 @dg.multi_asset_check(
@@ -31,28 +32,31 @@ def audit(
     with guarded(context.log):
         load = warehouse.get().latest()
         verdicts = warehouse.get().audit(load)
-        context.log.info(
-            "load %s: %d of %d checks passed",
-            load.load_id,
-            sum(verdict.passed for verdict in verdicts),
-            len(verdicts),
-        )
-        for verdict in verdicts:
-            check = verdict.check
-            key = dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
-            if key in context.selected_asset_check_keys:
-                severity = (
-                    dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
-                )
-                yield dg.AssetCheckResult(
-                    check_name=check.name,
-                    asset_key=check.table,
-                    passed=verdict.passed,
-                    severity=severity,
-                    metadata={
-                        "offenders": verdict.offenders,
-                        "samples": dg.MetadataValue.json(verdict.samples),
-                        "overridden": verdict.overridden,
-                        "load": dg.MetadataValue.text(load.load_id),
-                    },
-                )
+        selected = [
+            verdict
+            for verdict in verdicts
+            if dg.AssetCheckKey(dg.AssetKey(verdict.check.table), verdict.check.name)
+            in context.selected_asset_check_keys
+        ]
+        for verdict in selected:
+            severity = (
+                dg.AssetCheckSeverity.ERROR if verdict.blocking else dg.AssetCheckSeverity.WARN
+            )
+            metadata: dict[str, Any] = {
+                f"{verdict.check.unit}s": verdict.offenders,
+                "samples": dg.MetadataValue.json(verdict.samples),
+                "overridden": verdict.overridden,
+                "load": dg.MetadataValue.text(load.load_id),
+            }
+            if verdict.blocks:
+                metadata["what to do"] = dg.MetadataValue.text(verdict.check.advice)
+            yield dg.AssetCheckResult(
+                check_name=verdict.check.name,
+                asset_key=verdict.check.table,
+                passed=verdict.passed,
+                severity=severity,
+                metadata=metadata,
+            )
+        # Dagster's own error for blocking checks would name them alone, with frames.
+        if refused := refusal(load, selected):
+            raise refused

@@ -32,6 +32,8 @@ SAMPLES_KEPT = 5
 _VISIBLE = re.compile(r"[^\s\u200b\ufeff]")
 _NUL_ESCAPE = re.compile(rb"\\u0000")
 _WEB = ("http://", "https://")
+_SHORT_FORM = re.compile(r".*[/#](?=.)")
+"""What stands before the short form of an IRI."""
 
 OWL_THING = "http://www.w3.org/2002/07/owl#Thing"
 OBO = "http://purl.obolibrary.org/obo/"
@@ -275,7 +277,10 @@ class _ClassReader:
         return 1
 
     def _term(self, ols_class: OlsClass, *, is_root: bool) -> None:
-        label, other_labels = _chosen(self._texts(ols_class.label), shortest=True)
+        labels = self._texts(ols_class.label)
+        if not any(map(_VISIBLE.search, labels)):
+            labels = [_SHORT_FORM.sub("", self.iri)]
+        label, other_labels = _chosen(labels, shortest=True)
         definition, other_definitions = _chosen(self._texts(ols_class.definition), shortest=False)
         curie = next(iter(self._texts(ols_class.curie)), None)
         is_obsolete = ols_class.is_obsolete is True
@@ -283,7 +288,7 @@ class _ClassReader:
             (
                 self.iri,
                 curie and self._key("curie", curie),
-                label and self._key("label", label),
+                self._key("label", label or ""),
                 other_labels,
                 definition,
                 other_definitions,

@@ -3,19 +3,20 @@
 A check passes if it finds no offenders. What it looks for is a statement in `sql/checks.sql` that
 has its name, or follows from the specification of its table. A verdict is stored in
 `efo_meta.verdicts` with the hash of all staged rows; the publisher accepts no other proof. A new
-check is an entry in `CHECKS`.
+check is an entry in `CHECKS`; one that blocks says what to do about what it finds.
 """
 
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import sql
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
+from efo_assets.privacy.disclosure import one_line
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import tables
 from efo_assets.warehouse.derivation import peel
@@ -30,11 +31,45 @@ SHRINK_OTHERS = 0.10
 """The same for synonyms, edges and cross references."""
 FEW_VALUES = 10
 """A column that had fewer may fall empty by an edit; one that had more does by a field's loss."""
+UNLABELLED = 0.001
+"""Editors forget few labels. A field that OLS drops is gone from a page of 500 at least, more than
+this of EFO's 94,000 classes; of a small ontology, `FEW_VALUES` may lack one."""
 
 SAMPLES = 10
+SAMPLES_TOLD = 2
+"""Of each check in the sentence of a refusal."""
+SAMPLE_CHARACTERS = 80
+CHECKS_TOLD = 4
 
-Offenders: TypeAlias = tuple[int, list[Any]]
-"""Their number, and samples of them."""
+_STAGED_ANEW = (
+    f"OLS's pages give no such rows: `{LOAD_COMMAND}` stages the kept pages anew; if the rows come "
+    "again, something in the database changes staged rows, or this version misreads the pages: "
+    "report it with these samples."
+)
+_ONTOLOGY = (
+    "It comes out the same again until OLS serves other data: report the classes to the "
+    "ontology's editors and wait for the next release."
+)
+_KEPT_PAGES = (
+    "it comes out the same again from the kept pages until OLS has loaded the release anew, or "
+    "until the folder `pages` in EFO_DATA_DIR is deleted and OLS is asked once more."
+)
+_ALLOW = f"If it is right, EFO_ALLOW_SHRINK=1 publishes it for one run; if not, {_KEPT_PAGES}"
+_SQL = (
+    "It comes out the same again until a setting of this database, role or server that changes "
+    "what SQL means is taken back; the samples name the expression."
+)
+
+
+class Offenders(NamedTuple):
+    """What a check found."""
+
+    number: int
+    samples: list[Any]
+    is_tolerable: bool = False
+    """Whether they are a warning, though the check can block."""
+
+
 Find: TypeAlias = Callable[[Connection, Load, "Check"], Offenders]
 
 _log = logger(__name__)
@@ -61,9 +96,10 @@ def _selected(
         "offenders", query=query, weight=sql.SQL(weight), samples=sql.Literal(SAMPLES)
     )
     number, samples = connection.row(counted, {"load_id": load.load_id})
-    return number, [
-        next(iter(sample.values())) if len(sample) == 1 else sample for sample in samples or []
-    ]
+    return Offenders(
+        number,
+        [next(iter(sample.values())) if len(sample) == 1 else sample for sample in samples or []],
+    )
 
 
 def _tolerated(table: Table) -> float:
@@ -81,14 +117,14 @@ def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
     published, staged = connection.row(query, values)
     # None: nothing is published yet, or only a part.
     if load.is_partial or published is None or published - staged <= published * _tolerated(table):
-        return 0, []
-    return published - staged, [{"published": published, "staged": staged}]
+        return Offenders(0, [])
+    return Offenders(published - staged, [{"published": published, "staged": staged}])
 
 
 def _emptied(connection: Connection, load: Load, check: "Check") -> Offenders:
     """Find columns without a value, and kinds that lost half, against the release it changes."""
     if load.base_release is None:
-        return 0, []
+        return Offenders(0, [])
     table = check.about
     published, staged = (load.target_schema, table.name), (load.schema, table.staged_name)
     emptied = [
@@ -107,7 +143,14 @@ def _emptied(connection: Connection, load: Load, check: "Check") -> Offenders:
             {"column": f"{column_name} {kind}", "published": before, "staged": now}
             for kind, before, now in connection.execute(halved, {"few": FEW_VALUES})
         ]
-    return len(emptied), emptied
+    return Offenders(len(emptied), emptied)
+
+
+def _unlabelled(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find terms that have no label but their short form; a few are a warning."""
+    found = _by_name(connection, load, check)
+    few = max(FEW_VALUES, int(load.expected_terms * UNLABELLED))
+    return found._replace(is_tolerable=found.number <= few)
 
 
 def _on_cycles(connection: Connection, load: Load, _: "Check") -> Offenders:
@@ -127,7 +170,7 @@ def _new_loops(connection: Connection, load: Load, _: "Check") -> Offenders:
         known = {iri for (iri,) in rows}
     loops = connection.execute(statement("loops_staged", load=load.schema))
     new = [{"iri": iri, "path": path} for iri, path in loops if iri not in known]
-    return len(new), new[:SAMPLES]
+    return Offenders(len(new), new[:SAMPLES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +186,10 @@ class Check:
     """Whether EFO_ALLOW_SHRINK lets a load pass all the same."""
     weight: str = "1"
     """SQL for how many offenders a row of its query stands for."""
+    unit: str = "row"
+    """What one of its offenders is."""
+    advice: str = _STAGED_ANEW
+    """What to do where it blocks."""
 
     @property
     def table(self) -> str:
@@ -160,7 +207,15 @@ def _of_copied(
     yield Check(f"{name}_are_unique", table, unique, _specified(repeated), weight=weight)
     yield from others
     few = f"At most {_tolerated(table):.0%} fewer {rows or name} than in the published release."
-    yield Check(f"{name}_did_not_shrink", table, few, _shrunk, overridable=True)
+    yield Check(
+        f"{name}_did_not_shrink",
+        table,
+        few,
+        _shrunk,
+        overridable=True,
+        unit="lost row",
+        advice=_ALLOW,
+    )
 
 
 CHECKS: tuple[Check, ...] = (
@@ -174,7 +229,15 @@ CHECKS: tuple[Check, ...] = (
         "terms",
         tables.TERMS,
         "No IRI stands twice.",
-        Check("terms_have_labels", tables.TERMS, "No term is without a label."),
+        Check(
+            "terms_have_labels",
+            tables.TERMS,
+            f"No term is without a label; its short form stands for it. Up to {UNLABELLED:.1%} of "
+            f"all terms, or {FEW_VALUES}, are a warning.",
+            _unlabelled,
+            overridable=True,
+            advice=_ALLOW,
+        ),
     ),
     *_of_copied(
         "synonyms",
@@ -191,6 +254,7 @@ CHECKS: tuple[Check, ...] = (
             tables.PARENT_EDGES,
             "No term is its own ancestor over is_a.",
             _on_cycles,
+            advice=_ONTOLOGY,
         ),
         have_terms="Both ends of every edge are staged terms.",
     ),
@@ -209,6 +273,8 @@ CHECKS: tuple[Check, ...] = (
             f"{''.join(f', and no {kind} lost half of its rows' for kind in table.kinds)}.",
             _emptied,
             overridable=True,
+            unit="figure",
+            advice=_ALLOW,
         )
         for table in tables.COPIED
         if fillable(table)
@@ -255,6 +321,8 @@ CHECKS: tuple[Check, ...] = (
         "sql_means_what_it_says",
         tables.REPLACEMENTS,
         "Each kind of expression that derived tables rest on gives its known answer.",
+        unit="expression",
+        advice=_SQL,
     ),
     Check("mesh_terms_are_current", tables.MESH_TERMS, "Every id leads to a staged, current term."),
     Check(
@@ -280,14 +348,57 @@ class Verdict:
 
     check: Check
     passed: bool
+    blocking: bool
+    """Whether the load can't be published with it, unless it passed."""
     offenders: int
     samples: list[Any]
     overridden: bool = False
 
     @property
+    def blocks(self) -> bool:
+        """Whether it keeps the load from being published."""
+        return self.blocking and not self.passed
+
+    @property
     def detail(self) -> dict[str, Any]:
         """For the ledger and for Dagster's metadata."""
         return {"samples": self.samples, "overridden": self.overridden}
+
+    def __str__(self) -> str:
+        """`terms_have_labels (3 rows: EFO_1, EFO_2, …)`."""
+        told = [one_line(_told(each), SAMPLE_CHARACTERS) for each in self.samples[:SAMPLES_TOLD]]
+        if len(self.samples) > SAMPLES_TOLD:
+            told.append("…")
+        return f"{self.check.name} ({self.count}{': ' if told else ''}{', '.join(told)})"
+
+    @property
+    def count(self) -> str:
+        """`3 rows`."""
+        return f"{self.offenders:,} {self.check.unit}{'' if self.offenders == 1 else 's'}"
+
+
+def _told(sample: Any) -> str:
+    if isinstance(sample, dict):
+        # PostgreSQL keeps keys by their length.
+        facts = sorted(sample.items(), key=lambda fact: fact[0] in {"staged", "touched"})
+        return " ".join(f"{name} {_told(value)}" for name, value in facts)
+    return f"{sample:,}" if isinstance(sample, int) else str(sample)
+
+
+def refusal(load: Load, verdicts: Iterable[Verdict]) -> AuditNotPassed | None:
+    """What is raised in place of publishing a load with these verdicts; None if nothing blocks."""
+    blocking = [verdict for verdict in verdicts if verdict.blocks]
+    if not blocking:
+        return None
+    told = [str(verdict) for verdict in blocking[:CHECKS_TOLD]]
+    if len(blocking) > CHECKS_TOLD:
+        told.append(f"{len(blocking) - CHECKS_TOLD} checks more")
+    advice = " ".join(dict.fromkeys(verdict.check.advice for verdict in blocking))
+    return AuditNotPassed(
+        f"{load.source.name} is not published, and the release before stays, since the audit "
+        f"refuses it: {'; '.join(told)}. {advice}",
+        checks=tuple(verdict.check.name for verdict in blocking),
+    )
 
 
 def audit(
@@ -327,9 +438,9 @@ def audit(
         sys.audit("efo_assets.audited")
         for verdict in verdicts:
             connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, audited))
-    for verdict in verdicts:
-        if not verdict.passed:
-            _log.warning("%s: %s offenders", verdict.check.name, f"{verdict.offenders:,}")
+    if warnings := [verdict for verdict in verdicts if not (verdict.passed or verdict.blocks)]:
+        told = ", ".join(f"{verdict.check.name} ({verdict.count})" for verdict in warnings)
+        _log.info("warnings, none of which keeps the release from being published: %s", told)
     return verdicts
 
 
@@ -341,15 +452,19 @@ def _stored(connection: Connection, load: Load) -> list[TupleRow]:
 
 def _kept(load: Load, stored: list[TupleRow]) -> list[Verdict] | None:
     """The verdicts of a published load; None unless it has them all, for one content."""
-    by_name = {name: facts for name, _, _, *facts in stored}
     is_of_one = len({content_hash for _, content_hash, *_ in stored}) == 1
-    is_whole = is_of_one and by_name.keys() == {check.name for check in CHECKS}
-    if load.state != "published" or not is_whole:
-        return None
+    is_whole = is_of_one and {name for name, *_ in stored} == {check.name for check in CHECKS}
+    return _read(stored) if load.state == "published" and is_whole else None
+
+
+def _read(stored: Iterable[TupleRow]) -> list[Verdict]:
+    """The verdicts of checks that there still are, in the order of `CHECKS`."""
+    by_name = {name: facts for name, _, *facts in stored}
     return [
-        Verdict(check, passed, offenders, detail["samples"], detail["overridden"])
+        Verdict(check, passed, blocking, offenders, detail["samples"], detail["overridden"])
         for check in CHECKS
-        for passed, offenders, detail in [by_name[check.name]]
+        if check.name in by_name
+        for blocking, passed, offenders, detail in [by_name[check.name]]
     ]
 
 
@@ -368,16 +483,17 @@ def is_spoilt(connection: Connection, load: Load) -> bool:
 
 
 def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:
-    offenders, samples = check.find(connection, load, check)
-    overridden = bool(offenders) and allow and check.overridable
-    return Verdict(check, not offenders or overridden, offenders, samples, overridden)
+    offenders, samples, is_tolerable = check.find(connection, load, check)
+    blocking = check.blocking and not (offenders and is_tolerable)
+    overridden = bool(offenders) and blocking and allow and check.overridable
+    return Verdict(check, not offenders or overridden, blocking, offenders, samples, overridden)
 
 
 def _verdict_row(load: Load, verdict: Verdict, audited: Content) -> dict[str, Any]:
     return {
         "load_id": load.load_id,
         "check_name": verdict.check.name,
-        "blocking": verdict.check.blocking,
+        "blocking": verdict.blocking,
         "passed": verdict.passed,
         "content_hash": audited.digest,
         "offenders": verdict.offenders,
@@ -385,14 +501,22 @@ def _verdict_row(load: Load, verdict: Verdict, audited: Content) -> dict[str, An
     }
 
 
-def proven(connection: Connection, load: Load) -> tuple[str, list[str]]:
-    """The content that the load's newest verdicts saw, by its digest; what blocks publication.
+def proven(connection: Connection, load: Load) -> str:
+    """The content that the load's newest verdicts saw, by its digest; all of it may be published.
 
-    The latter are the blocking checks without a passed verdict for this content.
+    Raises:
+        AuditNotPassed: a blocking check found something, or has no verdict for this content.
     """
-    stored = [row for row in _stored(connection, load) if row[2]]
+    stored = _stored(connection, load)
     digest = stored[-1][1] if stored else ""
-    passed = {
-        name for name, content_hash, _, passed, *_ in stored if passed and content_hash == digest
-    }
-    return digest, [name for name in BLOCKING if name not in passed]
+    verdicts = _read(row for row in stored if row[1] == digest)
+    if refused := refusal(load, verdicts):
+        raise refused
+    seen = {verdict.check.name for verdict in verdicts}
+    if missing := [name for name in BLOCKING if name not in seen]:
+        raise AuditNotPassed(
+            f"Load {load.load_id} ({load.source.name}) is not published, since it has no "
+            f"verdict for its present content from: {', '.join(missing)}. The published release "
+            f"stays; run `{LOAD_COMMAND}`, which audits and publishes what is staged."
+        )
+    return digest

@@ -128,7 +128,7 @@ def _in_one_transaction(
     with connection.transaction():
         connection.execute(statement("bulk_session"))
         connection.execute(statement("publisher_lock"), {"schema": schema})
-        audited = _proven_content(connection, load)
+        audited = Content.of_digest(proven(connection, load))
         current = predecessor(connection, schema, load.source, allow_older=allow_older)
         known = current if current is not None and _is_same(load, audited, current) else None
         if known is None:
@@ -157,19 +157,6 @@ def _in_one_transaction(
     return Publication(release_id, load.source.name, load.load_id, known is None, rows, changes)
 
 
-def _proven_content(connection: Connection, load: Load) -> Content:
-    """The content that the audit passed, by its verdicts."""
-    digest, missing = proven(connection, load)
-    if missing:
-        raise errors.AuditNotPassed(
-            f"Load {load.load_id} ({load.source.name}) is not published, since it has no passed "
-            f"verdict for its present content from: {', '.join(missing)}. The published release "
-            f"stays; see the checks of the staged assets for the offenders, then run "
-            f"`{errors.LOAD_COMMAND}`."
-        )
-    return Content.of_digest(digest)
-
-
 def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:
     """Refuse a load whose staged rows aren't those that were audited.
 
@@ -177,8 +164,7 @@ def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:
     """
     with connect() as connection, connection.transaction():
         connection.execute(statement("bulk_session"))
-        digest, _ = proven(connection, load)
-        is_changed = content(connection, load).digest != digest
+        is_changed = content(connection, load).digest != proven(connection, load)
     if is_changed and load.state == "published":
         with connect() as connection:
             drop(connection, load.load_id)

@@ -233,7 +233,11 @@ TERMS = Table(
     columns=(
         _text("iri", "The class's IRI, its only reliable identifier."),
         _text("curie", "OLS's compact form, such as EFO:0000408.", nullable=True),
-        _text("label", "The label; of several the shortest, then the first by code point."),
+        _text(
+            "label",
+            "The label; of several the shortest, then the first by code point; without any, the "
+            "short form of the IRI.",
+        ),
         _texts("other_labels", "The labels that were not chosen."),
         _text(
             "definition",

@@ -165,21 +165,23 @@ def test_an_expected_failure_is_one_event_with_its_stack_grouped_by_cause(
     assert not {"user", "request", "modules", "breadcrumbs"} & set(event)
 
 
-def test_a_refused_audit_is_one_event_grouped_by_the_checks(
-    graph: Graph, sample: Sample, sink: WebReceiver
+def test_a_refused_audit_is_one_event_grouped_by_the_checks_and_one_sentence(
+    graph: Graph, instance: dg.DagsterInstance, sample: Sample, told: Told, sink: WebReceiver
 ) -> None:
     graph.materialize()
     graph.ask(
         "update efo_meta.releases set counts = jsonb_set(counts, '{terms}', '1000000') returning 1"
     )
     sample.publish(2)
-    assert not graph.materialize().success
+    result = graph.materialize(instance=instance)
+    assert sensed(result, instance) is None
+    (text,) = told.webhook.texts()
+    assert "terms_did_not_shrink (" in text
+    assert "EFO_ALLOW_SHRINK=1 publishes it for one run" in text
     (event,) = sink.events()
     assert event["tags"]["step"] == "audit"
     assert event["tags"]["ols_release"].startswith("efo ")
-    name, step, checks = event["fingerprint"]
-    assert (name, step) == ("DagsterAssetCheckFailedError", "audit")
-    assert checks.startswith("terms: ")
+    assert event["fingerprint"] == ["AuditNotPassed", "audit", "terms_did_not_shrink"]
 
 
 def test_a_defect_is_one_event_grouped_by_its_stack_and_shows_no_secret(

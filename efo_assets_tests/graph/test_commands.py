@@ -107,6 +107,31 @@ def test_a_host_that_does_not_answer_is_one_sentence(graph: Graph) -> None:
     assert_one_sentence(dagster("--select", "*"), "OLS unreachable at 127.0.0.1:1")
 
 
+@pytest.mark.parametrize(
+    ("command", "times"),
+    [
+        (("efo-assets", "load"), 1),
+        # Dagster prints it with the failure of the step and with that of the run.
+        (("dagster", "asset", "materialize", "--select", "*efo_terms"), 2),
+    ],
+    ids=["efo-assets", "dagster"],
+)
+def test_a_refused_audit_is_one_sentence_and_not_repeated(
+    graph: Graph, sample: Sample, command: tuple[str, ...], times: int
+) -> None:
+    assert graph.materialize().success
+    graph.ask(
+        "update efo_meta.releases set counts = jsonb_set(counts, '{terms}', '1000000') returning 1"
+    )
+    sample.publish(2)
+    done = ended(started(*command))
+    refused = "terms_did_not_shrink (999,600 lost rows: published 1,000,000 staged 400)"
+    assert_one_sentence(done, "efo 3.902.0 is not published", refused, "EFO_ALLOW_SHRINK=1")
+    assert done.stdout.count(refused) == times, done.stdout
+    assert "offender" not in done.stdout
+    assert_published_is_release(graph, 1)
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_in_the_download_it_says_what_is_kept(
     graph: Graph, sample: Sample, held: Held, signal_number: int

@@ -106,8 +106,18 @@ def test_of_several_definitions_the_longest_is_chosen_and_the_others_kept() -> N
 
 
 @pytest.mark.fault("P11")
-def test_a_missing_label_stays_missing() -> None:
-    assert Decoded({"iri": IRI}).terms[0]["label"] is None
+@pytest.mark.parametrize("label", [None, "", [], " \u200b", {"no": "value"}], ids=repr)
+@pytest.mark.parametrize(
+    ("iri", "short_form"),
+    [
+        ("http://www.ebi.ac.uk/efo/EFO_0000408", "EFO_0000408"),
+        ("http://example.org/ontology#Part", "Part"),
+        ("urn:x:1", "urn:x:1"),
+        ("http://example.org/ends/", "ends/"),
+    ],
+)
+def test_the_short_form_stands_for_a_missing_label(label: Any, iri: str, short_form: str) -> None:
+    assert Decoded({"iri": iri, "label": label}).terms[0]["label"] == short_form
 
 
 def test_an_obsolete_class_is_no_root() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from efo_assets.errors import AuditNotPassed
+from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import BLOCKING, CHECKS, FEW_VALUES, Verdict
 from efo_assets.warehouse.load import Load
@@ -38,7 +38,7 @@ def test_a_sound_load_passes_every_check(warehouse: Warehouse) -> None:
     [
         ("terms_are_complete", {"terms": [term("a")], "expected_terms": 3}, 2),
         ("terms_are_unique", {"terms": [term("a"), term("a", "other")]}, 1),
-        ("terms_have_labels", {"terms": [term("a", label=None)]}, 1),
+        ("terms_have_labels", {"terms": [term("a", label="a"), term("b")]}, 1),
         ("synonyms_have_terms", {"terms": [term("a")], "synonyms": [synonym("z", "s")]}, 1),
         (
             "synonyms_are_unique",
@@ -135,6 +135,69 @@ def test_a_shrink_of_more_than_two_per_cent_of_terms_is_refused(
     publish(warehouse, terms=MANY)
     found = failed(warehouse, stage(warehouse, "2", terms=MANY[:kept]))
     assert set(found) == (set() if passes else {"terms_did_not_shrink"})
+
+
+@pytest.mark.fault("P11")
+@pytest.mark.parametrize(
+    ("unlabelled", "labelled", "blocks"),
+    [(10, 0, False), (11, 0, True), (11, 10_989, False), (12, 10_988, True)],
+)
+def test_a_few_terms_may_lack_a_label_and_are_named_by_their_short_form(
+    warehouse: Warehouse, unlabelled: int, labelled: int, blocks: bool
+) -> None:
+    terms = [term(f"EX_{number:02}", f"EX_{number:02}") for number in range(unlabelled)]
+    terms += [term(f"t{number}") for number in range(labelled)]
+    load = stage(warehouse, terms=terms)
+    found = failed(warehouse, load)
+    assert set(found) == {"terms_have_labels"}
+    assert (found["terms_have_labels"].blocks, found["terms_have_labels"].offenders) == (
+        blocks,
+        unlabelled,
+    )
+    assert found["terms_have_labels"].samples[:2] == ["EX_00", "EX_01"]
+    if blocks:
+        with pytest.raises(AuditNotPassed, match=r"EFO_ALLOW_SHRINK=1"):
+            warehouse.publish(load)
+    else:
+        assert warehouse.publish(load).rows["efo_terms"] == len(terms)
+
+
+def test_a_refusal_names_checks_rows_two_samples_and_what_to_do(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=MANY)
+    load = stage(
+        warehouse,
+        "2",
+        terms=MANY[:100],
+        edges=[edge("t001", "t002"), edge("t002", "t003"), edge("t003", "t001")],
+    )
+    warehouse.audit(load)
+    with pytest.raises(AuditNotPassed) as refused:
+        warehouse.publish(load)
+    said = str(refused.value)
+    assert said.startswith(
+        "efo 2 is not published, and the release before stays, since the audit refuses it: "
+        "terms_did_not_shrink (100 lost rows: published 200 staged 100); "
+        "edges_have_no_cycle (3 rows: "
+    )
+    assert said.count("child_iri") == 2
+    assert "EFO_ALLOW_SHRINK=1 publishes it for one run" in said
+    assert "report the classes to the ontology's editors" in said
+    assert "materialize" not in said, "running again would end here again"
+    assert refused.value.checks == ("terms_did_not_shrink", "edges_have_no_cycle")
+
+
+def test_each_check_that_blocks_has_its_advice_and_only_staging_anew_is_run_again() -> None:
+    again = {check.name for check in CHECKS if check.blocking and LOAD_COMMAND in check.advice}
+    assert again == {
+        "terms_are_complete",
+        *(f"{name}_are_unique" for name in ("terms", "synonyms", "edges", "xrefs")),
+        *(f"{name}_have_terms" for name in ("synonyms", "edges", "xrefs")),
+        "replacements_are_of_every_obsolete_class",
+        "mesh_terms_are_current",
+        "ancestors_are_others",
+    }
+    for check in CHECKS:
+        assert check.overridable == ("EFO_ALLOW_SHRINK=1" in check.advice)
 
 
 @pytest.mark.fault("P13")

@@ -16,7 +16,11 @@ cross join (select count(*) as staged from {load}.terms) as t
 where l.load_id = %(load_id)s and l.expected_terms <> t.staged
 
 -- name: check_terms_have_labels
-select iri from {load}.terms where label is null
+-- A term without a label has the last part of its IRI for one.
+select coalesce(label, iri) as short_form
+from {load}.terms
+where label is null or right(iri, char_length(label) + 1) in ('/' || label, '#' || label)
+order by 1
 
 -- name: check_values_are_well_formed
 select k.kind, (k.value ->> 'count')::bigint as count, k.value -> 'samples' as samples
