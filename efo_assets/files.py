@@ -6,12 +6,12 @@ relies on it.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
 FOLDER_MODE, FILE_MODE = 0o755, 0o644
-"""At most, whatever the umask."""
+"""Of what is made here, whatever the umask; what is there already keeps its own."""
 
 
 def open_nofollow(path: Path, mode: str) -> IO[bytes]:
@@ -20,7 +20,13 @@ def open_nofollow(path: Path, mode: str) -> IO[bytes]:
 
 
 def _no_symlink(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, FILE_MODE)
+    flags |= os.O_NOFOLLOW
+    if flags & os.O_CREAT:
+        with nullcontext() if flags & os.O_EXCL else suppress(FileExistsError):
+            descriptor = os.open(path, flags | os.O_EXCL, FILE_MODE)
+            os.fchmod(descriptor, FILE_MODE)
+            return descriptor
+    return os.open(path, flags, FILE_MODE)
 
 
 def write_whole(path: Path, body: bytes) -> None:
@@ -53,12 +59,15 @@ def write_all(descriptor: int, data: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, mode: int = FOLDER_MODE) -> None:
     """Make a folder and those above it, all on the disk: a file is as durable as its path."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-    for each in missing:
+    for each in reversed(missing):
+        with suppress(FileExistsError):  # another process was first
+            each.mkdir(mode)
+            each.chmod(mode if each == folder else FOLDER_MODE)
         sync_folder(each.parent)
+    folder.mkdir(exist_ok=True)  # raises where it is no folder
 
 
 def sync_folder(path: Path) -> None:

@@ -42,6 +42,8 @@ _PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD"
 _URL_VARIABLES = ("EFO_OLS_URL", "EFO_PROXY", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and what Python makes of bytes that are no UTF-8."""
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SCHEMA = re.compile(rf"[a-z_][a-z0-9_]{{0,{IDENTIFIER_LIMIT_BYTES - 1}}}")
 _RESERVED_SCHEMAS = ("efo_meta", "efo_load_", "pg_", "information_schema")
@@ -129,9 +131,15 @@ class _Variables(dict[str, str]):
     def folder(self, name: str, default: Path) -> Path:
         text = self.get(name, str(default))
         try:
-            return Path(text).expanduser().absolute()
+            folder = Path(text).expanduser().absolute()
         except RuntimeError:
             raise SettingsError(f"{name} takes a folder; nobody's home is {text[:40]!r}.") from None
+        if _NO_TEXT.search(str(folder)):
+            raise SettingsError(
+                f"{name} takes a folder whose path is UTF-8 without control characters; it is "
+                f"{str(folder)[-80:]!r}."
+            )
+        return folder
 
     def url(
         self, name: str, what: str, *never: str, schemes: tuple[str, ...] = ("http", "https")

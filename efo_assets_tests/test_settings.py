@@ -74,6 +74,8 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_DATABASE_URL", "postgresql://host:CANARY/db"),
         ("EFO_DATABASE_URL", "postgresql://"),
         ("EFO_DATA_DIR", "~nosuchuser/efo"),
+        ("EFO_DATA_DIR", "/data/two\nlines"),
+        ("EFO_DATA_DIR", "/data/\udcff"),
         ("EFO_SCHEMA", "Public"),
         ("EFO_SCHEMA", "efo_meta"),
         ("EFO_SCHEMA", "efo_load_x"),

@@ -68,8 +68,7 @@ class PageFolder:
                 self.damage.append(f"{error.damage}: what they told of is fetched again.")
             if kept is None or kept.plan != plan:
                 _remove(path)
-                path.mkdir(files.FOLDER_MODE)
-                files.sync_folder(path.parent)
+                files.make_folder(path)
                 self.page_set = PageSet(path, plan, {}, 0)
                 self._append(Header(FORMAT, plan))
             else:

@@ -15,6 +15,7 @@ import click
 from tabulate import tabulate
 
 from efo_assets.errors import EfoError
+from efo_assets.files import make_folder, open_nofollow
 from efo_assets.privacy.scrub import scrubbed
 from efo_assets.sample.ontology import SAMPLE
 from efo_assets.sample.server import Sample, running_sample
@@ -33,7 +34,7 @@ def run_demo(folder: Path, classes: int, release: int) -> None:
         EfoError: the folder can't be used, PostgreSQL doesn't start, or Dagster failed.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         settings = Settings.from_environment({"EFO_DATA_DIR": str(folder)})
         # Opened first: the embedded server then outlives Dagster's process and answers afterwards.
         with Warehouse.opened(settings) as warehouse:
@@ -83,7 +84,7 @@ def _materialize(folder: Path, sample: Sample) -> None:
     }
     began = time.monotonic()
     log = folder / "dagster.log"
-    with log.open("wb") as output:
+    with open_nofollow(log, "wb") as output:
         done = subprocess.run(  # noqa: S603  # Dagster's own program
             [
                 str(Path(sys.executable).with_name("dagster")),

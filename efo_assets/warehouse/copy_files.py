@@ -19,6 +19,7 @@ from psycopg.adapt import AdaptersMap, Dumper, Transformer
 from psycopg.pq import Format
 
 from efo_assets.errors import PageStoreError
+from efo_assets.files import make_folder
 from efo_assets.warehouse.tables import BY_STAGED_NAME, COPIED, Table
 
 Columns: TypeAlias = Mapping[str, Sequence[str]]
@@ -137,7 +138,7 @@ class CopyFiles:
         self.parts: list[dict[str, IO[bytes]]] = []
         """Each part: staged table name to its file."""
         with self.explained():
-            folder.mkdir(0o700, parents=True, exist_ok=True)
+            make_folder(folder, 0o700)
             for _ in range(parts):
                 part: dict[str, IO[bytes]] = {}
                 # Known before it is full: a disk may have room for some of the files only.

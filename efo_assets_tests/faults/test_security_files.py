@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from efo_assets.errors import PageStoreError, SettingsError
+from efo_assets.graph.exported import exported_files
 from efo_assets.ols.page_store import PageStore
 from efo_assets.sample.server import Sample
 from efo_assets.settings import DatabaseTarget, Settings
@@ -165,23 +166,30 @@ def test_a_data_directory_with_dots_is_the_folder_that_it_names(
     assert not graph.data_dir.exists()
 
 
-@pytest.fixture
-def no_umask() -> Iterator[None]:
-    before = os.umask(0)
+@pytest.fixture(params=[0, 0o077], ids="{:03o}".format)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
     yield
     os.umask(before)
 
 
-@pytest.mark.usefixtures("no_umask")
+@pytest.mark.usefixtures("umask")
+@pytest.mark.fault("X24")
 def test_others_can_write_and_lock_nothing_whatever_the_umask(graph: Graph) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert graph.materialize(instance=instance).success
+        exports = (key.to_user_string() for key in exported_files.keys)
+        assert graph.materialize(*exports, instance=instance).success
     pages = graph.data_dir / "pages"
     everything = [graph.data_dir, *graph.data_dir.rglob("*")]
     found = {path: stat.S_IMODE(path.lstat().st_mode) for path in everything}
     assert len(found) > 4
-    assert [path for path, mode in found.items() if mode & 0o022] == []
-    assert found[pages / "efo" / ".lock"] == 0o600
+    assert found.pop(pages / "efo" / ".lock") == 0o600
+    assert found.pop(graph.data_dir / "copy") == 0o700
+    odd = {
+        path: mode for path, mode in found.items() if mode != (0o755 if path.is_dir() else 0o644)
+    }
+    assert odd == {}
     assert list((graph.data_dir / "copy").iterdir()) == [], "COPY files have no name"
 
 

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,87 @@ def test_a_path_too_long_for_a_socket_works(data_dir: Path) -> None:
         assert answers(target)
         assert len(target.parameters["host"]) < 100
     remove(long)
+
+
+ODD = r"""a $HOME "b" 'c' \d `id` ;&|<*>? %s #ü-数据"""
+
+
+@pytest.mark.fault("X24")
+@pytest.mark.parametrize("name", [ODD, "comma, and comma", "-D", " blank "])
+def test_a_path_of_any_characters_works(data_dir: Path, name: str) -> None:
+    odd = data_dir / name
+    for _ in range(2):
+        with embedded_server(odd, is_durable=False) as target:
+            assert answers(target)
+    remove(odd)
+    assert not list(odd.glob("postgres-18/"))
+
+
+@pytest.mark.fault("X24")
+def test_a_path_longer_than_postgresql_takes_is_refused(data_dir: Path) -> None:
+    longest = data_dir.joinpath(*["long" * 50] * 5)
+    with pytest.raises(DatabaseUnavailable, match=r"no path of 1,\d\d\d bytes .* a shorter one"):
+        begin(longest)
+
+
+@pytest.mark.fault("X24")
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_the_umask_closes_nothing(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, umask: int, *, is_closed: bool
+) -> None:
+    # Where root's data directory is closed to others, the cluster and a copy of the programs.
+    monkeypatch.setattr(embedded, "ROOTS_PLACE", data_dir / "place")
+    home = data_dir / "home"
+    home.mkdir(0o700 if is_closed else 0o755)
+    before = os.umask(umask)
+    try:
+        with embedded_server(home / "new" / "data", is_durable=False) as target:
+            assert answers(target)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((home / "new" / "data").stat().st_mode) == 0o755
+    remove(home / "new" / "data")
+
+
+def test_a_server_that_is_being_stopped_is_waited_for(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who told it to stop was killed before it had ended."""
+    other = another_user(data_dir)
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    running = embedded._Server(data_dir, 18)
+    running._find_place()
+    session = connected(running.target)
+    running._ctl("-m", "smart", "-W", "stop")
+    assert running._is_stopping(), "it waits for its sessions to end"
+    monkeypatch.setattr(time, "sleep", lambda _: session.close())
+    with embedded_server(data_dir, is_durable=False) as target:
+        assert session.closed
+        assert answers(target)
+
+
+def test_what_was_removed_and_made_anew_is_stopped_by_its_own_users(data_dir: Path) -> None:
+    earlier = another_user(data_dir)
+    remove(data_dir)
+    with embedded_server(data_dir, is_durable=False) as target:
+        leave(earlier)
+        assert answers(target)
+    assert not answers(target)
+
+
+def test_a_user_that_is_killed_before_the_database_is_made_leaves_it_to_the_next(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(embedded._Server, "_make_database", lambda _: None)
+        patched.setattr(embedded._Server, "release", lambda _: None)
+        with embedded_server(data_dir, is_durable=False) as target:
+            pass
+    with embedded_server(data_dir, is_durable=False):
+        assert answers(target)
+    embedded._users_here.clear()
 
 
 def test_no_folder_of_others_is_opened(data_dir: Path) -> None:
