@@ -140,8 +140,9 @@ order by d.release_id desc, d.changes desc, d.kind
 limit 10;
 
 -- 16. What happened to one term, release by release?
-select c.release_id, c.kind, c.before, c.after
+select r.version, c.kind, c.before, c.after
 from efo_changes as c
+join efo_release as r on r.release_id = c.release_id
 join efo_terms as t on t.id = c.term_id
 where t.curie = 'SAMPLE:0004462'
 order by c.release_id, c.ordinal;

@@ -144,7 +144,8 @@ def status() -> None:
         # A version is OLS's text, and this is a terminal.
         rows = [[shown(c) if isinstance(c, str) else c for c in r] for r in warehouse.releases()]
     if rows:
-        _table(rows, "release", "version", "published at (UTC)", "terms", "rows written", "load")
+        headers = ("release", "version", "published at (UTC)", "terms", "rows written", "load")
+        _table(rows, *headers, "source")
     else:
         click.echo(
             "Nothing is published yet: run `make run`, in a deployment the service `pipeline`."

@@ -97,6 +97,7 @@ def test_load_publishes_what_ols_serves_and_says_so(
     assert len(shown) == 3
     assert shown[0].split()[:2] == ["release", "version"]
     assert f" {CLASSES} " in shown[2]
+    assert shown[2].split()[-1] == ols.url
 
 
 def test_a_load_that_fails_is_one_sentence(environment: dict[str, str]) -> None:

@@ -63,6 +63,7 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
         for table in TABLES:
             key = dg.AssetKey(table.name)
             metadata = _metadata(publication, table, warehouse.get().schema)
+            metadata["source"] = dg.MetadataValue.url(terms.load.source.url)
             if table is CHANGES:
                 metadata |= _digest(warehouse.get(), publication.release_id)
             if key in context.selected_asset_keys:

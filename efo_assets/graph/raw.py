@@ -40,13 +40,14 @@ def raw_ols_pages(
             download.reused,
             download.traffic.requests,
         )
-        return dg.MaterializeResult(metadata=_metadata(download))
+        return dg.MaterializeResult(metadata=_metadata(download, ols.settings.ols_url))
 
 
-def _metadata(download: Download) -> dict[str, Any]:
+def _metadata(download: Download, source: str) -> dict[str, Any]:
     release = download.page_set.plan.release
     return {
         "release": dg.MetadataValue.text(release.name),
+        "source": dg.MetadataValue.url(source),
         "fingerprint": dg.MetadataValue.text(release.fingerprint),
         "version_iri": dg.MetadataValue.text(escaped(release.version_iri or "none given")),
         "folder": dg.MetadataValue.path(str(download.page_set.folder)),

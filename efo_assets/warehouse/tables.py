@@ -217,7 +217,7 @@ def folding() -> tuple[str, str]:
     return "".join(pairs), "".join(pairs.values())
 
 
-RELEASE_ID = Column("release_id", TERM_KEY, "The release (`efo_meta.releases`).")
+RELEASE_ID = Column("release_id", TERM_KEY, "The release (`efo_release`).")
 RELEASE_VERSION = _text("release", "The version of the release.")
 TERM_ID = Column(
     "id", TERM_KEY, "Surrogate key; stays with the IRI over all releases.", is_identity=True
@@ -265,7 +265,7 @@ TERMS = Table(
     ),
     key=("iri",),
     lifecycle=(
-        Column("first_release", "bigint", "The release that brought it (`efo_meta.releases`)."),
+        Column("first_release", "bigint", "The release that brought it (`efo_release`)."),
         Column("changed_release", "bigint", "The release that last changed this row."),
         Column(
             "removed_in",

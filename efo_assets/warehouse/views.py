@@ -72,6 +72,11 @@ VIEWS: tuple[View, ...] = (
         "that several replace, is an error.",
         arguments="text",
     ),
+    View(
+        "efo_release",
+        "What each release number means: ontology, version, when it was published, from which "
+        "server, whole or partial, rows by table, hash. `is_current` is what the tables hold now.",
+    ),
     View("efo_change_digest", "How many changes of each kind each release brought."),
     *(
         View(

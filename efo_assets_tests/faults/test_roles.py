@@ -83,6 +83,11 @@ def test_the_reader_reads_the_published_tables_and_can_do_nothing_else(
             assert reader.execute(f"select count(*) from {SCHEMA}.{table}").fetchone()
         assert reader.execute(f"select count(*) from {SCHEMA}.efo_lookup('x')").fetchone()
         assert reader.execute(f"select count(*) from {SCHEMA}.efo_search('x')").fetchone()
+        resolved = reader.execute(
+            f"select distinct r.version, r.is_current from {SCHEMA}.efo_terms as t"
+            f" join {SCHEMA}.efo_release as r on r.release_id = t.first_release"
+        ).fetchall()
+        assert resolved == [("1", True)]
         refused = [
             *(f"{what} {SCHEMA}.efo_terms" for what in ("delete from", "truncate", "drop table")),
             f"insert into {SCHEMA}.efo_synonyms select * from {SCHEMA}.efo_synonyms",

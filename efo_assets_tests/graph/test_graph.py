@@ -260,14 +260,17 @@ def test_every_check_of_the_audit_is_an_asset_check() -> None:
     assert found == {(check.table, check.name) for check in CHECKS}
 
 
-def test_metadata_of_a_publication_tells_what_changed(graph: Graph) -> None:
+def test_metadata_tells_what_a_publication_changed_and_where_it_came_from(
+    graph: Graph, sample: Sample
+) -> None:
     result = graph.materialize()
-    (event,) = [
-        event
+    told = {
+        event.asset_key.to_user_string(): event.materialization.metadata
         for event in result.get_asset_materialization_events()
-        if event.asset_key == dg.AssetKey("efo_terms")
-    ]
-    metadata = event.materialization.metadata
+        if event.asset_key
+    }
+    assert [told[key]["source"].value for key in ("raw_ols_pages", "efo_xrefs")] == [sample.url] * 2
+    metadata = told["efo_terms"]
     assert metadata["inserted"].value == metadata["dagster/row_count"].value
     assert metadata["dagster/table_name"].value == "public.efo_terms"
     assert {"changed", "removed", "unchanged", "release", "load"} <= set(metadata)

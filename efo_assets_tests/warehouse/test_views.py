@@ -412,6 +412,31 @@ def test_words_are_found_in_labels_and_synonyms(warehouse: Warehouse) -> None:
     assert ask(warehouse, "select count(*) from efo_search('')") == [(0,)]
 
 
+def test_a_release_number_says_which_when_from_where_and_how_much(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a"), term("b")], limit=2)
+    second = publish(warehouse, "2", terms=[term("a"), term("c")], synonyms=[synonym("c", "x")])
+    with Warehouse(warehouse.target, "elsewhere") as other:
+        publish(other, "9", terms=[term("a")], ontology="other")
+    resolved = ask(
+        warehouse,
+        "select distinct t.curie, r.ontology, r.version, r.version_iri, r.is_partial, r.is_current"
+        " from efo_terms as t join efo_release as r on r.release_id = t.changed_release order by 1",
+    )
+    old, new = ("efo", "1", "http://v/1", True, False), ("efo", "2", "http://v/2", False, True)
+    assert resolved == [("EX:a", *old), ("EX:b", *new), ("EX:c", *new)]
+    ((counts, source, content, age_s),) = ask(
+        warehouse,
+        "select counts, source_url, content_hash, extract(epoch from now() - published_at)"
+        " from efo_release where is_current",
+    )
+    assert counts == second.rows
+    assert counts["efo_synonyms"] == 1
+    assert source == "http://ols"
+    assert content.startswith("terms=2:")
+    assert 0 <= age_s < 60
+    assert ask(warehouse, "select version from elsewhere.efo_release") == [("9",)]
+
+
 def mesh(warehouse: Warehouse) -> list[Any]:
     return ask(
         warehouse,

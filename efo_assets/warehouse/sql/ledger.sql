@@ -28,8 +28,10 @@ select
             + (c.value ->> 'removed')::bigint)
         from jsonb_each(r.changes) as c
     )::bigint,
-    r.load_id
+    r.load_id,
+    l.source_url
 from efo_meta.releases as r
+join efo_meta.loads as l on l.load_id = r.load_id
 where r.target_schema = %(schema)s
 order by r.release_id desc
 

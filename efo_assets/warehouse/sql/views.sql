@@ -44,6 +44,26 @@ join {schema}.efo_replacements as r on r.term_id = x.term_id
 join {schema}.efo_terms as t on t.id = x.term_id
 where r.kind = 'replaced_by' and r.status = 'resolved'
 
+-- name: view_efo_release
+create or replace view {schema}.efo_release as
+select
+    r.release_id,
+    r.ontology,
+    r.version,
+    r.version_iri,
+    r.published_at,
+    l.source_url,
+    r.is_partial,
+    r.release_id = max(r.release_id) over () as is_current,
+    (
+        select jsonb_object_agg('efo_' || c.key, c.value)
+        from jsonb_each(r.counts) as c
+    ) as counts,
+    r.content_hash
+from efo_meta.releases as r
+join efo_meta.loads as l on l.load_id = r.load_id
+where r.target_schema = {schema_name}
+
 -- name: view_efo_change_digest
 create or replace view {schema}.efo_change_digest as
 select
