@@ -11,6 +11,8 @@ PORT := 3000
 RUNS := 1000
 SEED := 1
 UI_HOME := .efo/dagster_home
+CLEANED = $(VENV) $(DBT_VENV) dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+  .import_linter_cache $(if $(DATA),.efo,.efo/demo)
 export DAGSTER_MODULE_NAME := efo_assets.definitions
 # Dagster starts twice as slowly where its bytecode can't be kept.
 unexport PYTHONDONTWRITEBYTECODE
@@ -42,12 +44,12 @@ chaos: $(STAMP) ## Load under random faults, RUNS=1000 times from SEED=1 on, and
 readers: $(STAMP) ## Read 100,000 times while 200 releases are published, half of them under faults
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/faults/test_readers.py
 
-run: $(STAMP) ## Load EFO from OLS into the configured database (the embedded one by default)
-	@$(BIN)/dagster asset materialize --select '*'
+# The instance is that of `make dev`, so that the UI shows the run.
+run: $(STAMP) $(UI_HOME)/dagster.yaml ## Load EFO from OLS into the configured database (the embedded one by default)
+	@DAGSTER_HOME="$(abspath $(UI_HOME))" $(BIN)/dagster asset materialize --select '*'
 
 # `dg dev` names the code location to its processes; a module name beside it makes them hang.
-dev: $(STAMP) ## Serve the UI at http://127.0.0.1:3000 (PORT=3001 for another port)
-	@mkdir -p $(UI_HOME) && cp dagster.yaml $(UI_HOME)/
+dev: $(STAMP) $(UI_HOME)/dagster.yaml ## Serve the UI at http://127.0.0.1:3000 (PORT=3001 for another port)
 	@env -u DAGSTER_MODULE_NAME DAGSTER_HOME="$(abspath $(UI_HOME))" \
 	  VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \
 	  $(BIN)/dg dev --host 127.0.0.1 --port $(PORT)
@@ -69,15 +71,21 @@ lint: $(STAMP) ## Check style, types and imports
 	@$(BIN)/lint-imports --no-cache --no-logo
 
 dbt: $(DBT_STAMP) ## Build dbt's models and run its tests on what `make demo` has loaded
-	@env -u EFO_DATABASE_URL -u EFO_SCHEMA EFO_DATA_DIR=.efo/demo $(DBT_BIN)/python -m efo_assets dbt build
+	@$(DBT_BIN)/python -m efo_assets --demo dbt build
 
 dbt-test: $(DBT_STAMP) ## Run the tests of the extra `dbt`
 	@$(DBT_BIN)/python -m pytest -n 0 efo_assets_tests/dbt/test_dbt.py
 
-clean: ## Remove the environment, the data directory and caches
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets clean .efo .efo/demo; fi
-	@rm -rf $(VENV) $(DBT_VENV) dbt/target dbt/logs .efo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove the environment, the demo's data and caches; with DATA=1 what was loaded, too
+	@echo "Removing, with the bytecode of all folders:"; du -sh $(wildcard $(CLEANED)) /dev/null | sed '$$d; s/^/  /'
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets clean .efo/demo $(if $(DATA),.efo); fi
+	@rm -rf $(CLEANED)
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -d .efo ] && ! rmdir .efo 2>/dev/null; then \
+	  echo "Keeping what was loaded (make clean DATA=1 removes it, too):"; du -sh .efo | sed 's/^/  /'; fi
+
+$(UI_HOME)/dagster.yaml: dagster.yaml
+	@mkdir -p $(UI_HOME) && cp dagster.yaml $@
 
 # The newest Python that fits and can make virtual environments.
 $(STAMP): pyproject.toml constraints.txt

@@ -1,17 +1,17 @@
--- Twenty questions that curators ask, on generated sample data. After `make demo`, which loads
--- the first release alone:
---   EFO_DATA_DIR=.efo/demo .venv/bin/efo-assets psql -f docs/queries.sql
+-- Twenty questions that curators ask, on generated sample data; each is printed before its answer.
+-- After `make demo`:
+--   .venv/bin/efo-assets --demo psql -f docs/queries.sql
 
--- 1. Which current terms carry this name, as label or synonym, whatever its case and punctuation?
+\echo '1. Which current terms carry this name, as label or synonym, whatever its case and punctuation?'
 select l.curie, l.label, l.matched, l.kind, l.is_ambiguous
 from efo_lookup('RIGIDITY of rib, unilateral') as l;
 
--- 2. ClinVar: to which one current term does an exact label lead, if to one?
+\echo '2. ClinVar: to which one current term does an exact label lead, if to one?'
 select l.iri, l.curie, l.label
 from efo_lookup('Secondary thymus measurement') as l
 where l.kind = 'label' and not l.is_ambiguous;
 
--- 3. GWAS Catalog: which of its traits are at or below a trait? (The first five of all.)
+\echo '3. GWAS Catalog: which of its traits are at or below a trait? (The first five of all.)'
 select t.curie, t.label, d.distance, count(*) over () as of_all
 from (
     select s.id, 0 as distance
@@ -26,7 +26,7 @@ where t.is_gwas_trait
 order by d.distance, t.curie
 limit 5;
 
--- 4. GWAS Catalog: what are these obsolete ids today?
+\echo '4. GWAS Catalog: what are these obsolete ids today?'
 select t.curie as obsolete, r.status, n.curie, n.label, r.hops
 from efo_terms as t
 join efo_replacements as r on r.term_id = t.id
@@ -34,7 +34,8 @@ left join efo_terms as n on n.id = r.target_id
 where t.curie in ('CELL:0002995', 'SAMPLE:0004663', 'SAMPLE:0006865', 'SAMPLE:0010513')
 order by t.curie, r.ordinal;
 
--- 5. GWAS Catalog: what was relabelled since a release?
+\echo '5. GWAS Catalog: what was relabelled since a release?'
+\echo '   (Empty after one release alone; for a second: efo-assets demo --release 2)'
 select t.curie, c.before, c.after, c.release_id
 from efo_changes as c
 join efo_terms as t on t.id = c.term_id
@@ -42,7 +43,7 @@ where c.release_id > 1 and c.kind = 'relabelled'
 order by c.release_id, t.curie
 limit 5;
 
--- 6. Open Targets: the ancestors and the children of a term, as arrays.
+\echo '6. Open Targets: the ancestors and the children of a term, as arrays.'
 select
     t.curie,
     array(
@@ -54,7 +55,7 @@ select
 from efo_terms as t
 where t.curie = 'DISEASE:0000048';
 
--- 7. Open Targets: the synonyms of a term by scope, as arrays.
+\echo '7. Open Targets: the synonyms of a term by scope, as arrays.'
 select s.scope, array_agg(s.synonym order by s.synonym) as synonyms
 from efo_synonyms as s
 join efo_terms as t on t.id = s.term_id
@@ -62,7 +63,7 @@ where t.curie = 'CHEMICAL:0000413'
 group by s.scope
 order by s.scope;
 
--- 8. Open Targets: which obsolete ids does a term replace?
+\echo '8. Open Targets: which obsolete ids does a term replace?'
 select n.curie, array_agg(o.curie order by o.curie) as replaces
 from efo_terms as n
 join efo_replacements as r on r.target_id = n.id and r.kind = 'replaced_by'
@@ -71,7 +72,7 @@ where n.curie in ('SAMPLE:0000086', 'CELL:0000352')
 group by n.id
 order by n.curie;
 
--- 9. Expression Atlas: the labels and the number of ancestors of a list of ids, with the topmost.
+\echo '9. Expression Atlas: the labels and the number of ancestors of a list of ids, with the topmost.'
 select
     t.curie,
     t.label,
@@ -84,14 +85,14 @@ left join efo_terms as r on r.id = a.ancestor_id
 group by t.id
 order by t.curie;
 
--- 10. Which terms does a MeSH id lead to, and how strongly?
+\echo '10. Which terms does a MeSH id lead to, and how strongly?'
 select m.mesh_id, t.curie, t.label, m.relation, m.is_own, m.is_only_term
 from efo_mesh_terms as m
 join efo_terms as t on t.id = m.term_id
 where m.mesh_id in ('D000011', 'D000092')
 order by m.mesh_id, t.curie;
 
--- 11. Which one MeSH id stands for each of these terms, one for one and exactly?
+\echo '11. Which one MeSH id stands for each of these terms, one for one and exactly?'
 select t.curie, m.mesh_id, m.mesh_kind
 from efo_terms as t
 join efo_mesh_terms as m on m.term_id = t.id
@@ -99,7 +100,7 @@ where t.curie in ('CHEMICAL:0000074', 'CHEMICAL:0000246', 'CHEMICAL:0000282', 'C
     and m.relation = 'exact' and m.is_only_term and m.is_only_mesh_id
 order by t.curie;
 
--- 12. What are the parents of a term, over which relation?
+\echo '12. What are the parents of a term, over which relation?'
 select e.predicate, p.curie, p.label
 from efo_terms as t
 join efo_parent_edges as e on e.child_id = t.id
@@ -107,7 +108,7 @@ join efo_terms as p on p.id = e.parent_id
 where t.curie = 'CHEMICAL:0002426'
 order by e.predicate, p.curie;
 
--- 13. Which of a study's annotations fall under a term?
+\echo '13. Which of a study''s annotations fall under a term?'
 select t.curie, t.label, a.is_a_distance
 from efo_terms as t
 join efo_ancestors as a on a.term_id = t.id
@@ -116,7 +117,7 @@ where t.curie in ('CHEMICAL:0000146', 'CHEMICAL:0000413', 'CHEMICAL:0001388', 'C
     and u.curie = 'PROTEIN:0000013' and a.is_a_distance is not null
 order by t.curie;
 
--- 14. Which of a study's annotations are out of date, and what should stand there?
+\echo '14. Which of a study''s annotations are out of date, and what should stand there?'
 select
     a.curie,
     case
@@ -133,13 +134,15 @@ left join efo_terms as n on n.id = r.target_id
 group by a.curie, t.id
 order by a.curie;
 
--- 15. What did each release change, by kind?
+\echo '15. What did each release change, by kind?'
+\echo '   (Empty after one release alone; for a second: efo-assets demo --release 2)'
 select d.release, d.kind, d.changes, d.terms
 from efo_change_digest as d
 order by d.release_id desc, d.changes desc, d.kind
 limit 10;
 
--- 16. What happened to one term, release by release?
+\echo '16. What happened to one term, release by release?'
+\echo '   (Empty after one release alone; for a second: efo-assets demo --release 2)'
 select r.version, c.kind, c.before, c.after
 from efo_changes as c
 join efo_release as r on r.release_id = c.release_id
@@ -147,7 +150,7 @@ join efo_terms as t on t.id = c.term_id
 where t.curie = 'SAMPLE:0004462'
 order by c.release_id, c.ordinal;
 
--- 17. What do two terms have in common, nearest first?
+\echo '17. What do two terms have in common, nearest first?'
 select c.curie, c.label, a.is_a_distance as from_one, b.is_a_distance as from_other
 from efo_terms as one
 join efo_ancestors as a on a.term_id = one.id and a.is_a_distance is not null
@@ -159,7 +162,7 @@ where one.curie = 'CHEMICAL:0000146'
 order by a.is_a_distance + b.is_a_distance, c.curie
 limit 3;
 
--- 18. Which terms of a subset are below a term? (The first five of all.)
+\echo '18. Which terms of a subset are below a term? (The first five of all.)'
 select d.curie, d.label, count(*) over () as of_all
 from efo_descendants('TRAIT:0000043') as d
 join efo_terms as t on t.id = d.term_id
@@ -167,13 +170,13 @@ where 'http://purl.obolibrary.org/obo/a#one' = any (t.subsets)
 order by d.curie
 limit 5;
 
--- 19. Which terms are matched with an entry of another database, and how does EFO spell it?
+\echo '19. Which terms are matched with an entry of another database, and how does EFO spell it?'
 select t.curie, t.label, x.relation, x.found
 from efo_xrefs as x
 join efo_terms as t on t.id = x.term_id
 where x.prefix = 'snomedct' and x.accession in ('19', '25', '31')
 order by t.curie;
 
--- 20. Which terms speak of these words, wherever they stand?
+\echo '20. Which terms speak of these words, wherever they stand?'
 select s.curie, s.label, s.matched, s.kind
 from efo_search('nocturnal kidney fracture', 5) as s;

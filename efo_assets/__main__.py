@@ -21,7 +21,7 @@ import click
 
 from efo_assets.errors import EfoError
 from efo_assets.privacy.disclosure import no_secret_shown, shown
-from efo_assets.settings import Settings, child_environment
+from efo_assets.settings import DEMO_DIR, Settings, child_environment, set_environment
 
 METRICS_PORT = 9464
 DEFAULT_CLASSES = 20_000
@@ -60,10 +60,14 @@ def main(words: Sequence[str] | None = None) -> int:
     context_settings={"show_default": True},
     no_args_is_help=False,
     epilog="`efo-assets COMMAND --help` tells what a command does, what it needs, and an example. "
-    "Settings are environment variables, EFO_…, that all commands share.",
+    "Settings are environment variables, EFO_…, that all commands share; a file `.env` in the "
+    "working directory goes before them, as it does with Dagster's commands.",
 )
-def cli() -> None:
+@click.option("--demo", is_flag=True, help="On what `efo-assets demo` loaded, whatever is set.")
+@click.pass_context
+def cli(context: click.Context, *, demo: bool) -> None:
     """EFO in PostgreSQL, kept current from OLS: load it, look at it, serve it."""
+    set_environment(is_demo=demo or context.invoked_subcommand == "demo")
 
 
 _host = click.option("--host", default="127.0.0.1", help="Address to listen on.")
@@ -147,9 +151,7 @@ def status() -> None:
         headers = ("release", "version", "published at (UTC)", "terms", "rows written", "load")
         _table(rows, *headers, "source")
     else:
-        click.echo(
-            "Nothing is published yet: run `make run`, in a deployment the service `pipeline`."
-        )
+        click.echo(shown(warehouse.nothing_published))
 
 
 @cli.command(cls=_Program)
@@ -234,7 +236,7 @@ def exports(folder: Path | None, names: Sequence[str]) -> None:
 @cli.command()
 @_classes
 @_release
-@click.option("--data-dir", type=_path, default=Path(".efo/demo"), help="Where all of it is kept.")
+@click.option("--data-dir", type=_path, default=DEMO_DIR, help="Where all of it is kept.")
 def demo(classes: int, release: int, data_dir: Path) -> None:
     """Run the whole asset graph on generated data.
 

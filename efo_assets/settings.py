@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from dotenv import load_dotenv
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from yarl import URL
 
 from efo_assets.errors import SettingsError
 
+DEMO_DIR = Path(".efo/demo")
+ENV_FILE = ".env"
 EBI_OLS_URL = "https://www.ebi.ac.uk/ols4"
 MAX_PAGE_SIZE = 1000
 """Rows. OLS serves no more in one page, and earlier generations cut it silently."""
@@ -385,6 +388,29 @@ def dagster_home() -> Path | None:
     """The folder of Dagster's instance, as Dagster itself takes it; None where it isn't set."""
     text = os.environ.get("DAGSTER_HOME", "").strip()
     return Path(text).expanduser().absolute() if text else None
+
+
+def set_environment(*, is_demo: bool) -> None:
+    """Put what `.env` in the working directory holds before what is exported, as Dagster does.
+
+    For the demo, its own settings stand in place of all others.
+
+    Raises:
+        SettingsError: the file can't be read.
+    """
+    if is_demo:
+        ours = [name for name in os.environ if name.startswith("EFO_")]
+        for name in ours:
+            del os.environ[name]
+        os.environ |= {"EFO_DATA_DIR": str(DEMO_DIR), "EFO_ONTOLOGY": "sample"}
+        return
+    try:
+        load_dotenv(ENV_FILE, override=True)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{Path(ENV_FILE).absolute()}, which Dagster reads, too, can't be read ({error}): mend "
+            "it, or run elsewhere."
+        ) from error
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # A `.env` of this checkout is somebody's own.
+    os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     # A shell without job control starts what it puts into the background deaf to Ctrl-C, and every
     # process that a test starts, and Dagster's own, would be so too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -191,21 +191,27 @@ def test_metrics_that_cannot_be_served_are_one_sentence(
 
 
 def test_the_demo_loads_generated_data_and_asks_the_tables(clusters: Path) -> None:
-    folder, here = clusters / "demo", clusters / "here"
+    here = clusters / "here"
     here.mkdir()
-    # Somebody's own settings, which Dagster would read in the folder that it is started in.
-    (here / ".env").write_text(
-        "EFO_SCHEMA=precious\nEFO_DATABASE_URL=postgresql://nowhere.invalid\n"
-    )
-    words = ("demo", "--classes", "60", "--data-dir", str(folder))
+    # Somebody's own settings, which both Dagster and we read in the folder that we are started in.
+    settings = {"EFO_SCHEMA": "precious", "EFO_DATABASE_URL": "postgresql://nowhere.invalid"}
+    (here / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    environment = {**os.environ, **settings, "EFO_PROXY": "http://nowhere.invalid"}
+    del environment["PYTHON_DOTENV_DISABLED"]
     try:
-        done = command(dict(os.environ), *words, cwd=here)
+        done = command(environment, "demo", "--classes", "60", cwd=here)
+        status = command(environment, "--demo", "status", cwd=here)
+        counted = command(
+            environment, "--demo", "psql", "-Atqc", "select count(*) from efo_terms", cwd=here
+        )
     finally:
-        remove(folder)
+        remove(here / ".efo" / "demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Published: sample 1.0 (release 1)" in done.stdout
     assert re.search(r"^efo_terms +60$", done.stdout, re.MULTILINE)
     assert done.stdout.count("?\n") == 2
+    assert " http://127.0.0.1:" in status.stdout.splitlines()[2]
+    assert counted.stdout == "60\n"
 
 
 def test_the_demo_leaves_another_ontology_as_it_is(clusters: Path, ols: Sample) -> None:
@@ -223,6 +229,20 @@ def test_a_folder_that_the_demo_cannot_use_is_one_sentence(tmp_path: Path) -> No
     (tmp_path / "file").touch()
     done = command(dict(os.environ), "demo", "--data-dir", str(tmp_path / "file"))
     assert_one_sentence(done, 1, f"The demo can't use {tmp_path / 'file'} (File exists)")
+
+
+def test_an_env_file_goes_before_what_is_exported(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    del environment["PYTHON_DOTENV_DISABLED"]
+    environment["EFO_SCHEMA"] = "exported"
+    path = ["psql", "-XAtqc", "show search_path"]
+    (tmp_path / ".env").write_text("EFO_SCHEMA=written\n")
+    assert command(environment, *path, cwd=tmp_path).stdout == "written,efo_meta,public\n"
+    (tmp_path / "below").mkdir()
+    assert command(environment, *path, cwd=tmp_path / "below").stdout.startswith("exported,")
+    (tmp_path / ".env").write_bytes(b"EFO_SCHEMA=\xff\n")
+    assert_one_sentence(command(environment, "status", cwd=tmp_path), 1, f"{tmp_path / '.env'}, wh")
 
 
 def test_psql_takes_its_own_arguments(environment: dict[str, str]) -> None:
@@ -246,8 +266,10 @@ def test_psql_hands_its_exit_code_on(environment: dict[str, str]) -> None:
 
 def test_status_before_anything_is_published_names_the_command(environment: dict[str, str]) -> None:
     done = command(environment, "status")
-    said = "Nothing is published yet: run `make run`, in a deployment the service `pipeline`.\n"
-    assert (done.returncode, done.stdout) == (0, said)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Nothing is published in schema public of ")
+    assert "run `efo-assets load` or `make run`" in done.stdout
+    assert done.stdout == command(environment, "exports").stderr, "the same hint everywhere"
 
 
 def test_a_wrong_setting_is_one_sentence(environment: dict[str, str]) -> None:

@@ -14,7 +14,8 @@ from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.warehouse.loads import expected, publish
 
 QUERIES = Path(__file__).parents[1] / "docs" / "queries.sql"
-_HEAD = re.compile(r"^-- (\d+)\. (.+)\n", re.MULTILINE)
+_HEAD = re.compile(r"^\\echo '(\d+)\. (.+)'\n(?:\\echo .+\n)*", re.MULTILINE)
+"""What psql prints before an answer: the question, and a remark on the answer."""
 _TITLE = """# Twenty questions
 
 Made by `python -m tools.readme` from [queries.sql](queries.sql), on two releases of generated \
@@ -42,7 +43,7 @@ def queries() -> list[Query]:
     """All of docs/queries.sql, in order."""
     _, *parts = _HEAD.split(QUERIES.read_text())
     return [
-        Query(int(number), question, statement.strip())
+        Query(int(number), question.replace("''", "'"), statement.strip())
         for number, question, statement in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
     ]
 

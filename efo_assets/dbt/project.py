@@ -66,11 +66,7 @@ def writing(warehouse: Warehouse, settings: Settings) -> Iterator[None]:
     """
     lock = WriterLock(warehouse.connect, settings.dbt_schema)
     if warehouse.current_release() is None:
-        raise DbtError(
-            f"Nothing is published in schema {warehouse.schema} yet, so dbt has nothing to build "
-            "its models from: run `make run` or "
-            "`dagster asset materialize -m efo_assets.definitions --select '*'`."
-        )
+        raise DbtError(warehouse.nothing_published)
     lock.acquire()
     try:
         yield

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from efo_assets.errors import LOAD_COMMAND, ExportFailed
+from efo_assets.errors import ExportFailed
 from efo_assets.files import make_folder, whole, write_whole
 from efo_assets.ols.prefixes import registered
 from efo_assets.pipeline.collector import collector_paused
@@ -112,10 +112,7 @@ def export(
             connection.execute("set local cursor_tuple_fraction = 1")
             release = current_release(connection, warehouse.schema)
             if release is None:
-                raise ExportFailed(
-                    f"Nothing is published in schema {warehouse.schema}, so there is nothing to "
-                    f"export: run `{LOAD_COMMAND}` first."
-                )
+                raise ExportFailed(warehouse.nothing_published)
             snapshot = _Snapshot(connection, warehouse.schema, release)
             home = folder
             if is_shared and (warehouse.schema, release.ontology) != _DEFAULT:

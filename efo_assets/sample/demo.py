@@ -24,7 +24,6 @@ from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 
 LOG_LINES_SHOWN = 25
-_OTHER_SETTINGS = ("EFO_DATABASE_URL", "EFO_SCHEMA", "EFO_LIMIT", "EFO_PAGE_SIZE")
 
 
 def run_demo(folder: Path, classes: int, release: int) -> None:
@@ -92,7 +91,7 @@ def _materialize(folder: Path, sample: Sample) -> None:
             ],
             # Elsewhere Dagster may find a `.env`, whose database goes before what is set here.
             cwd=folder,
-            env=child_environment({**dict.fromkeys(_OTHER_SETTINGS, ""), **variables}),
+            env=child_environment(variables),
             stdout=output,
             stderr=output,
             check=False,

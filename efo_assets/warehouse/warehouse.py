@@ -195,6 +195,15 @@ class Warehouse:
         """The release that stands in this schema."""
         return self.run("asking the ledger", ledger.current_release, self.schema)
 
+    @property
+    def nothing_published(self) -> str:
+        """What to say before the first release."""
+        return (
+            f"Nothing is published in schema {self.schema} of {self.target.place} yet: run "
+            "`efo-assets load` or `make run`, in a deployment the service `pipeline`; what "
+            "`make demo` loaded is there with `efo-assets --demo`."
+        )
+
     def releases(self) -> list[tuple[Any, ...]]:
         """The ledger for this schema, newest first; see `releases` in `sql/ledger.sql`."""
         return self.run("reading the ledger", ledger.releases, self.schema)

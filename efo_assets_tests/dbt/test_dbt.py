@@ -380,7 +380,7 @@ def test_before_anything_is_published_there_is_nothing_to_build(
 ) -> None:
     done = command(warehouse.target, tmp_path, "build")
     assert done.returncode == 1
-    assert done.stderr.startswith("Nothing is published in schema public yet")
+    assert done.stderr.startswith("Nothing is published in schema public of ")
     assert done.stderr.count("\n") == 1
     assert failure(graph.materialize(*MODELS)) == done.stderr.strip()
 

@@ -104,7 +104,7 @@ def test_a_release_that_may_not_follow_is_one_sentence_before_a_page(
 
 def test_a_host_that_does_not_answer_is_one_sentence(graph: Graph) -> None:
     graph.configure(EFO_OLS_URL="http://127.0.0.1:1/ols4")
-    assert_one_sentence(dagster("--select", "*"), "OLS unreachable at 127.0.0.1:1")
+    assert_one_sentence(dagster("--select", "*"), "OLS unreachable at 127.0.0.1:1", "demo")
 
 
 @pytest.mark.parametrize(

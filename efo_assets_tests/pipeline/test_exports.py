@@ -312,7 +312,7 @@ def test_replacements_are_a_table(warehouse: Warehouse, tmp_path: Path) -> None:
 def test_with_nothing_published_the_error_names_the_command(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    with pytest.raises(ExportFailed, match=r"--select '\*efo_terms'"):
+    with pytest.raises(ExportFailed, match=r"run `efo-assets load` or"):
         export(warehouse, tmp_path, NAMES)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,11 +1,13 @@
 """README and docs say what the code says."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from efo_assets.settings import DatabaseTarget
@@ -41,6 +43,20 @@ def test_every_question_has_an_answer(answering: Warehouse) -> None:
     answers = queries.answers(answering)
     assert list(answers) == list(range(1, 21))
     assert all(answer.rows for answer in answers.values())
+
+
+def test_psql_prints_each_question_before_its_answer(answering: Warehouse) -> None:
+    url = psycopg.conninfo.make_conninfo(**answering.target.parameters)
+    done = subprocess.run(
+        [sys.executable, "-m", "efo_assets", "psql", "-f", str(queries.QUERIES)],
+        env={**os.environ, "EFO_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    printed = re.findall(r"^\d+\. .+", done.stdout, re.MULTILINE)
+    assert printed == [f"{each.number}. {each.question}" for each in queries.queries()]
 
 
 def test_no_question_reads_a_table_from_end_to_end(answering: Warehouse) -> None:
