@@ -154,6 +154,39 @@ def status() -> None:
         click.echo(shown(warehouse.nothing_published))
 
 
+@cli.command()
+def verify() -> None:
+    """Compare what is published with the ledger.
+
+    Rows of every table, and in efo_changes those of every release, must have the hash with which
+    they were published; views and functions must be there and of this version. Reads only, and
+    exits with 1 where something differs.
+
+    Example: efo-assets verify
+    """
+    from efo_assets.warehouse.warehouse import Warehouse
+
+    with Warehouse.opened(Settings.from_environment()) as warehouse:
+        compared = warehouse.verify()
+    rows = [
+        [
+            each.table,
+            shown(each.release),
+            each.recorded[0],
+            each.found[0],
+            "differs" if each.differs else "as published",
+        ]
+        for each in compared
+    ]
+    _table(rows, "table", "release", "rows published", "rows now", "")
+    if differing := [str(each) for each in compared if each.differs]:
+        raise EfoError(
+            f"{'; '.join(differing)}. Who changed them isn't known. Nothing was written: the next "
+            "load makes the standing tables as published again; rows of earlier releases in "
+            "efo_changes only a backup has."
+        )
+
+
 @cli.command(cls=_Program)
 @_words
 def psql(words: Sequence[str]) -> int:

@@ -17,6 +17,7 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import embedded_server, is_made, remove
 from efo_assets_tests.alerts.receivers import mail_server, web_receiver
 from efo_assets_tests.commands import free_port
+from efo_assets_tests.databases import connected
 
 COMMANDS = (
     "alert-test",
@@ -29,6 +30,7 @@ COMMANDS = (
     "psql",
     "sample",
     "status",
+    "verify",
 )
 CLASSES = 120
 
@@ -98,6 +100,29 @@ def test_load_publishes_what_ols_serves_and_says_so(
     assert shown[0].split()[:2] == ["release", "version"]
     assert f" {CLASSES} " in shown[2]
     assert shown[2].split()[-1] == ols.url
+
+
+@pytest.mark.fault("O25")
+def test_verify_names_what_differs_and_ends_with_1(
+    environment: dict[str, str], ols: Sample, database: DatabaseTarget
+) -> None:
+    assert_one_sentence(command(environment, "verify"), 1, "Nothing is published in schema public")
+    assert command(environment | {"EFO_OLS_URL": ols.url}, "load").returncode == 0
+    sound = command(environment, "verify")
+    assert (sound.returncode, sound.stderr) == (0, "")
+    assert sound.stdout.count("as published") == 8
+    with connected(database) as connection:
+        connection.execute("delete from efo_synonyms where scope = 'broad'")
+    found = command(environment, "verify")
+    assert found.returncode == 1
+    assert re.match(
+        r"efo_synonyms holds \d+ rows of efo \S+ \(release 1\) that are not the \d+ published ones",
+        found.stderr,
+    )
+    assert "differs" in found.stdout
+    load = command(environment | {"EFO_OLS_URL": ols.url}, "load")
+    assert "public.efo_synonyms was changed since efo" in load.stderr
+    assert command(environment, "verify").returncode == 0
 
 
 def test_a_load_that_fails_is_one_sentence(environment: dict[str, str]) -> None:

@@ -66,6 +66,7 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
             metadata["source"] = dg.MetadataValue.url(terms.load.source.url)
             if table is CHANGES:
                 metadata |= _digest(warehouse.get(), publication.release_id)
+                metadata["notes"] = dg.MetadataValue.json(list(publication.notes))
             if key in context.selected_asset_keys:
                 yield dg.MaterializeResult(asset_key=key, metadata=metadata)
             else:
@@ -85,6 +86,8 @@ def _log_publication(context: dg.AssetExecutionContext, publication: Publication
         number, rows = publication.release_id, publication.written
         outcome = f"published as release {number}: {rows:,} rows written"
     context.log.info("%s is %s", publication.release, outcome)
+    for note in publication.notes:
+        context.log.warning("%s", note)
 
 
 def _digest(warehouse: Warehouse, release_id: int) -> dict[str, Any]:

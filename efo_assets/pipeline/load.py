@@ -18,11 +18,14 @@ from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.interruption import run_to_its_end
 from efo_assets.pipeline.progress import progress_shown, timed
 from efo_assets.pipeline.staging import source_of, staging
+from efo_assets.privacy.logs import logger
 from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.tables import COPIED
 from efo_assets.warehouse.warehouse import Warehouse
+
+_log = logger(__name__)
 
 
 def load(
@@ -44,7 +47,10 @@ def load(
         with timed("audit"):
             warehouse.audit(staged)
         with timed("publish"):
-            return warehouse.publish(staged)
+            publication = warehouse.publish(staged)
+    for note in publication.notes:
+        _log.warning("%s", note)
+    return publication
 
 
 def fetch(

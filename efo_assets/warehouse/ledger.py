@@ -4,7 +4,7 @@ Rows of `efo_meta.releases` are written by the publisher alone, in the transacti
 Readers of the ledger count no rows of the tables: it has the figures of that transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,6 +48,8 @@ class Publication:
     """Whether the ledger got a row; False where this release was published before."""
     rows: Mapping[str, int]
     changes: Mapping[str, Changes]
+    notes: Sequence[str] = ()
+    """What was found changed since it was published; a sentence for each table and release."""
 
     @property
     def written(self) -> int:

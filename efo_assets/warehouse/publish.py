@@ -8,14 +8,14 @@ past that, and are read for their hash only to say so.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 from psycopg import errors as pg
 
 from efo_assets import errors
 from efo_assets.privacy.logs import logger
-from efo_assets.warehouse import ledger, session
+from efo_assets.warehouse import ledger, session, verify
 from efo_assets.warehouse.audit import proven
 from efo_assets.warehouse.blockers import lock_holders
 from efo_assets.warehouse.ledger import Publication, PublishedRelease, current_release
@@ -152,9 +152,41 @@ def _in_one_transaction(
             )
             sys.audit("efo_assets.table_published")
         create_views(connection, schema)
+        notes = list(_noted(connection, load, changes, is_new=known is None))
         ledger.complete_row(connection, load, release_id, changes, is_new=known is None)
     rows = {table.name: audited.rows[table.staged_name] for table in TABLES}
-    return Publication(release_id, load.source.name, load.load_id, known is None, rows, changes)
+    facts = (release_id, load.source.name, load.load_id)
+    return Publication(*facts, known is None, rows, changes, notes)
+
+
+def _noted(
+    connection: Connection,
+    load: Load,
+    changes: Mapping[str, ledger.Changes],
+    *,
+    is_new: bool,
+) -> Iterator[str]:
+    """Say which rows were changed since they were published.
+
+    Those of the standing release are made from staged rows again. History can't be, so it is left
+    as it is; the release that comes is sound all the same, and is not kept from readers for it.
+    """
+    for table in TABLES:
+        change = changes[table.name]
+        if not is_new and change.written:
+            yield (
+                f"{load.target_schema}.{table.name} was changed since {load.source.name} was "
+                f"published, by whom isn't known: {change.inserted:,} rows were missing, "
+                f"{change.changed:,} were others, {change.removed:,} were too many; it is as "
+                "published again."
+            )
+    for compared in verify.history(connection, load.target_schema):
+        if compared.differs:
+            yield (
+                f"{load.target_schema}.{compared}: they were changed since, by whom isn't known, "
+                "and are left as they are, since only a backup has the published ones; once they "
+                "are restored, `efo-assets verify` says so."
+            )
 
 
 def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:

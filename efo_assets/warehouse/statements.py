@@ -234,6 +234,17 @@ def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
     )
 
 
+def history_hashes(schema: str, table: Table) -> sql.Composed:
+    """Release, rows and hash, as `published_hash` gives them, of each release in a history."""
+    return compose(
+        "select {release}, {} from {} as t{} group by {release}",
+        _content_hash([*_of_terms(table, "iri"), *_own_columns(table)]),
+        (schema, table.name),
+        _joined(table, lambda ref: ((schema, TERMS.name), TERM_ID.name, ref.published)),
+        release=("t", RELEASE_ID.name),
+    )
+
+
 def of_release(table: Table, release_id: int) -> Part:
     """Condition of the published rows (`t`) that are the standing release's."""
     if table.is_history:

@@ -115,13 +115,18 @@ VIEWS: tuple[View, ...] = (
 
 def create_views(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
     """Make those that aren't there, or are of another version; return them."""
-    changed = [view for view in views if _comment(connection, schema, view) != view.comment]
+    changed = outdated(connection, schema, views)
     for view in changed:
         _make(connection, schema, view)
         connection.execute(
             compose("comment on {} is {}", _signature(schema, view), sql.Literal(view.comment))
         )
     return changed
+
+
+def outdated(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
+    """Those that aren't there, or are of another version."""
+    return [view for view in views if _comment(connection, schema, view) != view.comment]
 
 
 def _make(connection: Connection, schema: str, view: View) -> None:

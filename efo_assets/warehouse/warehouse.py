@@ -12,7 +12,16 @@ from psycopg import sql
 from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget, Settings
-from efo_assets.warehouse import audit, ledger, load, migrations, preflight, publish, session
+from efo_assets.warehouse import (
+    audit,
+    ledger,
+    load,
+    migrations,
+    preflight,
+    publish,
+    session,
+    verify,
+)
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Load, Source
@@ -207,6 +216,10 @@ class Warehouse:
     def releases(self) -> list[tuple[Any, ...]]:
         """The ledger for this schema, newest first; see `releases` in `sql/ledger.sql`."""
         return self.run("reading the ledger", ledger.releases, self.schema)
+
+    def verify(self) -> list[verify.Comparison]:
+        """What is published, compared with the ledger; see `verify.verify` for what it raises."""
+        return self.run("verifying what is published", verify.verify, self.schema)
 
     def standing(self) -> ledger.Standing:
         """The published release and the last audit, without waiting long for either."""

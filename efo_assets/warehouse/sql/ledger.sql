@@ -35,6 +35,11 @@ join efo_meta.loads as l on l.load_id = r.load_id
 where r.target_schema = %(schema)s
 order by r.release_id desc
 
+-- name: release_contents
+select release_id, ontology, version, content_hash
+from efo_meta.releases
+where target_schema = %(schema)s
+
 -- name: comparable_release
 select r.release_id
 from efo_meta.releases as r

@@ -1,0 +1,121 @@
+"""What stands published, compared with the hashes that the ledger has of it; nothing is written.
+
+Each row of the ledger holds, in its `content_hash`, rows and hash of every table of that release,
+`efo_changes` among them. The standing tables must have those of the newest release, and the history
+of each release must have its own. Who changed rows, PostgreSQL doesn't tell.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from efo_assets.errors import LOAD_COMMAND, WarehouseError
+from efo_assets.privacy.printable import release_name
+from efo_assets.warehouse.load import Content
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import history_hashes, published_hash, statement
+from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Table
+from efo_assets.warehouse.views import outdated
+
+
+class Comparison(NamedTuple):
+    """What the ledger says of one table's rows of one release, and what they are."""
+
+    table: str
+    release_id: int
+    release: str
+    recorded: tuple[int, str]
+    """Rows and their hash, as published."""
+    found: tuple[int, str]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the rows are others than those that were published."""
+        return self.recorded != self.found
+
+    def __str__(self) -> str:
+        (recorded, _), (found, _) = self.recorded, self.found
+        return (
+            f"{self.table} holds {found:,} rows of {self.release} (release {self.release_id}) that "
+            f"are not the {recorded:,} published ones"
+        )
+
+
+def history(connection: Connection, schema: str) -> Iterator[Comparison]:
+    """Compare the rows that each release of `schema` added, oldest release first."""
+    recorded = _recorded(connection, schema)
+    for table in TABLES:
+        if table.is_history:
+            found = {}
+            if connection.has_table(f'"{schema}".{table.name}'):
+                rows = connection.execute(history_hashes(schema, table))
+                found = {release_id: (int(count), hash_) for release_id, count, hash_ in rows}
+            for release_id in sorted(recorded.keys() | found.keys()):
+                name, content = recorded.get(
+                    release_id, ("no release of this schema", Content({}, {}))
+                )
+                yield _compared(table, release_id, name, content, found.get(release_id, NO_ROWS))
+
+
+NO_ROWS = (0, "0")
+
+
+def _recorded(connection: Connection, schema: str) -> dict[int, tuple[str, Content]]:
+    """Name and content of each release by its number."""
+    rows = connection.execute(statement("release_contents"), {"schema": schema})
+    return {
+        release_id: (release_name(ontology, version), Content.of_digest(digest))
+        for release_id, ontology, version, digest in rows
+    }
+
+
+def _compared(
+    table: Table, release_id: int, name: str, content: Content, found: tuple[int, str]
+) -> Comparison:
+    # A release from before a table was there has no rows in it.
+    rows = content.rows.get(table.staged_name, 0)
+    recorded = (rows, content.hashes.get(table.staged_name, "0"))
+    return Comparison(table.name, release_id, name, recorded, found)
+
+
+def verify(connection: Connection, schema: str) -> list[Comparison]:
+    """Compare every published table with the ledger, and the history of every release.
+
+    Raises:
+        WarehouseError: nothing is published, or an earlier version of this project published it;
+            or tables, views or functions are missing or of another definition.
+    """
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read read only")
+        connection.execute(statement("bulk_session"))
+        recorded = {}
+        if connection.has_table("efo_meta.releases"):
+            recorded = _recorded(connection, schema)
+        if not recorded:
+            raise WarehouseError(
+                f"Nothing is published in schema {schema}, so there is nothing to verify: run "
+                f"`{LOAD_COMMAND}`."
+            )
+        (format_version,) = connection.row(statement("published_format"), {"schema": schema})
+        if format_version != FORMAT_VERSION:
+            raise WarehouseError(
+                f"The release in schema {schema} was published by another version of efo_assets, "
+                f"which hashed other columns: run `{LOAD_COMMAND}`, then verify again."
+            )
+        missing = [
+            table.name for table in TABLES if not connection.has_table(f'"{schema}".{table.name}')
+        ]
+        if missing := missing or [view.name for view in outdated(connection, schema)]:
+            raise WarehouseError(
+                f"Missing in schema {schema}, or not as this version makes them: "
+                f"{', '.join(missing)}. Run `{LOAD_COMMAND}`, which makes them again from the "
+                "pages, but rows of earlier releases in efo_changes only a backup has."
+            )
+        release_id = max(recorded)
+        name, content = recorded[release_id]
+        standing = [
+            _compared(table, release_id, name, content, (int(rows), content_hash))
+            for table in TABLES
+            if not table.is_history
+            for rows, content_hash in [connection.row(published_hash(schema, table, release_id))]
+        ]
+        return [*standing, *history(connection, schema)]
