@@ -10,8 +10,8 @@ from typing import Any, NoReturn, TextIO
 from tqdm import tqdm
 
 from efo_assets.ols.download import OnProgress, Progress
+from efo_assets.privacy.logs import said_while
 
-LOG_EVERY_S = 3.0
 BAR: dict[str, Any] = {"unit": " rows", "unit_scale": True, "leave": False, "dynamic_ncols": True}
 
 
@@ -29,28 +29,22 @@ def timed(step: str) -> Iterator[None]:
 @contextmanager
 def progress_shown(log: Callable[..., None]) -> Iterator[OnProgress]:
     """Yield what shows the progress of a download: by `log`, and by a bar on a terminal."""
-    logged_at = time.monotonic()
+    said = "asking OLS"
 
     def show(progress: Progress) -> None:
-        nonlocal logged_at
+        nonlocal said
         if bar is not None:
             bar.total = progress.rows_total
             bar.update(progress.rows_done - bar.n)
-        now = time.monotonic()
-        if now - logged_at >= LOG_EVERY_S or progress.pages_done == progress.pages_total:
-            logged_at = now
-            log(
-                "%d of %d pages, %s of %s rows, %.1f MB, %s rows/s, %s left",
-                progress.pages_done,
-                progress.pages_total,
-                f"{progress.rows_done:,}",
-                f"{progress.rows_total:,}",
-                progress.bytes_received / 1_000_000,
-                f"{progress.rows_per_s:,.0f}",
-                _duration(progress.eta_s),
-            )
+        said = (
+            f"{progress.pages_done} of {progress.pages_total} pages, {progress.rows_done:,} of "
+            f"{progress.rows_total:,} rows, {progress.bytes_received / 1_000_000:.1f} MB, "
+            f"{progress.rows_per_s:,.0f} rows/s, {_duration(progress.eta_s)} left"
+        )
+        if progress.pages_done == progress.pages_total:
+            log("%s", said)
 
-    with ExitStack() as shown:
+    with ExitStack() as shown, said_while(lambda: said, log):
         bar: tqdm[NoReturn] | None = None
         terminal = _foreground_terminal()
         if terminal is not None:

@@ -13,7 +13,7 @@ from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.decoding import decode
 from efo_assets.pipeline.progress import timed
-from efo_assets.privacy.logs import logger
+from efo_assets.privacy.logs import logger, said_while
 from efo_assets.settings import Settings
 from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
 from efo_assets.warehouse.load import Load, Source
@@ -99,7 +99,7 @@ def staging(
         return
     sys.audit("efo_assets.staging_began")
     began = time.monotonic()
-    with timed("decode"):
+    with timed("decode"), said_while(lambda: "decoding pages", _log.info):
         files, findings = decode(pages, settings.data_dir / "copy")
     decode_s = time.monotonic() - began
     try:

@@ -1,10 +1,16 @@
 """Loggers whose lines hold no secret; other people's loggers and the record factory stay as is."""
 
 import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from efo_assets.privacy.disclosure import without_secrets
 from efo_assets.privacy.printable import escaped
 from efo_assets.privacy.scrub import scrubbed
+
+SAID_EVERY_S = 5.0
 
 
 def logger(name: str) -> logging.Logger:
@@ -19,6 +25,25 @@ def scrubbing(log: logging.Logger) -> logging.Logger:
     """Scrub what is written with a logger from now on, such as a step's `context.log`."""
     log.addFilter(_scrub)
     return log
+
+
+@contextmanager
+def said_while(doing: Callable[[], str], say: Callable[..., None]) -> Iterator[None]:
+    """Say every few seconds what the block is `doing`; `say` is like `logging.Logger.info`."""
+    ended, began = threading.Event(), time.monotonic()
+
+    def keep_saying() -> None:
+        while not ended.wait(SAID_EVERY_S):
+            say("%s: %.0f s so far", doing(), time.monotonic() - began)
+
+    # Most of what takes long waits for PostgreSQL, in one statement.
+    thread = threading.Thread(target=keep_saying, name="efo-said", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _scrub(record: logging.LogRecord) -> bool:

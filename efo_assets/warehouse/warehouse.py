@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from psycopg import sql
 
 from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
-from efo_assets.privacy.logs import logger
+from efo_assets.privacy.logs import logger, said_while
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import (
     audit,
@@ -90,7 +90,11 @@ class Warehouse:
         """
 
         def once(connection: Connection) -> T:
-            with session.translated(self.target, doing), connection:
+            with (
+                session.translated(self.target, doing),
+                connection,
+                said_while(lambda: doing, _log.info),
+            ):
                 return work(connection, *values, **options)
 
         with session.translated(self.target, doing):
@@ -190,7 +194,8 @@ class Warehouse:
 
     def publish(self, staged: Load, run_id: str | None = None) -> ledger.Publication:
         """Publish a load; see `publish.publish` for what it raises."""
-        with session.translated(self.target, "publishing"):
+        doing = "publishing"
+        with session.translated(self.target, doing), said_while(lambda: doing, _log.info):
             self._writer.keep()
             return publish.publish(
                 self.connect,
