@@ -20,11 +20,27 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# $(call pip_install,ENVIRONMENT,CONSTRAINTS,WHAT): tells every so often where pip is, and all that it
+# said where it fails. In the background it is deaf to Ctrl-C.
+define pip_install
+@log=$(1)/pip.log; s=0; \
+$(1)/bin/python -m pip install --constraint $(2) --editable $(3) >$$log 2>&1 & pip=$$!; \
+trap 'kill $$pip; exit 130' INT TERM; \
+while kill -0 $$pip 2>/dev/null; do \
+  sleep 1; s=$$((s + 1)); at="  $$s s: $$(tail -n 1 $$log | cut -c 1-66)"; \
+  if [ -t 1 ]; then printf '\r\033[K%s' "$$at"; elif [ $$((s % 10)) -eq 0 ]; then echo "$$at"; fi; \
+done; \
+if [ -t 1 ]; then printf '\r\033[K'; fi; \
+wait $$pip || { cat $$log >&2; exit 1; }; \
+echo "  Installed in $$s s; compiling"; \
+$(1)/bin/python -m compileall -q -j 0 $(1)/lib >/dev/null 2>&1 || true
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage faults chaos readers dev ui deployed run bench lint dbt dbt-test clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask it three questions
 	@$(BIN)/python -m efo_assets demo
@@ -94,16 +110,14 @@ $(STAMP): pyproject.toml constraints.txt
 	    python=$$candidate; break; fi; done; \
 	if [ -z "$$python" ]; then \
 	  echo "Python 3.11, 3.12 or 3.13 with its venv module is needed (on Debian: apt install python3 python3-venv)." >&2; exit 1; fi; \
-	echo "Installing into $(VENV) with $$python (once)"; \
+	echo "Installing into $(VENV) with $$python: once, one to three minutes, 0.6 GB"; \
 	rm -rf $(VENV) && $$python -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
+	$(call pip_install,$(VENV),constraints.txt,'.[dev]')
 	@touch $@
 
 # With the Python of the ordinary environment.
 $(DBT_STAMP): pyproject.toml constraints-dbt.txt | $(STAMP)
-	@echo "Installing dbt into $(DBT_VENV) (once)"
+	@echo "Installing dbt into $(DBT_VENV): once, one to three minutes, 0.6 GB"
 	@rm -rf $(DBT_VENV) && $(BIN)/python -m venv $(DBT_VENV)
-	@$(DBT_BIN)/python -m pip install --quiet --constraint constraints-dbt.txt --editable '.[dbt]' pytest pytest-xdist
-	@$(DBT_BIN)/python -m compileall -q $(DBT_VENV)/lib >/dev/null 2>&1 || true
+	$(call pip_install,$(DBT_VENV),constraints-dbt.txt,'.[dbt]' pytest pytest-xdist)
 	@touch $@

@@ -9,6 +9,7 @@ half a second, and Dagster alone takes two.
 import asyncio
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from efo_assets.settings import DEMO_DIR, Settings, child_environment, set_envir
 METRICS_PORT = 9464
 DEFAULT_CLASSES = 20_000
 """Of the generated ontology."""
+MAX_LATENCY_MS = 3_600_000
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -56,13 +58,30 @@ def main(words: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+class _Command(click.Command):
+    """A command that refuses words that hold nothing, such as `--data-dir "$UNSET"`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse them: an empty folder would be this one, and an empty host every address."""
+        for word in args:
+            if re.fullmatch(r"(--[a-z-]+=)?\s*", word):
+                raise click.UsageError(f"A word is empty: {word!r}.", ctx)
+        return super().parse_args(ctx, args)
+
+
+class _Commands(click.Group):
+    command_class = _Command
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"show_default": True},
     no_args_is_help=False,
     epilog="`efo-assets COMMAND --help` tells what a command does, what it needs, and an example. "
     "Settings are environment variables, EFO_…, that all commands share; a file `.env` in the "
     "working directory goes before them, as it does with Dagster's commands.",
 )
+@click.version_option(package_name="efo_assets", message="%(prog)s %(version)s")
 @click.option("--demo", is_flag=True, help="On what `efo-assets demo` loaded, whatever is set.")
 @click.pass_context
 def cli(context: click.Context, *, demo: bool) -> None:
@@ -70,15 +89,23 @@ def cli(context: click.Context, *, demo: bool) -> None:
     set_environment(is_demo=demo or context.invoked_subcommand == "demo")
 
 
+def _milliseconds(text: str) -> float:
+    """Up to an hour; `nan` and `inf` are numbers, too."""
+    value = float(text)
+    if not 0 <= value <= MAX_LATENCY_MS:
+        raise click.BadParameter(f"{text} is not in the range 0<=x<={MAX_LATENCY_MS}.")
+    return value
+
+
 _host = click.option("--host", default="127.0.0.1", help="Address to listen on.")
 _classes = click.option(
     "--classes",
-    type=click.IntRange(20),  # every kind of change needs classes of its own
+    type=click.IntRange(20, 1_000_000),  # every kind of change needs classes of its own
     default=DEFAULT_CLASSES,
     help="How many classes to generate.",
 )
 _release = click.option(
-    "--release", type=click.IntRange(1), default=1, help="Which consecutive release to serve."
+    "--release", type=click.IntRange(1, 100), default=1, help="Which consecutive release to serve."
 )
 _port = click.IntRange(0, 65535)
 _FOLDER_HELP = (
@@ -317,8 +344,12 @@ def metrics(host: str, port: int) -> None:
     help="Pose as EFO, for trials in a database that EFO itself will never come to.",
 )
 @click.option("--generation", type=click.Choice(["A", "B", "C"]), default="C", help="Of OLS.")
-@click.option("--base-latency-ms", type=click.FloatRange(0), default=0.0, help="Per request.")
-@click.option("--row-latency-ms", type=click.FloatRange(0), default=0.0, help="Per row of a page.")
+@click.option(
+    "--base-latency-ms", type=_milliseconds, metavar="FLOAT", default=0.0, help="Per request."
+)
+@click.option(
+    "--row-latency-ms", type=_milliseconds, metavar="FLOAT", default=0.0, help="Per row of a page."
+)
 @click.option("--recorded", type=_path, help="Serve recordings of this folder, too.")
 @click.option("--warm", is_flag=True, help="Render releases 1 and 2 before being ready.")
 @click.option("--port-file", type=_path, help="Write the port here once ready.")
@@ -339,8 +370,13 @@ def sample(port: int, **options: Any) -> None:
         )
     try:
         asyncio.run(_serve_sample(port, **options))
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise EfoError(f"Port {port} can't be used ({error.strerror}): try --port 0.") from error
+        what = error.filename or f"{options['host']}:{port}"
+        raise EfoError(
+            f"{what} can't be used ({error.strerror}): try --port 0, or another --host or file."
+        ) from error
 
 
 async def _serve_sample(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
@@ -197,13 +198,44 @@ def test_clean_deletes_the_embedded_databases_alone(clusters: Path, tmp_path: Pa
         ([], "Missing command."),
         (["status", "now"], "Got unexpected extra argument (now)."),
         (["metrics", "--port", "99999"], "Invalid value for '--port': 99999 is not in the range"),
-        (["demo", "--release", "-3"], "Invalid value for '--release': -3 is not in the range x>=1"),
+        (["metrics", "--port", "abc"], "Invalid value for '--port': 'abc' is not a valid integer"),
+        (["metrics", "--host", ""], "A word is empty: ''."),
+        (["demo", "--release", "-3"], "Invalid value for '--release': -3 is not in the range 1<="),
+        (["demo", "--classes", "19"], "Invalid value for '--classes': 19 is not in the range 20<="),
+        (["demo", "--data-dir", ""], "A word is empty: ''."),
+        (["demo", "--data-dir="], "A word is empty: '--data-dir='."),
+        (["sample", "--release", "2000"], "Invalid value for '--release': 2000 is not in the"),
+        (["sample", "--row-latency-ms", "nan"], "Invalid value for '--row-latency-ms': nan is not"),
+        (["sample", "--base-latency-ms", "a"], "Invalid value for '--base-latency-ms': could not"),
+        (["sample", "--generation", "D"], "Invalid value for '--generation': 'D' is not one of"),
+        (["sample", "--recorded", "/nowhere"], "--recorded takes a folder with v2/*.classes.json"),
+        (["clean", ""], "A word is empty: ''."),
+        (["load", "--fast"], "No such option '--fast'."),
         (["exports", "x"], "FILE is one of efo_terms.parquet, efo_synonyms.parquet"),
         (["clean"], "Missing argument 'FOLDER...'."),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(words: list[str], said: str) -> None:
     assert_one_sentence(command(dict(os.environ), *words), 2, said)
+
+
+def test_the_version_is_the_packages() -> None:
+    done = command(dict(os.environ), "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"efo-assets {version('efo_assets')}\n"
+
+
+def test_a_sample_that_cannot_be_served_is_one_sentence(ols: Sample, tmp_path: Path) -> None:
+    port = ols.url.rpartition(":")[2]
+    done = command(dict(os.environ), "sample", "--classes", "20", "--port", port)
+    assert_one_sentence(done, 1, f"127.0.0.1:{port} can't be used (")
+    port_file = str(tmp_path / "no folder" / "port")
+    done = command(
+        dict(os.environ), "sample", "--classes", "20", "--port", "0", "--port-file", port_file
+    )
+    assert done.returncode == 1
+    assert "no folder" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "127.0.0.1"])

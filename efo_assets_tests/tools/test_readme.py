@@ -123,6 +123,20 @@ def test_every_make_target_is_explained(target: str) -> None:
     assert re.search(rf"make {target}\b", text)
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "et_EE.UTF-8"])  # Estonian has z before t
+def test_the_help_of_make_is_the_same_in_every_locale(locale: str) -> None:
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        env=os.environ | {"LC_ALL": locale},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    targets = re.findall(r"^([a-z-]+):.*## (.*)$", MAKEFILE, re.MULTILINE)
+    assert done.stdout.splitlines() == [f"  make {name:8}  {what}" for name, what in targets]
+
+
 def test_every_make_target_that_is_named_is_there() -> None:
     text = "".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"`make ([a-z-]+)", text)) | set(
