@@ -1,11 +1,14 @@
 """Dagster's own commands as people type them: what they do, and what they say when they can't."""
 
 import asyncio
+import re
+import shlex
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,7 +17,7 @@ from aiohttp import web
 
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample
-from efo_assets_tests.commands import assert_one_sentence, dagster, ended, started
+from efo_assets_tests.commands import ROOT, assert_one_sentence, dagster, ended, started
 from efo_assets_tests.graph.materializing import Graph
 from efo_assets_tests.oracle.rows import expected_rows
 
@@ -171,6 +174,19 @@ def test_a_second_run_at_once_ends_and_names_the_first(graph: Graph, held: Held)
     held.let_go.set()
     assert ended(first).returncode == 0
     assert_published_is_release(graph, 1)
+
+
+def test_the_sensor_is_previewed_as_documented(graph: Graph, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations" / "automation.md").read_text()
+    (line,) = re.findall(r"^\$ (DAGSTER_HOME=.* dagster sensor preview .*)$", page, re.MULTILINE)
+    home, *words = shlex.split(line)
+    assert home.endswith("/.efo/dagster_home"), "where `make dev` keeps it"
+    (tmp_path / "home").mkdir()
+    assert graph.materialize().success
+    done = ended(started(*words, DAGSTER_HOME=str(tmp_path / "home")))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "skipping: Nothing new: efo 3.901.0" in done.stdout, done.stdout[-3000:]
+    assert 'File "' not in done.stdout
 
 
 @contextmanager
