@@ -10,6 +10,8 @@ DBT_STAMP := $(DBT_VENV)/.installed
 PORT := 3000
 RUNS := 1000
 SEED := 1
+REV := HEAD~1
+ROUNDS := 3
 UI_HOME := .efo/dagster_home
 CLEANED = $(VENV) $(DBT_VENV) dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
   .import_linter_cache $(if $(DATA),.efo,.efo/demo)
@@ -37,7 +39,7 @@ $(1)/bin/python -m compileall -q -j 0 $(1)/lib >/dev/null 2>&1 || true
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults chaos readers dev ui deployed run bench lint dbt dbt-test clean
+.PHONY: help demo test coverage faults chaos readers dev ui deployed run bench bench-against lint dbt dbt-test clean
 
 help: ## Show this list
 	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +81,9 @@ deployed: $(STAMP) ## Kill one service of the deployment after the other in the 
 
 bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
 	@$(BIN)/python -m benchmarks
+
+bench-against: $(STAMP) ## Measure an older commit and this tree in turn: REV=a209675, ROUNDS=3
+	@$(BIN)/python -m benchmarks.against $(REV) --rounds $(ROUNDS)
 
 lint: $(STAMP) ## Check style, types and imports
 	@$(BIN)/ruff check .

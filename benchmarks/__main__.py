@@ -21,11 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import MEGABYTE, Run, timed
-from benchmarks.server import Sample, sample_server
+from benchmarks.server import LATENCY, NO_LATENCY, Sample, sample_server
 
-LATENCY_BASE_MS = 250.0
-LATENCY_ROW_MS = 3.0
-"""Reproduces the 2-3 s per 100 terms that earlier pipelines report of OLS."""
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -52,18 +49,16 @@ def main() -> None:
     options = parser.parse_args()
     sections = [_heading(options.classes)]
     with sample_server(options.classes) as sample:
-        for base_ms, row_ms in ((0.0, 0.0), (LATENCY_BASE_MS, LATENCY_ROW_MS)):
-            sample.configure(release=1, base_latency_ms=base_ms, row_latency_ms=row_ms)
-            sections.append(
-                _measured(sample, options.classes, options.earlier_classes, base_ms, row_ms)
-            )
+        for latency in (NO_LATENCY, LATENCY):
+            sample.configure(release=1, **latency)
+            sections.append(_measured(sample, options.classes, options.earlier_classes, latency))
     sections.append(_memory(options.memory_classes))
     text = "\n\n".join(sections) + "\n"
     options.output.write_text(text)
     sys.stdout.write(text)
 
 
-def _measured(sample: Sample, classes: int, few: int, base_ms: float, row_ms: float) -> str:
+def _measured(sample: Sample, classes: int, few: int, latency: dict[str, float]) -> str:
     with tempfile.TemporaryDirectory(prefix="efo-bench-") as folder:
         home = Path(folder)
         first = _materialized(sample, home, "first load", classes)
@@ -78,14 +73,11 @@ def _measured(sample: Sample, classes: int, few: int, base_ms: float, row_ms: fl
         engine, parts = _engine(sample, home / "engine", classes)
         _drop(home)
     earlier = _earlier(sample, few, classes)
-    title = (
-        "### No latency"
-        if not base_ms
-        else f"### {base_ms:.0f} ms + {row_ms:.0f} ms per row of latency"
-    )
+    base_ms, row_ms = latency.values()
+    title = "No latency" if not base_ms else f"{base_ms:.0f} ms + {row_ms:.0f} ms a row of latency"
     return "\n".join(
         [
-            title,
+            f"### {title}",
             "",
             _table([first, again, following, files, whole, engine]),
             "",
@@ -192,13 +184,13 @@ def _memory(sizes: tuple[int, int]) -> str:
         ):
             line = _materialized(sample, Path(folder), f"first load of {classes:,}", classes)
             _drop(Path(folder))
-        peaks.append(line.run.peak_rss_mb)
+        peaks.append(line.run.peak_mb)
     rows = [f"| {size:,} | {peak:.0f} |" for size, peak in zip(sizes, peaks, strict=True)]
     return "\n".join(
         [
             "### Memory of a first load through Dagster",
             "",
-            "| classes | peak RSS, MB |",
+            "| classes | MB |",
             "| ---: | ---: |",
             *rows,
             "",
@@ -220,13 +212,14 @@ def _drop(home: Path) -> None:
 
 def _table(lines: list[Line]) -> str:
     head = [
-        "| | wall s | requests | in flight | MB | classes/s | rows written | peak RSS, MB |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| | wall s | requests | in flight | MB | classes/s | rows written | MB | PostgreSQL, MB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     rows = [
         f"| {line.what} | {line.run.seconds:.1f} | {line.requests} | {line.in_flight} "
         f"| {line.megabytes:.1f} | {line.rows / line.run.seconds:,.0f} "
-        f"| {'-' if line.written is None else f'{line.written:,}'} | {line.run.peak_rss_mb:.0f} |"
+        f"| {'-' if line.written is None else f'{line.written:,}'} | {line.run.peak_mb:.0f} "
+        f"| {line.run.postgres_peak_mb:.0f} |"
         for line in lines
     ]
     return "\n".join([*head, *rows])
