@@ -10,9 +10,9 @@ from efo_assets.errors import DatabaseRefused, SchemaDrift
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import compose, key_constraints, statement
+from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
 from efo_assets.warehouse.tables import TABLES, Column, Table
-from efo_assets.warehouse.views import VIEWS
+from efo_assets.warehouse.views import COMMENTED, VIEWS
 
 OLDEST_SERVER = 140_000
 """hash_record_extended came with PostgreSQL 14."""
@@ -31,7 +31,7 @@ def prepare(connection: Connection, schema: str) -> None:
     _check_link(connection)
     _check_server(connection)
     _check_privileges(connection, schema)
-    _check_names(connection, schema)
+    refuse_taken_names(connection, schema)
     migrations.refuse_newer(connection)
     _check_columns(connection, schema)
     with connection.transaction():
@@ -94,17 +94,37 @@ def _check_privileges(connection: Connection, schema: str) -> None:
         )
 
 
-def _check_names(connection: Connection, schema: str) -> None:
+def refuse_taken_names(connection: Connection, schema: str) -> None:
+    """Refuse a schema in which something that isn't of efo_assets has the name of what is.
+
+    Raises:
+        SchemaDrift: the message lists what has the names.
+    """
+    indexes = [
+        (name, table.name)
+        for table in TABLES
+        for name in (
+            *(index_name(table, index.name) for index in table.indexes),
+            *(name for name, _, _ in key_constraints(table)),
+        )
+    ]
+    functions = [view for view in VIEWS if view.arguments is not None]
     values = {
         "schema": schema,
         "tables": [table.name for table in TABLES],
+        "indexes": [name for name, _ in indexes],
+        "indexed": [table for _, table in indexes],
         "views": [view.name for view in VIEWS if view.arguments is None],
+        "functions": [view.name for view in functions],
+        "arguments": [view.arguments for view in functions],
+        "ours": COMMENTED,
     }
-    taken = [name for (name,) in connection.execute(statement("taken_names"), values)]
+    taken = [what for (what,) in connection.execute(statement("taken_names"), values)]
     if taken:
         raise SchemaDrift(
-            f"The name of a table or view of efo_assets is taken by {', '.join(taken)}. Nothing "
-            "was downloaded or changed; rename it, or load into another schema (EFO_SCHEMA)."
+            f"A name that efo_assets needs is taken by what isn't of efo_assets: "
+            f"{'; '.join(taken)}. Nothing was changed; rename it, or load into another schema "
+            "(EFO_SCHEMA)."
         )
 
 

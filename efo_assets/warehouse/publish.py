@@ -29,6 +29,7 @@ from efo_assets.warehouse.load import (
     without_changes,
 )
 from efo_assets.warehouse.merge import NotAsStaged, create_missing, equalize
+from efo_assets.warehouse.preflight import refuse_taken_names
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.succession import predecessor
@@ -87,6 +88,7 @@ def _exactly_once(
             _refuse_changed(connect, load)
             raise
         except psycopg.Error as error:
+            is_key_of_users = isinstance(error, pg.UniqueViolation) and session.in_function(error)
             if isinstance(error, psycopg.IntegrityError):
                 _refuse_changed(connect, load)
             if session.is_lost(error):
@@ -94,7 +96,7 @@ def _exactly_once(
                 publication = _ask_ledger(connect, load, connection)
                 if publication is not None:
                     return publication
-            elif not isinstance(error, _PASSING):
+            elif is_key_of_users or not isinstance(error, _PASSING):
                 raise
             if not tries_left:
                 _name_who_is_in_the_way(connect, load, error)
@@ -138,6 +140,7 @@ def _in_one_transaction(
             )
         else:
             release_id = known.release_id
+        refuse_taken_names(connection, schema)
         create_views(connection, schema, FOLDS)
         fresh = create_missing(connection, schema)
         is_known_by_another = known is not None and known.load_id != load.load_id

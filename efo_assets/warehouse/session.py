@@ -47,6 +47,8 @@ NAME_LIMIT_BYTES = 63
 """PostgreSQL cuts a longer application_name."""
 NOTHING_LOST = "nothing was lost: downloaded pages and the published release stay as they are"
 
+_LANGUAGE = "PL/"
+"""How PL/pgSQL, PL/Perl and PL/Python name themselves in a context, whatever `lc_messages` is."""
 _HAS_TRANSACTION_TIMEOUT = 170_000
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -105,6 +107,8 @@ class _Failure(NamedTuple):
     kinds: tuple[type[psycopg.Error], ...]
     raised: type[errors.WarehouseError]
     sentence: str
+    is_of_users: bool = False
+    """Whether it is such a failure only where a function of a user's ran."""
 
 
 _FAILURES = (
@@ -125,6 +129,13 @@ _FAILURES = (
         errors.WarehouseError,
         "PostgreSQL at {place} was told to stop while {doing} (57014: {reason}): {nothing_lost}; "
         "run again.",
+    ),
+    _Failure(
+        (psycopg.Error,),
+        errors.WarehouseError,
+        "A trigger in {place} refuses {doing} ({reason}; {context}): {nothing_lost}; remove it or "
+        "let this role pass, and run again.",
+        is_of_users=True,
     ),
     _Failure(
         (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction),
@@ -148,12 +159,6 @@ _FAILURES = (
         errors.WarehouseError,
         "A name in {place} that {doing} needs is taken ({reason}{hint}): {nothing_lost}; rename "
         "what has it, or load into another schema (EFO_SCHEMA), and run again.",
-    ),
-    _Failure(
-        (pg.RaiseException,),
-        errors.WarehouseError,
-        "A trigger in {place} refuses {doing} ({reason}; {context}): {nothing_lost}; remove it or "
-        "let this role pass, and run again.",
     ),
     _Failure(
         (psycopg.IntegrityError,),
@@ -322,6 +327,11 @@ def is_lost(error: psycopg.Error) -> bool:
     return isinstance(error, (psycopg.InterfaceError, pg.IdleInTransactionSessionTimeout))
 
 
+def in_function(error: psycopg.Error) -> bool:
+    """Whether it came out of a trigger's function, whatever SQLSTATE that gave it."""
+    return _LANGUAGE in (error.diag.context or "") and not is_lost(error)
+
+
 def end_left_behind(connect_again: Callable[[], Connection], lost: Connection) -> None:
     """End the server session of a connection that was lost, and wait until it has ended.
 
@@ -386,9 +396,10 @@ def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        for kinds, raised, sentence in _FAILURES:
-            if isinstance(error, kinds):
-                raise raised(_filled(sentence, target, doing, error)) from error
+        for failure in _FAILURES:
+            if isinstance(error, failure.kinds) and (not failure.is_of_users or in_function(error)):
+                said = _filled(failure.sentence, target, doing, error)
+                raise failure.raised(said) from error
         if is_lost(error):
             raise errors.ConnectionLost(_filled(_LOST, target, doing, error)) from error
         if isinstance(error, psycopg.OperationalError):
@@ -397,6 +408,7 @@ def translated(target: DatabaseTarget, doing: str) -> Iterator[None]:
 
 
 def _filled(sentence: str, target: DatabaseTarget, doing: str, error: psycopg.Error) -> str:
+    context = (error.diag.context or "").splitlines()
     return sentence.format(
         place=target.place,
         doing=doing,
@@ -405,7 +417,7 @@ def _filled(sentence: str, target: DatabaseTarget, doing: str, error: psycopg.Er
         constraint=error.diag.constraint_name or "without a name",
         table=error.diag.table_name,
         hint="; " + error.diag.message_hint if error.diag.message_hint else "",
-        context=((error.diag.context or "no function is named").splitlines()[0])[:300],
+        context=next((each for each in context if _LANGUAGE in each), "")[:300],
         lock_timeout_s=f"{LOCK_TIMEOUT_MS / 1000:.0f}",
         nothing_lost=NOTHING_LOST,
     )

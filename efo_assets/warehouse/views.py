@@ -16,6 +16,9 @@ from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import CURIE_KEY
 
+COMMENTED = ["%(efo_assets, definition %)", "MeSH cross references of current terms, by accession."]
+"""What comments of ours are LIKE, the first release's too; nothing else is replaced or dropped."""
+
 _log = logger(__name__)
 
 
@@ -114,7 +117,10 @@ VIEWS: tuple[View, ...] = (
 
 
 def create_views(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
-    """Make those that aren't there, or are of another version; return them."""
+    """Make those that aren't there, or are of another version; return them.
+
+    None may be somebody else's: see `preflight.refuse_taken_names`.
+    """
     changed = outdated(connection, schema, views)
     for view in changed:
         _make(connection, schema, view)

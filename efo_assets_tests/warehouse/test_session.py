@@ -1,5 +1,6 @@
 """Connecting and preparing: what PostgreSQL refuses is one sentence before anything is done."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +18,7 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected, own_database
-from efo_assets_tests.warehouse.loads import publish, stage, term
+from efo_assets_tests.warehouse.loads import ask, publish, stage, term
 
 
 def changed(target: DatabaseTarget, **parameters: str) -> DatabaseTarget:
@@ -138,22 +139,84 @@ def test_a_changed_table_is_refused_with_the_difference(
         ("create sequence public.efo_xrefs", "the sequence public.efo_xrefs"),
         ("create table public.efo_labels (a text)", "the table public.efo_labels"),
         ("create materialized view public.efo_changes as select 1", "the materialized view"),
+        ("create view public.efo_terms as select 1 as id", "the view public.efo_terms"),
+        ("create domain public.efo_labels as text", "the domain public.efo_labels"),
+        ("create table public.efo_terms_curie_idx (a text)", "the table public.efo_terms_curie_"),
+        ("create table public.mine (a text constraint efo_terms_iri_key unique)",
+         "the index public.efo_terms_iri_key"),
+        ("create view public.efo_labels as select 'a' as text",
+         "the view public.efo_labels, by its comment"),
+        ("create function public.efo_lookup(text) returns integer return 1",
+         "the function public.efo_lookup (text), by its comment"),
+        ("create procedure public.efo_descendants(text, boolean) language sql as ''",
+         "the function public.efo_descendants (text, boolean), by its comment"),
+        ("create schema efo_meta; create table efo_meta.loads (a text)", "the table efo_meta.lo"),
     ],
-)
+)  # fmt: skip
 def test_a_name_that_is_taken_is_refused_before_anything_is_made(
     warehouse: Warehouse, taken: str, said: str
 ) -> None:
-    run(warehouse.target, taken)
-    with pytest.raises(SchemaDrift, match=f"is taken by {said}.* Nothing was downloaded"):
+    run(warehouse.target, *taken.split("; "))
+    sentence = re.escape(f"is taken by what isn't of efo_assets: {said}")
+    with pytest.raises(SchemaDrift, match=f"{sentence}.*Nothing was changed; rename it"):
         warehouse.prepare()
 
 
 @pytest.mark.fault("D32")
-def test_a_name_that_a_publication_finds_taken_is_named(warehouse: Warehouse) -> None:
-    run(warehouse.target, "create table public.efo_terms_curie_idx (a text)")
-    said = 'needs is taken .*"efo_terms_curie_idx" already exists'
+def test_what_has_our_name_and_not_our_comment_is_never_replaced(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a")])
+    load = stage(warehouse, "2", terms=[term("a"), term("b")])
+    warehouse.audit(load)
+    for theirs in (
+        "create function public.efo_search(text, integer) returns integer return 7",
+        "create function public.efo_search(text, integer) returns setof text return 'theirs'",
+    ):
+        run(
+            warehouse.target,
+            "drop function public.efo_search(text, integer)",
+            theirs,
+            "comment on function public.efo_search(text, integer) is 'Mine.'",
+        )
+        with pytest.raises(
+            SchemaDrift, match=r"the function public.efo_search \(text, integer\), by"
+        ):
+            warehouse.publish(load)
+        standing = "select obj_description('efo_search(text, integer)'::regprocedure)"
+        assert ask(warehouse, standing) == [("Mine.",)]
+    run(warehouse.target, "alter function public.efo_search(text, integer) rename to mine")
+    assert warehouse.publish(load).is_new
+
+
+@pytest.mark.fault("D32")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "raise exception 'no changes' using errcode = 'check_violation'",
+        "raise exception 'no changes' using errcode = 'insufficient_privilege'",
+        "raise exception 'no changes' using errcode = 'unique_violation'",
+        "raise exception 'no changes' using errcode = 'QQ001'",
+        "assert false, 'no changes'",
+        "perform 1 / 0",
+        "insert into public.log values (1)",
+        "raise undefined_function using message = 'no changes'",
+    ],
+)
+def test_a_trigger_that_fails_is_named_whatever_its_sqlstate(
+    warehouse: Warehouse, statement: str
+) -> None:
+    publish(warehouse, terms=[term("a")])
+    run(
+        warehouse.target,
+        "create function public.refuse() returns trigger language plpgsql as"
+        f" $$begin {statement}; return new; end$$",
+        "create trigger refuse before insert on public.efo_terms for each row"
+        " execute function public.refuse()",
+    )
+    said = r"A trigger in .* refuses publishing \(.*; PL/pgSQL function public.refuse\(\) line 1"
     with pytest.raises(WarehouseError, match=said):
-        publish(warehouse, terms=[term("a")])
+        publish(warehouse, "2", terms=[term("a"), term("b")])
+    run(warehouse.target, "drop trigger refuse on public.efo_terms")
+    assert publish(warehouse, "2", terms=[term("a"), term("b")]).is_new
 
 
 @pytest.mark.fault("D32")

@@ -379,6 +379,7 @@ def test_a_function_that_gets_a_column_keeps_its_grants_and_its_users(
     with warehouse.connect() as connection:
         connection.execute(EARLIER)
         connection.execute(
+            "comment on function public.efo_descendants is '(efo_assets, definition 1)';"
             "revoke execute on function public.efo_descendants from public;"
             "grant execute on function public.efo_descendants to pg_monitor"
         )
@@ -499,8 +500,8 @@ def test_what_is_made_tells_its_purpose_and_is_made_once(warehouse: Warehouse) -
 def test_an_older_definition_is_replaced(warehouse: Warehouse) -> None:
     publish(warehouse, terms=[term("a")])
     with warehouse.connect() as connection:
-        connection.execute("comment on view public.efo_mesh_xrefs is 'as it was'")
-        connection.execute("comment on function public.efo_lookup (text) is null")
+        for what in ("view public.efo_mesh_xrefs", "function public.efo_lookup (text)"):
+            connection.execute(f"comment on {what} is 'As it was. (efo_assets, definition 0)'")
     publish(warehouse, "2", terms=[term("a"), term("b")])
     assert ask(
         warehouse, "select obj_description('efo_mesh_xrefs'::regclass) like '%definition 2)'"

@@ -79,30 +79,63 @@ join pg_class as c on c.oid = i.indexrelid
 where i.indrelid = to_regclass(format('%%I.%%I', %(schema)s::text, %(table)s::text))
 
 -- name: taken_names
--- What stands where a table or view is to be made, and is none: a relation of another kind, or a type.
-select format('the %%s %%I.%%I', o.kind, n.nspname, o.name)
-from pg_namespace as n
-join (
+-- What stands where a table, index, view or function is to be made and is none of efo_assets, whose
+-- views and functions are known by their comments.
+with relations as (
     select
-        c.relnamespace as schema,
+        n.nspname as schema,
         c.relname as name,
+        t.relname as indexed,
         case c.relkind
             when 'r' then 'table' when 'p' then 'table' when 'v' then 'view'
             when 'm' then 'materialized view' when 'f' then 'foreign table'
             when 'S' then 'sequence' when 'c' then 'type' else 'index'
-        end as kind
+        end as kind,
+        obj_description(c.oid, 'pg_class') as comment
     from pg_class as c
+    join pg_namespace as n on n.oid = c.relnamespace
+    left join pg_index as i on i.indexrelid = c.oid
+    left join pg_class as t on t.oid = i.indrelid
+    where n.nspname in (%(schema)s, 'efo_meta')
     union all
-    select t.typnamespace, t.typname, case t.typtype when 'd' then 'domain' else 'type' end
+    select n.nspname, t.typname, null, case t.typtype when 'd' then 'domain' else 'type' end, null
     from pg_type as t
-    where t.typrelid = 0 and t.typelem = 0
-) as o on o.schema = n.oid
-where n.nspname = %(schema)s
-    and (
-        (o.name = any(%(tables)s) and o.kind not in ('table', 'view'))
-        or (o.name = any(%(views)s) and o.kind <> 'view')
-    )
-order by o.name
+    join pg_namespace as n on n.oid = t.typnamespace
+    where n.nspname = %(schema)s and t.typrelid = 0 and t.typelem = 0
+),
+
+taken as (
+    select format('the %%s %%I.%%I', r.kind, r.schema, r.name) as what
+    from relations as r
+    where r.schema = %(schema)s
+        and (
+            (r.name = any(%(tables)s) and r.kind <> 'table')
+            or (r.name = any(%(views)s) and r.kind <> 'view')
+            or exists (
+                select from unnest(%(indexes)s::text[], %(indexed)s::text[]) as i (name, indexed)
+                where i.name = r.name and i.indexed is distinct from r.indexed
+            )
+        )
+        or (
+            r.schema = 'efo_meta' and r.kind not in ('index', 'sequence')
+            and to_regclass('efo_meta.schema_version') is null
+        )
+    union all
+    select format('the view %%I.%%I, by its comment', r.schema, r.name)
+    from relations as r
+    where r.schema = %(schema)s and r.name = any(%(views)s) and r.kind = 'view'
+        and not coalesce(r.comment, '') like any(%(ours)s)
+    union all
+    select format('the function %%I.%%I (%%s), by its comment', %(schema)s::text, f.name, f.arguments)
+    from unnest(%(functions)s::text[], %(arguments)s::text[]) as f (name, arguments)
+    join pg_proc as p
+        on p.oid = to_regprocedure(
+            format('%%I.%%I(%%s)', %(schema)s::text, f.name, f.arguments)
+        )
+    where not coalesce(obj_description(p.oid, 'pg_proc'), '') like any(%(ours)s)
+)
+
+select what from taken order by what
 
 -- name: keys
 select array_agg(a.attname::text order by a.attname::text collate "C")
