@@ -66,11 +66,16 @@ readers: $(STAMP) ## Read 100,000 times while 200 releases are published, half o
 run: $(STAMP) $(UI_HOME)/dagster.yaml ## Load EFO from OLS into the configured database (the embedded one by default)
 	@DAGSTER_HOME="$(abspath $(UI_HOME))" $(BIN)/dagster asset materialize --select '*'
 
+ifdef SAMPLE
+DEV = $(BIN)/python -m efo_assets demo --ui
+else
 # `dg dev` names the code location to its processes; a module name beside it makes them hang.
-dev: $(STAMP) $(UI_HOME)/dagster.yaml ## Serve the UI at http://127.0.0.1:3000 (PORT=3001 for another port)
-	@env -u DAGSTER_MODULE_NAME DAGSTER_HOME="$(abspath $(UI_HOME))" \
-	  VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \
-	  $(BIN)/dg dev --host 127.0.0.1 --port $(PORT)
+DEV = env -u DAGSTER_MODULE_NAME DAGSTER_HOME="$(abspath $(UI_HOME))" \
+  VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \
+  $(BIN)/dg dev --host 127.0.0.1
+endif
+dev: $(STAMP) $(UI_HOME)/dagster.yaml ## Serve the UI at http://127.0.0.1:3000 (PORT=3001 for another port; SAMPLE=1 on generated data)
+	@$(DEV) --port $(PORT)
 
 ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) and picture the lineage graph
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'

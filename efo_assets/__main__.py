@@ -295,21 +295,32 @@ def exports(folder: Path | None, names: Sequence[str]) -> None:
 
 @cli.command()
 @_classes
-@_release
+@click.option(
+    "--release",
+    type=click.IntRange(1),
+    help="Which one to load; by default the last one again.",
+)
 @click.option("--data-dir", type=_path, default=DEMO_DIR, help="Where all of it is kept.")
-def demo(classes: int, release: int, data_dir: Path) -> None:
+@click.option("--ui", is_flag=True, help="Serve Dagster's UI on it, and load when told to there.")
+@click.option("--port", type=_port, default=3000, help="Of the UI.")
+def demo(classes: int, release: int | None, data_dir: Path, *, ui: bool, port: int) -> None:
     """Run the whole asset graph on generated data.
 
     With nothing to set up and no network: starts the sample OLS server, materializes every asset
     with Dagster's own command into the embedded PostgreSQL, and asks the tables three questions.
     The tables stay in the data directory, so that a second run shows that an unchanged release
-    writes nothing.
+    writes nothing, and one with `--release 2` what the next release changes.
 
-    Example: efo-assets demo --classes 2000
+    Example: efo-assets demo --classes 2000 --data-dir .efo/small
+
+    Afterwards: efo-assets --demo status
     """
-    from efo_assets.sample.demo import run_demo
+    from efo_assets.sample.demo import run_demo, serve_ui
 
-    run_demo(data_dir.absolute(), classes, release)
+    if ui:
+        serve_ui(data_dir.absolute(), classes, release, port)
+    else:
+        run_demo(data_dir.absolute(), classes, release)
 
 
 @cli.command()
@@ -329,7 +340,7 @@ def metrics(host: str, port: int) -> None:
     serve(Settings.from_environment(), host, port)
 
 
-@cli.command()
+@cli.group(invoke_without_command=True)
 @_host
 @click.option("--port", type=_port, default=8080, help="0 takes any free one.")
 @_classes
@@ -353,7 +364,8 @@ def metrics(host: str, port: int) -> None:
 @click.option("--recorded", type=_path, help="Serve recordings of this folder, too.")
 @click.option("--warm", is_flag=True, help="Render releases 1 and 2 before being ready.")
 @click.option("--port-file", type=_path, help="Write the port here once ready.")
-def sample(port: int, **options: Any) -> None:
+@click.pass_context
+def sample(context: click.Context, /, port: int, **options: Any) -> None:
     """Serve generated data as a small OLS server.
 
     Until Ctrl-C or SIGTERM. The ontology has the shape of EFO, and an id, IRIs and versions of its
@@ -362,7 +374,11 @@ def sample(port: int, **options: Any) -> None:
     Example: efo-assets sample --port 8080
 
     Beside it: EFO_OLS_URL=http://127.0.0.1:8080 EFO_ONTOLOGY=sample efo-assets load
+
+    Then its next release: efo-assets sample release 2
     """
+    if context.invoked_subcommand:
+        return
     recorded = options["recorded"]
     if recorded is not None and not (recorded / "v2").is_dir():
         raise click.UsageError(
@@ -399,6 +415,22 @@ async def _serve_sample(
             f"{server.identity.ontology} (Ctrl-C ends it)"
         )
         await ended.wait()
+
+
+@sample.command("release")
+@click.argument("number", type=click.IntRange(1))
+@click.option("--url", default="http://127.0.0.1:8080", help="Where the server is.")
+def sample_release(number: int, url: str) -> None:
+    """Let a sample server that runs serve another release from now on.
+
+    The next load finds it there, with about 0.25 % of the classes changed from one to the next.
+
+    Example: efo-assets sample release 2 --url http://127.0.0.1:8080
+    """
+    from efo_assets.sample.server import serve_release
+
+    asyncio.run(serve_release(url, number))
+    click.echo(f"{shown(url)} serves release {number} from now on.")
 
 
 @cli.command()

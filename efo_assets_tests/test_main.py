@@ -279,7 +279,39 @@ def test_the_demo_leaves_another_ontology_as_it_is(clusters: Path, ols: Sample) 
         done = command(dict(os.environ), "demo", "--data-dir", str(folder))
     finally:
         remove(folder)
-    assert_one_sentence(done, 1, f"{folder} holds efo 3.901.0, which stays: try --data-dir")
+    assert_one_sentence(done, 1, f"{folder} holds efo 3.901.0, which stays, since release 1 of 20")
+
+
+def test_the_demo_goes_on_with_the_newest_release_that_it_showed(clusters: Path) -> None:
+    folder = clusters / "twice"
+    words = ("demo", "--data-dir", str(folder), "--classes")
+    try:
+        first = command(dict(os.environ), *words, "60")
+        second = command(dict(os.environ), *words, "60", "--release", "2")
+        again = command(dict(os.environ), *words, "60")
+        older = command(dict(os.environ), *words, "60", "--release", "1")
+        others = command(dict(os.environ), *words, "80")
+    finally:
+        remove(folder)
+    assert "Published: sample 1.0 (release 1)" in first.stdout, first.stderr
+    assert "Published: sample 2.0 (release 2)" in second.stdout, second.stderr
+    assert re.search(r"^efo_changes +[1-9]", second.stdout, re.MULTILINE)
+    assert "Published: sample 2.0 (release 2)" in again.stdout, again.stderr
+    assert "Nothing changed: 0 rows written" in again.stdout
+    holds = f"{folder} holds sample 2.0, which stays, since release"
+    assert_one_sentence(older, 1, f"{holds} 1 of 60 classes can't follow it: try --data-dir, or")
+    assert_one_sentence(others, 1, f"{holds} 2 of 80 classes can't follow it: try --data-dir, or")
+
+
+def test_a_sample_server_is_told_to_serve_its_next_release() -> None:
+    words = ("sample", "release", "2", "--url")
+    with running_sample(classes=CLASSES) as sample:
+        done = command(dict(os.environ), *words, sample.url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{sample.url} serves release 2 from now on.\n"
+        assert sample.state.release == 2
+    gone = command(dict(os.environ), *words, sample.url)
+    assert_one_sentence(gone, 1, f"No sample server answers at {sample.url} (")
 
 
 def test_a_folder_that_the_demo_cannot_use_is_one_sentence(tmp_path: Path) -> None:

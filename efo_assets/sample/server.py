@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+import aiohttp
 import msgspec
 from aiohttp import web
 
+from efo_assets.errors import EfoError
 from efo_assets.sample.documents import Documents, Generation
 from efo_assets.sample.ontology import IDENTITIES, GeneratedClass, Identity, release
 from efo_assets.sample.recorded import Recordings
@@ -334,6 +336,25 @@ async def serving(sample: Sample, port: int = 0, host: str = "127.0.0.1") -> Asy
         yield sample
     finally:
         await runner.cleanup()
+
+
+async def serve_release(url: str, number: int) -> None:
+    """Tell the server at `url` which release to serve from now on.
+
+    Raises:
+        EfoError: no sample server answers there.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.put(f"{url}/_sample/state", json={"release": number}, raise_for_status=True),
+        ):
+            pass
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise EfoError(
+            f"No sample server answers at {url} ({error}): start one with `efo-assets sample`, or "
+            "name its address with --url."
+        ) from error
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +15,11 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 
 from efo_assets.sample.ontology import release
+from efo_assets.warehouse.embedded import remove
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.commands import ROOT, free_port
 from efo_assets_tests.graph.materializing import Graph
@@ -60,6 +64,38 @@ def ui(graph: Graph, tmp_path: Path) -> Iterator[str]:
             # Ctrl-C reaches all that the terminal started.
             os.killpg(process.pid, signal.SIGINT)
             process.wait(PATIENCE_S)
+
+
+def test_make_dev_with_sample_serves_generated_data_and_leaves_nothing(clusters: Path) -> None:
+    here, port, venv = clusters / "ui", free_port(), Path(sys.prefix)
+    here.mkdir()
+    for name in ("Makefile", "dagster.yaml", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, here)
+    made = [f"PORT={port}", f"VENV={venv}", "SAMPLE=1"]
+    with (here / "dev.log").open("wb") as log:
+        process = subprocess.Popen(
+            ["make", "--old-file", f"{venv}/.installed", "dev", *made],
+            cwd=here,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _until_it_answers(f"http://127.0.0.1:{port}", process, here / "dev.log")
+            said = (here / "dev.log").read_text()
+            offered = re.search(r"efo-assets (sample release 2 --url \S+)", said)
+            assert offered, said
+            switch = [sys.executable, "-m", "efo_assets", *offered[1].split()]
+            subprocess.run(switch, check=True)
+        finally:
+            started = psutil.Process(process.pid).children(recursive=True)
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(PATIENCE_S)
+            servers = list((here / ".efo" / "demo").glob("postgres-*/postmaster.pid"))
+            remove(here / ".efo" / "demo")
+    assert servers == []
+    assert psutil.wait_procs(started, PATIENCE_S)[1] == []
+    assert "Traceback" not in (here / "dev.log").read_text()
 
 
 def _until_it_answers(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
