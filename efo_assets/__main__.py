@@ -162,21 +162,33 @@ def load() -> None:
 
 @cli.command()
 def status() -> None:
-    """Print the published releases, newest first.
+    """Print the published releases, newest first, and what all of it takes on disk.
 
     Reads the ledger in PostgreSQL (EFO_DATABASE_URL; without it, the embedded one in EFO_DATA_DIR,
     which is started if need be).
 
     Example: efo-assets status
     """
+    from efo_assets.files import size_bytes
     from efo_assets.warehouse.warehouse import Warehouse
 
-    with Warehouse.opened(Settings.from_environment()) as warehouse:
+    settings = Settings.from_environment()
+    with Warehouse.opened(settings) as warehouse:
         # A version is OLS's text, and this is a terminal.
         rows = [[shown(c) if isinstance(c, str) else c for c in r] for r in warehouse.releases()]
+        sizes = warehouse.sizes() if rows else {}
     if rows:
         headers = ("release", "version", "published at (UTC)", "terms", "rows written", "load")
         _table(rows, *headers, "source")
+        parts = {
+            "of staged loads": sizes.pop("staged loads", 0),
+            "of records (efo_meta)": sizes.pop("efo_meta", 0),
+            "of published tables": sum(sizes.values()),
+            "of pages": size_bytes(settings.data_dir / "pages"),
+            "of exports": size_bytes(settings.data_dir / "exports"),
+        }
+        told = ", ".join(f"{size / 1_000_000:,.1f} MB {what}" for what, size in parts.items())
+        click.echo(f"\nOn disk: {told} (the last two in {shown(str(settings.data_dir))})")
     else:
         click.echo(shown(warehouse.nothing_published))
 

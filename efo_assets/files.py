@@ -70,6 +70,15 @@ def make_folder(folder: Path, mode: int = FOLDER_MODE) -> None:
     folder.mkdir(exist_ok=True)  # raises where it is no folder
 
 
+def size_bytes(folder: Path) -> int:
+    """The size of all that is in a folder; 0 if it isn't there."""
+    total = 0
+    for each in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += each.lstat().st_size
+    return total
+
+
 def sync_folder(path: Path) -> None:
     """Flush a folder, so that the names in it are on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -97,7 +97,16 @@ def test_load_publishes_what_ols_serves_and_says_so(
     )
     assert "2 of 2 pages" in first.stderr
     shown = command(environment, "status").stdout.splitlines()
-    assert len(shown) == 3
+    assert len(shown) == 5
+    told = re.fullmatch(
+        r"On disk: \S+ MB of staged loads, \S+ MB of records \(efo_meta\), (\S+) MB of published "
+        r"tables, (\S+) MB of pages, 0.0 MB of exports \(the last two in (.+)\)",
+        shown[4],
+    )
+    assert told is not None, shown[4]
+    assert float(told[1]) > 0.5
+    assert float(told[2]) > 0
+    assert told[3] == environment["EFO_DATA_DIR"]
     assert shown[0].split()[:2] == ["release", "version"]
     assert f" {CLASSES} " in shown[2]
     assert shown[2].split()[-1] == ols.url

@@ -60,9 +60,11 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
     with guarded(context.log):
         publication = warehouse.get().publish(terms.load, run_id=context.run.run_id)
         _log_publication(context, publication)
+        sizes = warehouse.get().sizes()
         for table in TABLES:
             key = dg.AssetKey(table.name)
             metadata = _metadata(publication, table, warehouse.get().schema)
+            metadata["bytes_on_disk"] = sizes.get(table.name, 0)
             metadata["source"] = dg.MetadataValue.url(terms.load.source.url)
             if table is CHANGES:
                 metadata |= _digest(warehouse.get(), publication.release_id)

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from efo_assets.files import size_bytes
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, bars
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import OlsResource, WarehouseResource
@@ -55,6 +56,7 @@ def _metadata(download: Download, source: str) -> dict[str, Any]:
         "fetched": download.fetched,
         "reused": download.reused,
         "rows": download.rows,
+        "bytes_kept": size_bytes(download.page_set.folder.parent),
         "bytes_received": download.traffic.bytes_received,
         "bytes_decoded": download.bytes_decoded,
         "requests": download.traffic.requests,

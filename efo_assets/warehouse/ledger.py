@@ -130,6 +130,12 @@ def releases(connection: Connection, schema: str) -> list[tuple[Any, ...]]:
     return connection.execute(statement("releases"), {"schema": schema}).fetchall()
 
 
+def sizes(connection: Connection, schema: str) -> dict[str, int]:
+    """Bytes on disk by published table, and of `staged loads` and `efo_meta`, once they are."""
+    values = {"schema": schema, "tables": [table.name for table in TABLES]}
+    return dict(connection.execute(statement("sizes"), values).fetchall())
+
+
 def standing(connection: Connection, schema: str) -> Standing:
     """The published release and the last audit in one snapshot; empty before the first load.
 

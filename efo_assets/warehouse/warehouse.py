@@ -226,6 +226,10 @@ class Warehouse:
         """What is published, compared with the ledger; see `verify.verify` for what it raises."""
         return self.run("verifying what is published", verify.verify, self.schema)
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk; see `ledger.sizes`. Only after the first load."""
+        return self.run("asking for sizes", ledger.sizes, self.schema)
+
     def standing(self) -> ledger.Standing:
         """The published release and the last audit, without waiting long for either."""
         with (

@@ -273,6 +273,9 @@ def test_metadata_tells_what_a_publication_changed_and_where_it_came_from(
     metadata = told["efo_terms"]
     assert metadata["inserted"].value == metadata["dagster/row_count"].value
     assert metadata["dagster/table_name"].value == "public.efo_terms"
+    assert [(metadata["bytes_on_disk"].value,)] == graph.ask(
+        "select pg_total_relation_size('efo_terms')"
+    )
     assert {"changed", "removed", "unchanged", "release", "load"} <= set(metadata)
 
 

@@ -81,3 +81,23 @@ returning release_id
 update efo_meta.releases
 set totals = %(totals)s
 where release_id = %(release_id)s and totals is distinct from %(totals)s
+
+-- name: sizes
+-- Bytes with indexes and TOAST: of each published table, of all staged loads, and of our own records.
+select
+    case when n.nspname = %(schema)s then c.relname when n.nspname = 'efo_meta' then 'efo_meta'
+        else 'staged loads' end,
+    sum(pg_total_relation_size(c.oid))::bigint
+from pg_class as c
+join pg_namespace as n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+    and (
+        n.nspname = 'efo_meta'
+        or (n.nspname = %(schema)s and c.relname = any(%(tables)s))
+        or n.nspname in (
+            select 'efo_load_' || l.load_id
+            from efo_meta.loads as l
+            where l.target_schema = %(schema)s
+        )
+    )
+group by 1
