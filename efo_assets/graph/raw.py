@@ -8,14 +8,17 @@ import dagster as dg
 
 from efo_assets.files import size_bytes
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, bars
+from efo_assets.graph.exported import exported_files
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.ols.download import Download
+from efo_assets.pipeline.exports import FOLDER, refuse_unwritable
 from efo_assets.pipeline.load import fetch
 from efo_assets.privacy.printable import escaped
 
 LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 CHART_ROWS = 8
+EXPORTED = frozenset(exported_files.keys)
 
 
 @dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS, pool=LOADER_POOL)
@@ -30,7 +33,11 @@ def raw_ols_pages(
     before and after.
     """
     with guarded(context.log):
-        download = fetch(ols.settings, warehouse.get(), log=context.log.info)
+        settings = ols.settings
+        if not EXPORTED.isdisjoint(context.job_def.asset_layer.executable_asset_keys):
+            schema = warehouse.get().schema
+            refuse_unwritable(settings.data_dir / FOLDER, schema, settings.ontology)
+        download = fetch(settings, warehouse.get(), log=context.log.info)
         for note in download.notes:
             context.log.warning("%s", note)
         context.log.info(

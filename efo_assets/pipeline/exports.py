@@ -10,9 +10,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -114,16 +116,38 @@ def export(
             if release is None:
                 raise ExportFailed(warehouse.nothing_published)
             snapshot = _Snapshot(connection, warehouse.schema, release)
-            home = folder
-            if is_shared and (warehouse.schema, release.ontology) != _DEFAULT:
-                # What the ledger holds could lead elsewhere.
-                home = folder / warehouse.schema / re.sub(r"[^a-z0-9_-]", "_", release.ontology)
+            home = _home(folder, warehouse.schema, release.ontology) if is_shared else folder
             make_folder(home)
             with collector_paused():
                 return [_write(snapshot, home / name) for name in EXPORT_NAMES if name in wanted]
 
-    try:
+    with _explained(folder):
         return warehouse.run("exporting", write)
+
+
+def refuse_unwritable(folder: Path, schema: str, ontology: str) -> None:
+    """Refuse now what `export` to a shared folder would fail at in the end.
+
+    Raises:
+        ExportFailed: the folder of these can't be written.
+    """
+    with _explained(folder):
+        home = _home(folder, schema, ontology)
+        make_folder(home)
+        TemporaryFile(dir=home).close()
+
+
+def _home(folder: Path, schema: str, ontology: str) -> Path:
+    if (schema, ontology) == _DEFAULT:
+        return folder
+    # What the ledger holds could lead elsewhere.
+    return folder / schema / re.sub(r"[^a-z0-9_-]", "_", ontology)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ExportFailed(
             f"Files can't be written in {folder} ({error.strerror}): those that stood there stay, "

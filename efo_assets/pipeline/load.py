@@ -13,13 +13,15 @@ from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import Download, OnProgress, download
 from efo_assets.ols.pace import Pause
 from efo_assets.ols.page_store import PageStore
+from efo_assets.ols.records import COLUMNS
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.interruption import run_to_its_end
 from efo_assets.pipeline.progress import progress_shown, timed
-from efo_assets.pipeline.staging import source_of, staging
+from efo_assets.pipeline.staging import COPY_FOLDER, source_of, staging
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import Settings
+from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.tables import COPIED
@@ -65,10 +67,11 @@ def fetch(
     Raises:
         WarehouseError: PostgreSQL, or the release that stands, would refuse the load in the end.
         OlsError: see `ols.download.download`.
-        PageStoreError: the store can't be written, or another download holds it.
+        PageStoreError: the store or the folder of COPY files can't be written, or another download
+            holds the store.
         KeyboardInterrupt: a signal came; accepted pages are kept.
     """
-    # What PostgreSQL would refuse in the end is better known before the download.
+    # What would be refused in the end is better known before the download.
     with timed("prepare"):
         warehouse.prepare()
     with timed("fetch"), progress_shown(log) if log else nullcontext() as report:
@@ -80,6 +83,8 @@ async def _download(
 ) -> Download:
     def accept(release: Release) -> None:
         warehouse.refuse_unfit(source_of(settings, release, settings.limit))
+        # Once the page store has made the data directory, with the modes that it should have.
+        CopyFiles(settings.data_dir / COPY_FOLDER, COLUMNS).close()
 
     client = OlsClient(
         settings.ols_url,

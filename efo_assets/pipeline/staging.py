@@ -20,6 +20,9 @@ from efo_assets.warehouse.load import Load, Source
 from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.warehouse import Warehouse
 
+COPY_FOLDER = "copy"
+"""In the data directory."""
+
 _log = logger(__name__)
 
 
@@ -100,7 +103,7 @@ def staging(
     sys.audit("efo_assets.staging_began")
     began = time.monotonic()
     with timed("decode"), said_while(lambda: "decoding pages", _log.info):
-        files, findings = decode(pages, settings.data_dir / "copy")
+        files, findings = decode(pages, settings.data_dir / COPY_FOLDER)
     decode_s = time.monotonic() - began
     try:
         # OLS lists owl:Thing as a class of a few ontologies; it is no term.

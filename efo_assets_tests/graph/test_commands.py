@@ -105,6 +105,17 @@ def test_a_release_that_may_not_follow_is_one_sentence_before_a_page(
     assert pages_asked(sample) == []
 
 
+@pytest.mark.fault("X25")
+def test_exports_that_cannot_be_written_are_told_before_the_download_if_they_are_selected(
+    graph: Graph, sample: Sample
+) -> None:
+    graph.data_dir.mkdir()
+    (graph.data_dir / "exports").touch()
+    assert_one_sentence(dagster("--select", "*"), "Files can't be written in", "(File exists)")
+    assert list(sample.requests) == []
+    assert graph.materialize().success
+
+
 def test_a_host_that_does_not_answer_is_one_sentence(graph: Graph) -> None:
     graph.configure(EFO_OLS_URL="http://127.0.0.1:1/ols4")
     assert_one_sentence(dagster("--select", "*"), "OLS unreachable at 127.0.0.1:1", "demo")
