@@ -19,8 +19,14 @@ from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
 from efo_assets.privacy.disclosure import one_line
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import tables
-from efo_assets.warehouse.derivation import peel
-from efo_assets.warehouse.load import Content, Load, content
+from efo_assets.warehouse.derivation import MOST_LEVELS, peel
+from efo_assets.warehouse.load import (
+    Content,
+    Load,
+    comparable_release,
+    content,
+    refuse_changed,
+)
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import fillable, filled, repeated, statement, without_terms
 from efo_assets.warehouse.tables import Table
@@ -34,6 +40,8 @@ FEW_VALUES = 10
 UNLABELLED = 0.001
 """Editors forget few labels. A field that OLS drops is gone from a page of 500 at least, more than
 this of EFO's 94,000 classes; of a small ontology, `FEW_VALUES` may lack one."""
+WALKED_TERMS = 1000
+"""Of so many terms or more, spread evenly, ancestors are looked for along the edges once more."""
 
 SAMPLES = 10
 SAMPLES_TOLD = 2
@@ -160,6 +168,46 @@ def _on_cycles(connection: Connection, load: Load, _: "Check") -> Offenders:
     offenders = _selected(connection, load, statement("cycle_rest"))
     connection.execute("drop table pg_temp.efo_cycle_edges")
     return offenders
+
+
+def _not_followed(connection: Connection, load: Load, _: "Check") -> Offenders:
+    """Find the edges whose parent is no ancestor at a distance of one."""
+    connection.execute(statement("followed_edges", load=load.schema))
+    return _selected(connection, load, statement("edges_not_followed", load=load.schema))
+
+
+def _astray(connection: Connection, load: Load, _: "Check") -> Offenders:
+    """Find edges that were not followed without need, and ancestors that a walk doesn't find."""
+    connection.execute(statement("followed_edges", load=load.schema))
+    # Cycles are looked for only where an edge was left out.
+    connection.execute(
+        "create temporary table efo_cycle_edges as"
+        " select child, parent from pg_temp.efo_followed_edges"
+        " where exists (select from pg_temp.efo_followed_edges where not is_followed)"
+    )
+    peel(connection)
+    left_out = _selected(connection, load, statement("edges_left_out", load=load.schema))
+    step = max(1, load.counts[tables.TERMS.staged_name] // WALKED_TERMS)
+    walk = statement(
+        "ancestors_astray",
+        load=load.schema,
+        step=sql.Literal(step),
+        most_levels=sql.Literal(MOST_LEVELS),
+    )
+    astray = _selected(connection, load, walk)
+    connection.execute("drop table pg_temp.efo_cycle_edges")
+    samples = [*left_out.samples, *astray.samples]
+    return Offenders(left_out.number + astray.number, samples[:SAMPLES])
+
+
+def _miscounted(connection: Connection, load: Load, _: "Check") -> Offenders:
+    """Compare the changes of terms with both releases; without one to compare there are none."""
+    if load.base_release is None:
+        return _selected(connection, load, statement("changes_without_base", load=load.schema))
+    if load.base_release != comparable_release(connection, load):
+        return Offenders(0, [])  # the publisher refuses it
+    parts = {"load": load.schema, "schema": load.target_schema}
+    return _selected(connection, load, statement("changes_miscounted", **parts))
 
 
 def _new_loops(connection: Connection, load: Load, _: "Check") -> Offenders:
@@ -324,6 +372,11 @@ CHECKS: tuple[Check, ...] = (
         unit="expression",
         advice=_SQL,
     ),
+    Check(
+        "replacements_lead_where_they_say",
+        tables.REPLACEMENTS,
+        "Every target is as the status says, and no class without one names a staged class.",
+    ),
     Check("mesh_terms_are_current", tables.MESH_TERMS, "Every id leads to a staged, current term."),
     Check(
         "mesh_ids_are_well_formed",
@@ -331,12 +384,32 @@ CHECKS: tuple[Check, ...] = (
         "Every MeSH reference is a unique id (D…, C…, Q…); tree numbers and others are left out.",
         blocking=False,
     ),
+    Check(
+        "mesh_terms_follow_from_xrefs",
+        tables.MESH_TERMS,
+        "Cross references to MeSH and replacements lead to these pairs, and to no others.",
+    ),
     Check("ancestors_are_others", tables.ANCESTORS, "No term is its own ancestor."),
     Check(
         "ancestors_follow_every_edge",
         tables.ANCESTORS,
         "Every parent is an ancestor; edges that close a cycle are left out.",
+        _not_followed,
         blocking=False,
+    ),
+    Check(
+        "ancestors_are_closed",
+        tables.ANCESTORS,
+        "Every parent is an ancestor, unless its edge lies on a cycle or between two; and for "
+        f"{WALKED_TERMS:,} terms or more a walk along the edges finds the same ancestors.",
+        _astray,
+    ),
+    Check(
+        "changes_agree_with_both_releases",
+        tables.CHANGES,
+        "As many terms were added, removed, restored, obsoleted, relabelled and redefined as the "
+        "published and the staged terms show, side by side.",
+        _miscounted,
     ),
 )
 BLOCKING = tuple(check.name for check in CHECKS if check.blocking)
@@ -414,7 +487,8 @@ def audit(
     with them, and never with what became of the staged rows.
 
     Raises:
-        AuditNotPassed: the rows of a published load aren't those that were published.
+        AuditNotPassed: the rows are not those that were decoded and derived, or, of a published
+            load, those that were published.
     """
     sys.audit("efo_assets.audit_began")
     with connection.transaction():
@@ -426,8 +500,10 @@ def audit(
         if kept is not None:
             _log.info("load %s was audited before it was published", load.load_id)
             return kept
-        audited = content(connection, load)
-        if load.state == "published" and any(row[1] != audited.digest for row in stored):
+        audited, ties = content(connection, load)
+        if load.state != "published":
+            refuse_changed(load, load.sealed, ties, "derived")
+        elif any(row[1] != audited.digest for row in stored):
             # Nothing takes the place of verdicts that a publication rests on.
             raise AuditNotPassed(
                 f"The staged rows of load {load.load_id} ({load.source.name}) were changed after "
@@ -469,17 +545,19 @@ def _read(stored: Iterable[TupleRow]) -> list[Verdict]:
 
 
 def is_spoilt(connection: Connection, load: Load) -> bool:
-    """Whether a load failed an audit, or its rows aren't those that were audited.
+    """Whether a load failed an audit, or its rows aren't those that were derived or audited.
 
     What a published one holds matters only if what was made of it must be made again; the publisher
     looks at it then.
     """
     stored = _stored(connection, load)
-    if not stored or _kept(load, stored) is not None:
+    if _kept(load, stored) is not None:
         return False
     if any(is_blocking and not passed for _, _, is_blocking, passed, *_ in stored):
         return True
-    return {content_hash for _, content_hash, *_ in stored} != {content(connection, load).digest}
+    present, ties = content(connection, load)
+    is_as_staged = load.state == "published" or ties == load.sealed
+    return not is_as_staged or any(row[1] != present.digest for row in stored)
 
 
 def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:

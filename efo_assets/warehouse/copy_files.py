@@ -4,6 +4,7 @@ psycopg encodes the rows, without a connection, so that any process can fill a p
 """
 
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from os import SEEK_END
@@ -15,6 +16,7 @@ from psycopg import adapters
 
 # psycopg.copy.Copy, the public way, takes a connection's cursor even where it writes to a file.
 from psycopg._copy_base import BinaryFormatter
+from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Dumper, Transformer
 from psycopg.pq import Format
 
@@ -27,6 +29,9 @@ Columns: TypeAlias = Mapping[str, Sequence[str]]
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 """With no flags and no header extension (PostgreSQL: COPY, "Binary Format")."""
 TRAILER = b"\xff\xff"
+SEAL = struct.Struct(">QI")
+"""After the trailer of a part: how many rows were written, and the CRC-32 of all before it."""
+READ_BYTES = 1 << 18
 TEXT_OID, TEXTS_OID = 25, 1009
 
 _NO_TEXTS = struct.pack(">iii", 0, 0, TEXT_OID)
@@ -70,15 +75,22 @@ class RowWriter:
         transformer.set_dumper_types(oids, Format.BINARY)
         self._formatter = BinaryFormatter(transformer)
         self._write_row = self._formatter.write_row
+        self._rows = self._crc = 0
 
     def __call__(self, row: Sequence[Any]) -> None:
         """Append one row; its values stand in the order of the columns."""
+        self._rows += 1
         if piece := self._write_row(row):
-            self._file.write(piece)
+            self._write(piece)
+
+    def _write(self, piece: Buffer) -> None:
+        self._crc = zlib.crc32(piece, self._crc)
+        self._file.write(piece)
 
     def finish(self) -> None:
-        """End the rows and hand everything to the operating system."""
-        self._file.write(self._formatter.end())
+        """End the rows, seal them, and hand everything to the operating system."""
+        self._write(self._formatter.end())
+        self._file.write(SEAL.pack(self._rows, self._crc))
         self._file.flush()
 
 
@@ -100,17 +112,35 @@ class CopyFile:
         self._parts = parts
         self.columns = columns
 
+    def rows(self) -> int:
+        """How many rows were written into it.
+
+        Raises:
+            PageStoreError: a part is not as it was written.
+        """
+        written = 0
+        for part in self._parts:
+            left_bytes, crc = part.seek(0, SEEK_END) - SEAL.size, 0
+            part.seek(0)
+            while left_bytes > 0 and (chunk := part.read(min(READ_BYTES, left_bytes))):
+                left_bytes -= len(chunk)
+                crc = zlib.crc32(chunk, crc)
+            rows, written_crc = SEAL.unpack(part.read()) if not left_bytes else (0, None)
+            if crc != written_crc:
+                raise PageStoreError(
+                    "A COPY file is not as it was written: nothing was published; run again."
+                )
+            written += rows
+        return written
+
     def chunks(self, size_bytes: int) -> Iterator[bytes]:
         """All of it, from the first byte on, in pieces of at most `size_bytes`."""
         yield SIGNATURE
         for part in self._parts:
-            # Each part begins with a signature and ends with a trailer of its own.
-            left_bytes = part.seek(0, SEEK_END) - len(SIGNATURE) - len(TRAILER)
+            # Each part begins with a signature and ends with a trailer of its own, and its seal.
+            left_bytes = part.seek(0, SEEK_END) - len(SIGNATURE) - len(TRAILER) - SEAL.size
             part.seek(len(SIGNATURE))
-            while left_bytes > 0:
-                chunk = part.read(min(size_bytes, left_bytes))
-                if not chunk:
-                    raise PageStoreError("A COPY file is shorter than it was: run again.")
+            while left_bytes > 0 and (chunk := part.read(min(size_bytes, left_bytes))):
                 left_bytes -= len(chunk)
                 yield chunk
         yield TRAILER

@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from efo_assets.errors import LOAD_COMMAND, NothingStaged
+from efo_assets.errors import LOAD_COMMAND, AuditNotPassed, NothingStaged
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
@@ -24,14 +24,34 @@ from efo_assets.warehouse.statements import (
     compose,
     copy_staged,
     create_staged,
+    listing,
     staged_hash,
     statement,
+    tied_hash,
 )
-from efo_assets.warehouse.tables import CHANGES, COPIED, DERIVED, FORMAT_VERSION, TABLES, Table
+from efo_assets.warehouse.tables import (
+    CHANGES,
+    COPIED,
+    DERIVED,
+    FORMAT_VERSION,
+    PARENT_EDGES,
+    TABLES,
+    TERMS,
+    Table,
+)
 
 KEPT_FOR_DIAGNOSIS = 2
 """Loads that never became a release and keep their tables."""
 COPY_CHUNK_BYTES = 1 << 17
+NO_ROWS = "0:0"
+"""The tie of a table without rows."""
+DANGLING = "dangling_edges"
+"""The table of a load that holds the edges whose parent is not listed."""
+
+_STAGED_ANEW = (
+    "Nothing was published, and the published release stays; run "
+    f"`{LOAD_COMMAND}`, which stages them anew."
+)
 
 _log = logger(__name__)
 
@@ -71,6 +91,8 @@ class Load:
     findings: Mapping[str, Any] = field(default_factory=dict)
     base_release: int | None = None
     """The release that its changes are counted against, as `comparable_release` gave it."""
+    sealed: Mapping[str, str] | None = None
+    """Tie of each table when all were derived; None before, and where a version kept none."""
 
     @property
     def schema(self) -> str:
@@ -160,7 +182,9 @@ def begin(
             connection.execute(create_staged(load.schema, table))
         connection.execute(
             compose(
-                "create table {}.dangling_edges (like {}.parent_edges)", load.schema, load.schema
+                "create table {} (like {})",
+                (load.schema, DANGLING),
+                (load.schema, PARENT_EDGES.staged_name),
             )
         )
     return load
@@ -169,30 +193,48 @@ def begin(
 def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) -> int:
     """Stream a COPY file into the load's table; return the number of rows.
 
-    What an earlier attempt may have left there goes first.
+    What an earlier attempt may have left there goes first. The same transaction keeps the hash of
+    the rows, which `seal` wants to find again.
+
+    Raises:
+        AuditNotPassed: the table does not hold as many rows as were written into the file.
+        PageStoreError: the file is not as it was written.
     """
+    where, decoded = (load.schema, table.staged_name), file.rows()
     with connection.transaction(), connection.cursor() as cursor:
-        # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
-        cursor.execute(compose("truncate {}", (load.schema, table.staged_name)))
+        connection.execute(statement("bulk_session"))
+        _empty(connection, load, table)
         with cursor.copy(copy_staged(load.schema, table, file.columns)) as copy:
             for chunk in file.chunks(COPY_CHUNK_BYTES):
                 copy.write(chunk)
                 sys.audit("efo_assets.chunk_copied")
-        _log.info("staged %s rows in %s.%s", f"{cursor.rowcount:,}", load.schema, table.staged_name)
-        return cursor.rowcount
+        tie = _tie(connection, table, where)
+        if (rows := _rows(tie)) != decoded:
+            raise AuditNotPassed(
+                f"PostgreSQL took {rows:,} rows of {table.staged_name} of {load.source.name}, and "
+                f"{decoded:,} were decoded. {_STAGED_ANEW}"
+            )
+        copied = {"load_id": load.load_id, "copied": Jsonb({table.staged_name: tie})}
+        connection.execute(statement("load_copied"), copied)
+    _log.info("staged %s rows in %s.%s", f"{rows:,}", *where)
+    return rows
 
 
 def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Load:
-    """Set edges without a listed parent aside, derive the other tables, mark the load as staged."""
+    """Set edges without a listed parent aside, derive the other tables, mark the load as staged.
+
+    Raises:
+        AuditNotPassed: copied rows are not those that were decoded.
+    """
     with connection.transaction():
         connection.execute(statement("bulk_session"))
+        sealed = _as_copied(connection, load)
         load = replace(load, base_release=comparable_release(connection, load))
         connection.execute(statement("set_dangling_aside", load=load.schema))
         for table in COPIED:
             _analyze(connection, load, table)
         for table in DERIVED:
-            # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
-            connection.execute(compose("truncate {}", (load.schema, table.staged_name)))
+            _empty(connection, load, table)
             if not table.is_history:
                 derive(connection, load.schema, table)
             elif load.base_release is not None:
@@ -200,10 +242,10 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
                     statement("derive_changes", load=load.schema, schema=load.target_schema)
                 )
             _analyze(connection, load, table)
-        counts = {
-            name: int(connection.row(compose("select count(*) from {}", (load.schema, name)))[0])
-            for name in (*(table.staged_name for table in TABLES), "dangling_edges")
-        }
+        for table in (PARENT_EDGES, *DERIVED):
+            sealed[table.staged_name] = _tie(connection, table, (load.schema, table.staged_name))
+        sealed[DANGLING] = _tie(connection, PARENT_EDGES, (load.schema, DANGLING))
+        counts = {name: _rows(tie) for name, tie in sealed.items()}
         connection.execute(
             statement("load_seal"),
             {
@@ -211,9 +253,74 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
                 "counts": Jsonb(counts),
                 "findings": Jsonb(dict(findings)),
                 "base_release": load.base_release,
+                "sealed": Jsonb(sealed),
             },
         )
-    return replace(load, state="staged", counts=counts, findings=dict(findings))
+    return replace(load, state="staged", counts=counts, findings=dict(findings), sealed=sealed)
+
+
+def _empty(connection: Connection, load: Load, table: Table) -> None:
+    """Empty a table for the rows of this transaction, which no trigger is to change."""
+    # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
+    connection.execute(
+        compose(
+            "truncate {table}; alter table {table} disable trigger user",
+            table=(load.schema, table.staged_name),
+        )
+    )
+
+
+def _tie(connection: Connection, table: Table, *places: tuple[str, str]) -> str:
+    """`rows:hash` of the rows as they are staged: what ties them to a later moment."""
+    return ":".join(map(str, connection.row(tied_hash(table, *places))))
+
+
+def _rows(tie: str) -> int:
+    return int(tie.partition(":")[0])
+
+
+def _as_copied(connection: Connection, load: Load) -> dict[str, str]:
+    """The tie of each copied table, which nobody else changes until the transaction ends.
+
+    Raises:
+        AuditNotPassed: rows are not those that COPY left there.
+    """
+    places = {table.staged_name: [(load.schema, table.staged_name)] for table in COPIED}
+    # Sealing may be done once more, when edges are set aside already.
+    places[PARENT_EDGES.staged_name].append((load.schema, DANGLING))
+    every = listing(compose("{}", place) for each in places.values() for place in each)
+    connection.execute(compose("lock table {} in share mode", every))
+    ties = {
+        table.staged_name: _tie(connection, table, *places[table.staged_name]) for table in COPIED
+    }
+    (copied,) = connection.row(statement("load_ties"), {"load_id": load.load_id})
+    refuse_changed(load, copied, ties, "decoded")
+    return ties
+
+
+def refuse_changed(
+    load: Load, kept: Mapping[str, str] | None, found: Mapping[str, str], origin: str
+) -> None:
+    """Refuse rows that are not those that were `origin` (decoded, derived), by their ties.
+
+    Raises:
+        AuditNotPassed: they are others, and the message names the tables; or nothing was kept.
+    """
+    if kept is None:
+        raise AuditNotPassed(
+            f"Load {load.load_id} ({load.source.name}) was staged by an earlier version of "
+            f"efo_assets, which kept no hash to know its rows by. {_STAGED_ANEW}"
+        )
+    changed = [
+        f"{name} ({_rows(kept.get(name, NO_ROWS)):,} rows then, {_rows(tie):,} now)"
+        for name, tie in found.items()
+        if kept.get(name, NO_ROWS) != tie
+    ]
+    if changed:
+        raise AuditNotPassed(
+            f"Staged rows of load {load.load_id} ({load.source.name}) were changed in PostgreSQL "
+            f"after they were {origin}, by whom is not known: {', '.join(changed)}. {_STAGED_ANEW}"
+        )
 
 
 def comparable_release(connection: Connection, load: Load) -> int | None:
@@ -256,14 +363,14 @@ def latest(connection: Connection, target_schema: str) -> Load:
 def reusable(connection: Connection, target_schema: str, source: Source) -> Load | None:
     """A staged load of exactly this source and format whose tables are still there, if any.
 
-    One that is not published must have been compared with the release that stands.
+    One that is not published must be tied to what was decoded, and have been compared with the
+    release that stands.
     """
     load = _find(connection, target_schema)
     if load is None or load.source != source:
         return None
-    if load.state != "published" and load.base_release != comparable_release(connection, load):
-        return None
-    return load
+    is_fit = load.sealed is not None and load.base_release == comparable_release(connection, load)
+    return load if is_fit or load.state == "published" else None
 
 
 def _find(connection: Connection, target_schema: str) -> Load | None:
@@ -273,19 +380,21 @@ def _find(connection: Connection, target_schema: str) -> Load | None:
     row = connection.execute(statement("load_latest"), values).fetchone()
     if row is None:
         return None
-    load_id, target_schema, state, expected_terms, counts, findings, base, *source = row
-    return Load(
-        load_id, target_schema, Source(*source), state, expected_terms, counts, findings, base
-    )
+    load_id, target_schema, *facts = row[:8]
+    return Load(load_id, target_schema, Source(*row[8:]), *facts)
 
 
-def content(connection: Connection, load: Load) -> Content:
-    """Rows and hash of each staged table, computed now."""
-    rows, hashes = {}, {}
+def content(connection: Connection, load: Load) -> tuple[Content, dict[str, str]]:
+    """Rows and hash of each staged table, and the tie of each; all computed now."""
+    rows, hashes, ties = {}, {}, {}
+    terms = (load.schema, TERMS.staged_name)
+    (is_gapless,) = connection.row(statement("numbers_are_gapless", terms=terms))
     for table in TABLES:
-        count, content_hash = connection.row(staged_hash(load.schema, table))
-        rows[table.staged_name], hashes[table.staged_name] = int(count), str(content_hash)
-    return Content(rows, hashes)
+        name, query = table.staged_name, staged_hash(load.schema, table, is_gapless=is_gapless)
+        rows[name], hashes[name], hash_as_staged = connection.row(query)
+        ties[name] = f"{rows[name]}:{hash_as_staged}"
+    ties[DANGLING] = _tie(connection, PARENT_EDGES, (load.schema, DANGLING))
+    return Content(rows, hashes), ties
 
 
 def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") -> list[str]:

@@ -10,7 +10,7 @@ from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
-MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release")
+MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release", "ties")
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)
 

@@ -199,7 +199,7 @@ def _refuse_changed(connect: Callable[[], Connection], load: Load) -> None:
     """
     with connect() as connection, connection.transaction():
         connection.execute(statement("bulk_session"))
-        is_changed = content(connection, load).digest != proven(connection, load)
+        is_changed = content(connection, load)[0].digest != proven(connection, load)
     if is_changed and load.state == "published":
         with connect() as connection:
             drop(connection, load.load_id)

@@ -20,6 +20,7 @@ from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.chaos.scene import STAGING_AND_LATER, Scene
 from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.invariants import DEAD
+from efo_assets_tests.faults.staged_rows import COPIED, EVERY, MUTATIONS, mutations
 
 Fault: TypeAlias = Callable[[Scene], str]
 Answer: TypeAlias = web.StreamResponse | None
@@ -334,21 +335,21 @@ def closed_database(scene: Scene) -> str:
 
 
 def tampered_rows(scene: Scene) -> str:
-    """Rows deleted before the audit, or changed while it runs."""
-    point = scene.chance.choice(("C8", "C9"))
-    change = "delete from" if point == "C8" else "update"
-    rest = "" if point == "C8" else "set label = label || '!'"
+    """Staged rows deleted, added or changed after COPY, before the audit, or while it runs."""
+    point = scene.chance.choice(("C7", "C8", "C9"))
+    table = scene.chance.choice(COPIED if point == "C7" else EVERY)
+    # To truncate a table, somebody would have to wait until the audit has read it.
+    kind = scene.chance.randrange(MUTATIONS - (point == "C9"))
 
     def tamper() -> None:
         schemas = scene.oracle.ask(
             "select nspname from pg_namespace where nspname like 'efo_load_2%' order by 1 desc"
         )
         for (schema,) in schemas[:1]:
-            terms = f"{schema}.terms"
-            scene.command(f"{change} {terms} {rest} where iri = (select min(iri) from {terms})")
+            scene.command(mutations(schema, table)[kind])
 
     scene.at(point, 1, tamper)
-    return f"staged rows are changed at {point}"
+    return f"staged {table} are changed at {point}, in way {kind} of {MUTATIONS}"
 
 
 def held_lock(scene: Scene) -> str:

@@ -108,10 +108,25 @@ def test_what_is_older_is_told_by_numbers_or_else_by_the_ledger(
 
 CHANGE = "update {}.terms set label = 'else' where iri = (select min(iri) from {}.terms)"
 DELETE = "delete from {}.terms where iri = (select min(iri) from {}.terms)"
+FEWER = "delete from {}.synonyms where ctid in (select ctid from {}.synonyms limit 5)"
+FLAT = "delete from {}.ancestors where distance > 1"
 
 
 @pytest.mark.fault("O12")
-@pytest.mark.parametrize(("point", "change"), [("C9", CHANGE), ("C9", DELETE), ("C8", DELETE)])
+@pytest.mark.fault("O18")
+@pytest.mark.parametrize(
+    ("point", "change"),
+    [
+        ("C7", CHANGE),
+        ("C7", FEWER),
+        ("C8", CHANGE),
+        ("C8", DELETE),
+        ("C8", FEWER),
+        ("C8", FLAT),
+        ("C9", CHANGE),
+        ("C9", DELETE),
+    ],
+)
 def test_rows_changed_on_their_way_are_refused_and_staged_anew_by_the_next_run(
     loaded: World, point: str, change: str
 ) -> None:

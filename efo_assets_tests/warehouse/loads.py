@@ -82,7 +82,7 @@ def expected(rows: ExpectedRows) -> dict[str, Any]:
     }
 
 
-def stage(
+def copy(
     warehouse: Warehouse,
     version: str | None = "1",
     *,
@@ -96,7 +96,7 @@ def stage(
     ontology: str = "efo",
     totals: dict[str, int] | None = None,
 ) -> Load:
-    """A staged load of these rows."""
+    """A load of these rows, copied and not sealed yet."""
     warehouse.prepare()
     version_iri = f"http://v/{version}" if version_iri == "" else version_iri
     fingerprint = str(version)
@@ -113,7 +113,12 @@ def stage(
     for table in COPIED:
         warehouse.copy_into(load, table, files.file(table))
     files.close()
-    return warehouse.seal(load, {})
+    return load
+
+
+def stage(warehouse: Warehouse, version: str | None = "1", **rows: Any) -> Load:
+    """A staged load of these rows; see `copy` for what they may be."""
+    return warehouse.seal(copy(warehouse, version, **rows), {})
 
 
 def publish(warehouse: Warehouse, version: str | None = "1", **rows: Any) -> Any:

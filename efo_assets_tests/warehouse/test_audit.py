@@ -1,17 +1,45 @@
 """The audit: each check passes on a sound load and finds its own offenders."""
 
+import random
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import BLOCKING, CHECKS, FEW_VALUES, Verdict
-from efo_assets.warehouse.load import Load
+from efo_assets.warehouse.load import Load, content
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, stage, synonym, term, xref
+from efo_assets_tests.warehouse.loads import (
+    Rows,
+    ask,
+    edge,
+    iri,
+    publish,
+    stage,
+    synonym,
+    term,
+    xref,
+)
 
 MANY = [term(f"t{number:03}") for number in range(200)]
+
+
+DERIVED: Rows = {
+    "terms": [
+        *(term(name) for name in "abcdef"),
+        term("old", is_obsolete=True, replaced_by=[iri("a")]),
+        term("older", is_obsolete=True, replaced_by=["EX:old"]),
+        term("gone", is_obsolete=True),
+    ],
+    "edges": [edge("b", "a"), edge("c", "b"), edge("c", "a", "part_of"), edge("d", "c")],
+    "xrefs": [
+        xref("a", "mesh", "D000001"),
+        xref("b", "mesh", "d000001 "),
+        xref("old", "mesh", "C000009"),
+    ],
+}
 
 
 def failed(warehouse: Warehouse, load: Load) -> dict[str, Verdict]:
@@ -193,8 +221,12 @@ def test_each_check_that_blocks_has_its_advice_and_only_staging_anew_is_run_agai
         *(f"{name}_are_unique" for name in ("terms", "synonyms", "edges", "xrefs")),
         *(f"{name}_have_terms" for name in ("synonyms", "edges", "xrefs")),
         "replacements_are_of_every_obsolete_class",
+        "replacements_lead_where_they_say",
+        "mesh_terms_follow_from_xrefs",
         "mesh_terms_are_current",
         "ancestors_are_others",
+        "ancestors_are_closed",
+        "changes_agree_with_both_releases",
     }
     for check in CHECKS:
         assert check.overridable == ("EFO_ALLOW_SHRINK=1" in check.advice)
@@ -296,3 +328,95 @@ def test_a_published_load_keeps_the_verdicts_that_it_was_published_by(
     with pytest.raises(AuditNotPassed, match="changed after their publication"):
         warehouse.audit(warehouse.latest())
     assert ask(warehouse, checked) == before
+
+
+LEADS_NOWHERE = "status = 'no_replacement', hops = 0, path = array[iri], target = null"
+WRONG = {
+    "ancestors_are_closed": [
+        "truncate {}.ancestors",
+        "delete from {}.ancestors where distance = 2",
+        "delete from {}.ancestors where ctid = '(0,1)'",
+        "update {}.ancestors set distance = 3 where distance = 2",
+        "update {}.ancestors set is_a_distance = 1",
+        "update {}.ancestors set is_a_distance = null",
+        "insert into {}.ancestors values (6, 1, 1, 1)",
+        "insert into {}.ancestors values (6, 1, 2, 2)",
+    ],
+    "replacements_are_of_every_obsolete_class": ["delete from {}.replacements where hops = 2"],
+    "replacements_lead_where_they_say": [
+        "update {}.replacements set status = 'dead_end'",
+        "update {}.replacements set status = 'target_missing' where hops = 1",
+        "update {}.replacements set status = 'target_missing', target_iri = null where hops = 1",
+        "update {}.replacements set target_iri = null",
+        "update {}.replacements set target_iri = iri",
+        "update {}.replacements set hops = hops + 1",
+        f"update {{}}.replacements set {LEADS_NOWHERE}",
+    ],
+    "mesh_terms_follow_from_xrefs": [
+        "truncate {}.mesh_terms",
+        "delete from {}.mesh_terms where not is_own",
+        "update {}.mesh_terms set mesh_id = 'D000002'",
+        "update {}.mesh_terms set is_own = not is_own",
+        "update {}.mesh_terms set is_only_term = true",
+        "insert into {}.mesh_terms (iri, mesh_id) values ('http://example.org/f', 'D000001')",
+    ],
+    "changes_agree_with_both_releases": [
+        "truncate {}.changes",
+        "delete from {}.changes where kind = 'removed'",
+        "update {}.changes set kind = 'added' where kind = 'relabelled'",
+        "insert into {}.changes values ('http://example.org/a', 99, 'obsoleted', null, null)",
+    ],
+}
+"""Check to changes of derived rows that it must find."""
+
+
+@pytest.mark.fault("O20")
+@pytest.mark.parametrize(
+    ("check", "change"), [(check, change) for check, changes in WRONG.items() for change in changes]
+)
+def test_rows_that_were_derived_wrongly_are_found(
+    warehouse: Warehouse, check: str, change: str
+) -> None:
+    warehouse.allow_shrink = True
+    publish(warehouse, **DERIVED)
+    others = [term("a", "relabelled"), *DERIVED["terms"][1:4], *DERIVED["terms"][5:], term("g")]
+    load = stage(warehouse, "2", **{**DERIVED, "terms": others})
+    derive_otherwise(warehouse, load, change)
+    found = failed(warehouse, warehouse.latest())
+    assert check in found
+    assert found[check].check.blocking
+    assert found[check].samples
+
+
+def test_changes_without_a_release_to_compare_with_are_found(warehouse: Warehouse) -> None:
+    load = stage(warehouse, **DERIVED)
+    insert = "insert into {}.changes values ('http://example.org/a', 1, 'added', null, null)"
+    derive_otherwise(warehouse, load, insert)
+    found = failed(warehouse, warehouse.latest())
+    assert found["changes_agree_with_both_releases"].offenders == 1
+
+
+def derive_otherwise(warehouse: Warehouse, load: Load, change: str) -> None:
+    """Change rows as if they had been derived so."""
+    with warehouse.connect() as connection:
+        connection.execute(change.format(load.schema))
+        _, ties = content(connection, load)
+        connection.execute("update efo_meta.loads set sealed = %s", [Jsonb(ties)])
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_ancestors_of_any_edges_are_closed(warehouse: Warehouse, number: int) -> None:
+    chance = random.Random(number)
+    names = [f"t{each}" for each in range(25)]
+    predicates = ("is_a", "is_a", "part_of", "is_a_implied", "http://example.org/other")
+    edges = {
+        (
+            *sorted(chance.sample(names, 2), reverse=chance.random() < 0.95),
+            chance.choice(predicates),
+        )
+        for _ in range(60)
+    }
+    load = stage(
+        warehouse, terms=[term(name) for name in names], edges=[edge(*each) for each in edges]
+    )
+    assert set(failed(warehouse, load)) <= {"edges_have_no_cycle", "ancestors_follow_every_edge"}

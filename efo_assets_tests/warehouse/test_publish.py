@@ -7,7 +7,17 @@ from efo_assets.errors import AuditNotPassed, NothingStaged, PublicationRefused,
 from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, stage, synonym, term, xref
+from efo_assets_tests.warehouse.loads import (
+    Rows,
+    ask,
+    copy,
+    edge,
+    publish,
+    stage,
+    synonym,
+    term,
+    xref,
+)
 
 MAJORS = (18, 16)
 ALLOW_SHRINK = True
@@ -217,6 +227,30 @@ def test_rows_changed_after_the_audit_are_refused(warehouse: Warehouse, change: 
     with pytest.raises(AuditNotPassed, match="present content"):
         warehouse.publish(load)
     assert ask(warehouse, "select to_regclass('public.efo_terms')") == [(None,)]
+
+
+@pytest.mark.fault("O18")
+@pytest.mark.parametrize(
+    ("moment", "change"),
+    [
+        ("decoded", "delete from {}.synonyms"),
+        ("decoded", "update {}.terms set label = 'else'"),
+        ("derived", "update {}.synonyms set sources = '{{X:2}}'"),
+        ("derived", "delete from {}.ancestors where distance = 1"),
+    ],
+)
+def test_rows_changed_before_the_audit_are_refused(
+    warehouse: Warehouse, moment: str, change: str
+) -> None:
+    load = copy(warehouse, **FIRST)
+    if moment == "derived":
+        load = warehouse.seal(load, {})
+    assert ask(warehouse, f"{change.format(load.schema)} returning 1")
+    step = warehouse.audit if moment == "derived" else lambda staging: warehouse.seal(staging, {})
+    with pytest.raises(AuditNotPassed, match=f"after they were {moment}"):
+        step(load)
+    assert warehouse.reusable(load.source) is None
+    assert publish(warehouse, **FIRST).rows["efo_synonyms"] == 3
 
 
 @pytest.mark.fault("O12")

@@ -62,6 +62,67 @@ select r.iri
 from {load}.replacements as r
 where not exists (select from {load}.terms as t where t.iri = r.iri)
 
+-- name: check_replacements_lead_where_they_say
+select r.iri, r.status, r.target
+from {load}.replacements as r
+left join {load}.terms as t on t.iri = r.target_iri
+where r.path[1] is distinct from r.iri
+    or r.hops is distinct from cardinality(r.path) - 1
+    or r.path[r.hops + 1] is distinct from coalesce(r.target, r.iri)
+    or case r.status
+        when 'resolved' then t.is_obsolete is not false
+        when 'ambiguous' then t.is_obsolete is not false
+        when 'dead_end' then t.is_obsolete is not true
+        when 'cycle' then not r.target = any (r.path[: r.hops])
+        else r.target_iri is not null
+    end
+union
+select r.iri, r.status, t.iri
+from {load}.replacements as r
+join {load}.terms as o on o.iri = r.iri
+cross join lateral unnest(o.replaced_by || o.consider || r.target) as stated (value)
+join {load}.terms as t on t.iri = stated.value
+where r.status in ('no_replacement', 'target_missing')
+    -- What a class names itself, or what its row says is missing.
+    and (r.status = 'no_replacement' or stated.value = r.target)
+
+-- name: check_mesh_terms_follow_from_xrefs
+with carried as materialized (
+    select iri, upper(btrim(accession)) as mesh_id
+    from {load}.xrefs
+    where prefix = 'mesh' and upper(btrim(accession)) ~ {mesh_id}
+),
+
+reached as (
+    select c.iri, c.mesh_id, true as is_own
+    from carried as c
+    join {load}.terms as t on t.iri = c.iri and not t.is_obsolete
+    union
+    select r.target_iri, c.mesh_id, false
+    from carried as c
+    join {load}.replacements as r
+        on r.iri = c.iri and r.kind = 'replaced_by' and r.status = 'resolved'
+),
+
+wanted as (
+    select
+        iri,
+        mesh_id,
+        bool_or(is_own) as is_own,
+        count(*) over (partition by mesh_id) = 1 as is_only_term,
+        count(*) over (partition by iri) = 1 as is_only_mesh_id
+    from reached
+    group by iri, mesh_id
+)
+
+select coalesce(w.iri, m.iri) as iri, coalesce(w.mesh_id, m.mesh_id) as mesh_id
+from wanted as w
+full join {load}.mesh_terms as m on m.iri = w.iri and m.mesh_id = w.mesh_id
+where w.iri is null
+    or m.iri is null
+    or (w.is_own, w.is_only_term, w.is_only_mesh_id)
+        is distinct from (m.is_own, m.is_only_term, m.is_only_mesh_id)
+
 -- name: check_mesh_terms_are_current
 select m.mesh_id, m.iri
 from {load}.mesh_terms as m
@@ -79,15 +140,116 @@ from {load}.ancestors as a
 left join {load}.terms as t on t.number = a.term_number
 where a.term_number = a.ancestor_number
 
--- name: check_ancestors_follow_every_edge
+-- name: followed_edges
+-- The edges that make ancestors, and whether the derivation followed them.
+create temporary table if not exists efo_followed_edges on commit drop as
+select e.child, e.parent, e.is_a, a.distance is not null as is_followed
+from (
+    select c.number as child, p.number as parent, bool_or(e.predicate = 'is_a') as is_a
+    from {load}.parent_edges as e
+    join {load}.terms as c on c.iri = e.child_iri
+    join {load}.terms as p on p.iri = e.parent_iri
+    where e.predicate = any({closure_predicates})
+    group by c.number, p.number
+) as e
+left join {load}.ancestors as a
+    on a.term_number = e.child and a.ancestor_number = e.parent and a.distance = 1;
+analyze pg_temp.efo_followed_edges
+
+-- name: edges_not_followed
 select e.child_iri, e.parent_iri, e.predicate
 from {load}.parent_edges as e
 join {load}.terms as c on c.iri = e.child_iri
 join {load}.terms as p on p.iri = e.parent_iri
-left join {load}.ancestors as a
-    on a.term_number = c.number and a.ancestor_number = p.number and a.distance = 1
-where e.predicate = any({closure_predicates})
-    and a.distance is null
+join pg_temp.efo_followed_edges as f on f.child = c.number and f.parent = p.number
+where not f.is_followed and e.predicate = any({closure_predicates})
+
+-- name: edges_left_out
+-- Edges that were not followed and close no cycle.
+select c.iri as child, p.iri as parent
+from pg_temp.efo_followed_edges as e
+left join pg_temp.efo_cycle_edges as o on o.child = e.child and o.parent = e.parent
+join {load}.terms as c on c.number = e.child
+join {load}.terms as p on p.number = e.parent
+where not e.is_followed and o.child is null
+
+-- name: ancestors_astray
+-- Ancestors of every so manieth term that a walk along the followed edges doesn't find, or finds
+-- elsewhere, and those that it finds alone.
+with recursive walk as (
+    select e.child as term, e.parent as ancestor, 1 as distance, e.is_a
+    from pg_temp.efo_followed_edges as e
+    where e.is_followed and mod(e.child, {step}) = 0
+    union
+    select w.term, e.parent, w.distance + 1, w.is_a and e.is_a
+    from walk as w
+    join pg_temp.efo_followed_edges as e on e.child = w.ancestor and e.is_followed
+    where w.distance <= {most_levels}
+),
+
+wanted as (
+    select
+        term, ancestor, min(distance) as distance, min(distance) filter (where is_a) as is_a_distance
+    from walk
+    group by term, ancestor
+)
+
+select c.iri as term, p.iri as ancestor
+from wanted as w
+full join (select * from {load}.ancestors where mod(term_number, {step}) = 0) as a
+    on a.term_number = w.term and a.ancestor_number = w.ancestor
+left join {load}.terms as c on c.number = coalesce(w.term, a.term_number)
+left join {load}.terms as p on p.number = coalesce(w.ancestor, a.ancestor_number)
+where w.term is null
+    or a.term_number is null
+    or (w.distance, w.is_a_distance) is distinct from (a.distance, a.is_a_distance)
+
+-- name: changes_miscounted
+-- Kinds of changes of terms of which the two releases, side by side, show another number.
+with pairs as (
+    select
+        p.iri is null as is_added,
+        s.iri is null as is_gone,
+        p.removed_in is not null as was_gone,
+        p.is_obsolete as was_obsolete,
+        s.is_obsolete,
+        p.label <> s.label as is_relabelled,
+        p.definition is distinct from s.definition as is_redefined
+    from {schema}.efo_terms as p
+    full join {load}.terms as s on s.iri = p.iri
+),
+
+counted as (
+    select
+        count(*) filter (where is_added) as added,
+        count(*) filter (where is_gone and not was_gone) as removed,
+        count(*) filter (where not is_gone and (was_gone or was_obsolete and not is_obsolete)) as restored,
+        count(*) filter (where not was_gone and is_obsolete and not was_obsolete) as obsoleted,
+        count(*) filter (where not was_gone and was_obsolete = is_obsolete and is_relabelled) as relabelled,
+        count(*) filter (where not is_added and not is_gone and not was_gone and is_redefined) as redefined
+    from pairs
+),
+
+told as (
+    select kind, count(*) as rows from {load}.changes group by kind
+)
+
+select k.kind, coalesce(t.rows, 0) as told, k.rows as found
+from counted as c
+cross join lateral (
+    values
+    ('added', c.added),
+    ('removed', c.removed),
+    ('restored', c.restored),
+    ('obsoleted', c.obsoleted),
+    ('relabelled', c.relabelled),
+    ('redefined', c.redefined)
+) as k (kind, rows)
+left join told as t on t.kind = k.kind
+where coalesce(t.rows, 0) <> k.rows
+
+-- name: changes_without_base
+select iri, kind from {load}.changes
 
 -- name: check_sql_means_what_it_says
 -- One known answer for each kind of expression that derivations, keys and functions rest on.

@@ -20,12 +20,26 @@ select * from aside
 
 -- name: load_seal
 update efo_meta.loads
-set state = 'staged', counts = %(counts)s, findings = %(findings)s, base_release = %(base_release)s, staged_at = now()
+set
+    state = 'staged',
+    counts = %(counts)s,
+    findings = %(findings)s,
+    base_release = %(base_release)s,
+    sealed = %(sealed)s,
+    staged_at = now()
 where load_id = %(load_id)s
+
+-- name: load_copied
+update efo_meta.loads
+set copied = copied || %(copied)s
+where load_id = %(load_id)s
+
+-- name: load_ties
+select copied from efo_meta.loads where load_id = %(load_id)s
 
 -- name: load_latest
 select
-    load_id, target_schema, state, expected_terms, counts, findings, base_release,
+    load_id, target_schema, state, expected_terms, counts, findings, base_release, sealed,
     ontology, version, version_iri, loaded, fingerprint, source_url, class_limit, totals
 from efo_meta.loads
 where target_schema = %(schema)s
@@ -50,3 +64,14 @@ from standing
 where state = 'staging'
     or (state = 'published' and age > 1)
     or (state = 'staged' and age > %(kept)s)
+
+-- name: numbers_are_gapless
+select coalesce(max(number) - min(number) + 1 = count(*), true) from {terms}
+
+-- name: hashes_by_number
+with hashed as materialized (
+    select
+        array_agg(hashtextextended(iri, 0) order by number) as iris,
+        min(number) - 1 as before
+    from {terms}
+)
