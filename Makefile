@@ -62,9 +62,11 @@ chaos: $(STAMP) ## Load under random faults, RUNS=1000 times from SEED=1 on, and
 readers: $(STAMP) ## Read 100,000 times while 200 releases are published, half of them under faults
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/faults/test_readers.py
 
-# The instance is that of `make dev`, so that the UI shows the run.
+# The instance is that of `make dev`, so that the UI shows the run. Dagster warns of its own command
+# and of a parameter within it.
 run: $(STAMP) $(UI_HOME)/dagster.yaml ## Load EFO from OLS into the configured database (the embedded one by default)
-	@DAGSTER_HOME="$(abspath $(UI_HOME))" $(BIN)/dagster asset materialize --select '*'
+	@PYTHONWARNINGS='ignore:Function,ignore:Parameter' DAGSTER_HOME="$(abspath $(UI_HOME))" \
+	  $(BIN)/dagster asset materialize --select '*'
 
 ifdef SAMPLE
 DEV = $(BIN)/python -m efo_assets demo --ui

@@ -112,7 +112,10 @@ async def download(
         with store.lock(ontology):
             return await downloader.run()
     except (errors.OlsUnreachable, errors.OlsRefused) as error:
-        kept = "No page was fetched; run again later."
+        kept = (
+            "No page was fetched; run again later. To try things out without OLS, `efo-assets "
+            "demo` loads generated data, and `efo-assets sample` serves them."
+        )
         if downloader.folder is not None:
             kept = f"{downloader.folder.kept}; run again to go on from there."
         raise type(error)(f"{error} {kept}") from error

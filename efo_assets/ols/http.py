@@ -37,10 +37,6 @@ ANSWERED = payload.BodyTooLarge | payload.TooFewRows | payload.UnexpectedContent
 """Not what was asked for, and yet OLS is well: no sign of an outage."""
 MAX_ATTEMPTS_OF_NO_USE = 2
 """Where the same answer is to be expected when asked again: it is settled."""
-OFFLINE = (
-    " To try things out without OLS, `efo-assets demo` loads generated data, and `efo-assets "
-    "sample` serves them."
-)
 TIMEOUT = aiohttp.ClientTimeout(170, sock_connect=10, sock_read=60)
 
 T = TypeVar("T")
@@ -212,7 +208,7 @@ class Transport:
         if not outage.ever_succeeded and failure.status is None:
             raise OlsUnreachable(
                 f"OLS unreachable at {place_of(url)}: {failure} ({failed} attempts)."
-                f"{self._about_proxies()}{OFFLINE}"
+                f"{self._about_proxies()}"
             ) from failure
         is_patient = attempts is None and not is_settled
         return is_patient and outage.is_suspected and outage.ever_succeeded
@@ -270,8 +266,7 @@ class Transport:
             if code == socket.EAI_NONAME:  # no such name; other failures to resolve it may pass
                 looked_up = "EFO_PROXY" if self._proxy else "EFO_OLS_URL"
                 raise OlsUnreachable(
-                    f"OLS unreachable: {sentence}; look at {looked_up}."
-                    f"{self._about_proxies()}{OFFLINE}"
+                    f"OLS unreachable: {sentence}; look at {looked_up}.{self._about_proxies()}"
                 ) from error
             is_overload = isinstance(error, TimeoutError)
             was_idle = "is_reused" in trace and isinstance(error, Disconnected)
