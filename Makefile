@@ -42,7 +42,7 @@ endef
 .PHONY: help demo test coverage faults chaos readers dev ui deployed run bench bench-against lint dbt dbt-test clean
 
 help: ## Show this list
-	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Load a generated ontology of 20,000 classes end to end and ask it three questions
 	@$(BIN)/python -m efo_assets demo

@@ -69,8 +69,13 @@ class _Command(click.Command):
         return super().parse_args(ctx, args)
 
 
+class _Group(_Command, click.Group):
+    command_class = _Command
+
+
 class _Commands(click.Group):
     command_class = _Command
+    group_class = _Group
 
 
 @click.group(
@@ -104,8 +109,9 @@ _classes = click.option(
     default=DEFAULT_CLASSES,
     help="How many classes to generate.",
 )
+_release_number = click.IntRange(1, 100)
 _release = click.option(
-    "--release", type=click.IntRange(1, 100), default=1, help="Which consecutive release to serve."
+    "--release", type=_release_number, default=1, help="Which consecutive release to serve."
 )
 _port = click.IntRange(0, 65535)
 _FOLDER_HELP = (
@@ -309,7 +315,7 @@ def exports(folder: Path | None, names: Sequence[str]) -> None:
 @_classes
 @click.option(
     "--release",
-    type=click.IntRange(1),
+    type=_release_number,
     help="Which one to load; by default the last one again.",
 )
 @click.option("--data-dir", type=_path, default=DEMO_DIR, help="Where all of it is kept.")
@@ -430,7 +436,7 @@ async def _serve_sample(
 
 
 @sample.command("release")
-@click.argument("number", type=click.IntRange(1))
+@click.argument("number", type=_release_number)
 @click.option("--url", default="http://127.0.0.1:8080", help="Where the server is.")
 def sample_release(number: int, url: str) -> None:
     """Let a sample server that runs serve another release from now on.

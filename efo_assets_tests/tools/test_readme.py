@@ -134,7 +134,7 @@ def test_the_help_of_make_is_the_same_in_every_locale(locale: str) -> None:
         check=True,
     )
     targets = re.findall(r"^([a-z-]+):.*## (.*)$", MAKEFILE, re.MULTILINE)
-    assert done.stdout.splitlines() == [f"  make {name:8}  {what}" for name, what in targets]
+    assert done.stdout.splitlines() == [f"  make {name:13}  {what}" for name, what in targets]
 
 
 def test_every_make_target_that_is_named_is_there() -> None:
