@@ -121,9 +121,13 @@ def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
     """
     table = check.about
     query = statement("shrinkage", staged=(load.schema, table.staged_name))
-    values = {"schema": load.target_schema, "table": table.staged_name}
+    values = {
+        "schema": load.target_schema,
+        "ontology": load.source.ontology,
+        "table": table.staged_name,
+    }
     published, staged = connection.row(query, values)
-    # None: nothing is published yet, or only a part.
+    # None: nothing of the ontology is published yet, or only a part.
     if load.is_partial or published is None or published - staged <= published * _tolerated(table):
         return Offenders(0, [])
     return Offenders(published - staged, [{"published": published, "staged": staged}])

@@ -33,7 +33,7 @@ from efo_assets.warehouse.preflight import refuse_taken_names
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.succession import predecessor
-from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.tables import TABLES, Table
 from efo_assets.warehouse.views import FOLDS, create_views
 
 _log = logger(__name__)
@@ -132,6 +132,7 @@ def _in_one_transaction(
         connection.execute(statement("publisher_lock"), {"schema": schema})
         audited = Content.of_digest(proven(connection, load))
         current = predecessor(connection, schema, load.source, allow_older=allow_older)
+        is_anew = current is None and current_release(connection, schema) is not None
         known = current if current is not None and _is_same(load, audited, current) else None
         if known is None:
             _refuse_other_base(connection, load, current)
@@ -143,6 +144,8 @@ def _in_one_transaction(
         refuse_taken_names(connection, schema)
         create_views(connection, schema, FOLDS)
         fresh = create_missing(connection, schema)
+        if is_anew:
+            _clear(connection, schema, release_id, [t for t in TABLES if t not in fresh])
         is_known_by_another = known is not None and known.load_id != load.load_id
         changes = {}
         for table in TABLES:
@@ -160,6 +163,15 @@ def _in_one_transaction(
     rows = {table.name: audited.rows[table.staged_name] for table in TABLES}
     facts = (release_id, load.source.name, load.load_id)
     return Publication(*facts, known is None, rows, changes, notes)
+
+
+def _clear(connection: Connection, schema: str, release_id: int, tables: list[Table]) -> None:
+    """Delete the sample data that stand, and their history, before the release that comes."""
+    for table in reversed(tables):
+        connection.execute(compose("delete from {}", (schema, table.name)))
+    values = {"schema": schema, "release_id": release_id}
+    connection.execute(statement("releases_clear"), values)
+    _log.info("the sample data in schema %s make room, with their history", schema)
 
 
 def _noted(

@@ -12,18 +12,23 @@ from efo_assets.warehouse.load import Source
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
+SAMPLE = ("sample", "http://example.org/sample/")
+"""OLS id of the generated ontology, and what its version IRIs begin with."""
+
 
 def predecessor(
     connection: Connection, schema: str, source: Source, *, allow_older: bool
 ) -> PublishedRelease | None:
     """The release that stands in `schema`, which `source` may follow; None before the first.
 
+    Generated sample data are followed by nothing: another ontology begins anew in their place.
+
     Raises:
         PublicationRefused: a part of an ontology would replace the whole, another ontology, or a
             release older than the one that stands, unless `allow_older`.
     """
     current = current_release(connection, schema)
-    if current is None:
+    if current is None or (_is_sample(current) and current.ontology != source.ontology):
         return None
     if current.ontology != source.ontology:
         raise PublicationRefused(
@@ -43,6 +48,11 @@ def predecessor(
             "later, or set EFO_ALLOW_OLDER=1 to go back."
         )
     return current
+
+
+def _is_sample(release: PublishedRelease) -> bool:
+    ontology, begins = SAMPLE
+    return release.ontology == ontology and (release.version_iri or "").startswith(begins)
 
 
 def _is_older(

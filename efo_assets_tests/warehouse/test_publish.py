@@ -299,6 +299,48 @@ def test_another_ontology_does_not_replace_this_one(warehouse: Warehouse) -> Non
         warehouse.publish(load)
 
 
+SAMPLE_IRI = "http://example.org/sample/releases/v901.0/sample.owl"
+
+
+@pytest.mark.fault("D40")
+def test_another_ontology_begins_anew_where_sample_data_stand(warehouse: Warehouse) -> None:
+    many = {"terms": [term(f"s{number}") for number in range(50)], "edges": [edge("s1", "s0")]}
+    for number in (901, 902):
+        rows = many | {"synonyms": [synonym("s1", f"of {number}")]}
+        publish(warehouse, f"{number}.0", version_iri=SAMPLE_IRI, ontology="sample", **rows)
+    with warehouse.connect() as connection:
+        connection.execute("create view public.labels as select label from public.efo_terms")
+    efo = publish(warehouse, "3.92.0", **FIRST)
+    assert efo.is_new
+    assert len(published(warehouse)["terms"]) == 3
+    assert ask(warehouse, "select count(*) from labels") == [(3,)]
+    assert ask(warehouse, "select count(removed_in), max(changed_release) from efo_terms") == [
+        (0, efo.release_id)
+    ]
+    assert ask(warehouse, "select count(*) from efo_changes") == [(0,)]
+    assert ask(warehouse, "select ontology, version from releases") == [("efo", "3.92.0")]
+    assert publish(warehouse, "3.93.0", **FIRST).release_id == efo.release_id + 1
+
+
+@pytest.mark.parametrize("version_iri", ["http://elsewhere.org/sample/1", None])
+def test_an_ontology_that_is_called_sample_is_not_replaced(
+    warehouse: Warehouse, version_iri: str | None
+) -> None:
+    publish(warehouse, "9", version_iri=version_iri, ontology="sample", **FIRST)
+    load = stage(warehouse, "3.92.0", **FIRST)
+    warehouse.audit(load)
+    with pytest.raises(PublicationRefused, match="holds sample, and the load is efo"):
+        warehouse.publish(load)
+
+
+def test_sample_data_do_not_replace_an_ontology(warehouse: Warehouse) -> None:
+    publish(warehouse, "3.92.0", **FIRST)
+    load = stage(warehouse, "901.0", version_iri=SAMPLE_IRI, ontology="sample", **FIRST)
+    warehouse.audit(load)
+    with pytest.raises(PublicationRefused, match="holds efo, and the load is sample"):
+        warehouse.publish(load)
+
+
 def test_with_nothing_staged_the_error_names_the_command(warehouse: Warehouse) -> None:
     with pytest.raises(NothingStaged, match=r"dagster asset materialize .*'\*efo_terms'"):
         warehouse.latest()

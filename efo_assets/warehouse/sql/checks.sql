@@ -289,7 +289,7 @@ select
     (
         select (r.counts ->> %(table)s)::bigint
         from efo_meta.releases as r
-        where r.target_schema = %(schema)s and not r.is_partial
+        where r.target_schema = %(schema)s and r.ontology = %(ontology)s and not r.is_partial
         order by r.release_id desc
         limit 1
     ),

@@ -77,6 +77,10 @@ insert into efo_meta.releases (
 )
 returning release_id
 
+-- name: releases_clear
+delete from efo_meta.releases
+where target_schema = %(schema)s and release_id <> %(release_id)s
+
 -- name: release_totals
 update efo_meta.releases
 set totals = %(totals)s
