@@ -147,7 +147,7 @@ select r.version, c.kind, c.before, c.after
 from efo_changes as c
 join efo_release as r on r.release_id = c.release_id
 join efo_terms as t on t.id = c.term_id
-where t.curie = 'SAMPLE:0004462'
+where t.curie = 'SAMPLE:0004508'
 order by c.release_id, c.ordinal;
 
 \echo '17. What do two terms have in common, nearest first?'

@@ -76,7 +76,7 @@ class Documents:
 
     def v2_class(self, each: GeneratedClass) -> Json:
         """One class of the v2 list."""
-        label = self._several(each.labels)
+        label = self._several(_oddly(each.labels) if each.is_oddly_written else each.labels)
         ancestors = self.ancestors(each)
         with_thing = self._several([*ancestors, THING])
         document: Json = {
@@ -90,13 +90,11 @@ class Documents:
             "hasHierarchicalParents": bool(each.parents),
             "hierarchicalAncestor": with_thing,
             "hierarchicalProperty": f"{RDFS}subClassOf",
-            f"{RDFS}label": label,
             "imported": not each.is_defining,
             "iri": each.iri,
             "isDefiningOntology": each.is_defining,
             "isObsolete": each.is_obsolete,
             "isPreferredRoot": False,
-            "label": label,
             "linkedEntities": self._linked(each, ancestors),
             "numDescendants": 0.0,
             "numHierarchicalDescendants": 0.0,
@@ -107,6 +105,8 @@ class Documents:
             "shortForm": each.short_form,
             "type": ["class", "entity"],
         }
+        if each.labels:
+            document |= {"label": label, f"{RDFS}label": label}
         return document | self._parent_fields(each) | self._text_fields(each)
 
     def ancestors(self, each: GeneratedClass) -> tuple[str, ...]:
@@ -169,6 +169,11 @@ class Documents:
         for match in each.matches:
             fields.setdefault(f"{SKOS}{match.relation}Match", []).append(match.value)
         fields |= {iri: list(values) for iri, values in each.annotations.items()}
+        if each.is_oddly_written:
+            fields = {
+                name: _oddly(value) if isinstance(value, list) else value
+                for name, value in fields.items()
+            }
         return {
             name: self._several(value) if isinstance(value, list) else value
             for name, value in fields.items()
@@ -185,17 +190,17 @@ class Documents:
             if xref.url
         }
         for iri in ancestors[:LINKED_ANCESTORS]:
-            linked[iri] = self._entity(self.by_iri[iri].curie, self.by_iri[iri].labels[0], "class")
+            linked[iri] = self._entity(self.by_iri[iri].curie, self.by_iri[iri].labels[:1], "class")
         for iri, label in PROPERTIES:
-            linked[iri] = self._entity(iri.rsplit("/", 1)[-1], label, "annotationProperty")
+            linked[iri] = self._entity(iri.rsplit("/", 1)[-1], [label], "annotationProperty")
         return linked
 
-    def _entity(self, curie: str, label: Any, kind: str) -> Json:
+    def _entity(self, curie: str | None, labels: Sequence[Any], kind: str) -> Json:
         return {
             "definedBy": [self.identity.ontology],
             "numAppearsIn": 4.0,
             "hasLocalDefinition": True,
-            "label": [label],
+            "label": list(labels),
             "curie": curie,
             "type": [kind, "entity"],
         }
@@ -207,7 +212,7 @@ class Documents:
         return {
             "iri": each.iri,
             "lang": "en",
-            "label": str(each.labels[0]),
+            "label": " ".join(map(str, each.labels[:1])),
             "description": list(each.definitions),
             "synonyms": [synonym.text for synonym in each.synonyms],
             "annotation": {"database_cross_reference": [xref.value for xref in each.xrefs]},
@@ -230,6 +235,11 @@ class Documents:
 
 def _reified(value: Any, axioms: list[Json]) -> Json:
     return {"type": ["reification"], "value": value, "axioms": axioms}
+
+
+def _oddly(values: Sequence[Any]) -> list[Any]:
+    """These values among what isn't one, in lists within lists, each wrapped once more."""
+    return [None, [[], [_reified(value, []) for value in values]], "", {"type": ["class"]}]
 
 
 def _synonym(synonym: Synonym) -> Any:

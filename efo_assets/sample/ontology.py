@@ -26,6 +26,7 @@ ANNOTATED = (
     (5, f"{OIO}inSubset", (f"{OBO}mondo#sample_subset",)),
     (15, f"{OIO}inSubset", (f"{OBO}a#one", f"{OBO}a#two")),
     (9, "http://www.ebi.ac.uk/efo/gwas_trait", ("true",)),
+    (27, "http://www.ebi.ac.uk/efo/gwas_trait", (True,)),
 )
 """What every so-many-th current class states: a property and its values."""
 OBSOLETE_SHARE = 0.105
@@ -44,6 +45,16 @@ RARE_XREFS = (
     (131, 17, "https://example.org/page/{}"),
     (137, 19, "no colon {}"),
     (139, 23, "UMLS:CUI:C{:07d}"),
+    (191, 31, "KEGG_COMPOUND:C{:05d}"),
+    (193, 31, "ICD10-CM:E{}"),
+    (197, 33, "ICD-9:{}"),
+    (199, 33, "NCBI_Gene:{}"),
+    (239, 37, "MESH:D{0:06d}, UMLS:C{0:07d}"),
+    (241, 39, "ICD10:E{0}; ICD10:F{0}"),
+    (251, 43, "https://example.org/a/{0} https://example.org/b/{0}"),
+    (257, 47, "UMLS:C{:07d}, and others"),
+    (263, 49, " OMIM:{}"),
+    (269, 57, "\u00a0NCIT:C{}\u200b"),
 )
 """A cross reference of the classes whose number leaves the second number divided by the first."""
 MATCHES = (
@@ -57,10 +68,19 @@ MATCHES = (
 """A match of every so-many-th class: relation, value, prefix and accession."""
 SCOPES = ("exact", "exact", "exact", "related", "narrow", "broad")
 TYPES = (f"{OBO}OMO_0003000", f"{OBO}mondo#ABBREVIATION")
+TWO_AXIOMS = (((TYPES[0],), ("MONDO:1",)), ((TYPES[1],), ("DOID:2", "MONDO:1")))
+GSSO = (((), ("GSSO:1",)),)
 AWKWARD = (
     *("tab\there", "line\nbreak", "back\\slash \\N \\.", "emoji 🧬", "e\u0301 combining"),
     *("\u202eright to left", "nul \0 inside", "carriage\rreturn", " spaces ", "a|b`c`[d](e)"),
 )
+ODD_SPACES = "\u00a0\u2000\u2003\u2009\u200b\u202f\ufeff"
+"""White space as editors paste it."""
+SCRIPTS = ("Sjögren", "ß-cell", "İnce", "βούτυρο", "ДНК", "خلية", "細胞")
+OBSOLETE_MARKS = ("obsolete_", "obsolete_", "obsolete ", "OBSOLETE: ", "obsolete:")
+"""What stands before the label of an obsolete class."""
+Scalar: TypeAlias = str | bool | int | float
+"""A value as JSON has it, where a text is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +139,38 @@ IDENTITIES = {identity.ontology: identity for identity in (SAMPLE, EFO)}
 
 
 class Synonym(NamedTuple):
-    """A synonym as an editor states it."""
+    """A synonym as an editor states it.
 
-    text: str
+    With the scope "" it is one of oboInOwl:hasSynonym, with "other" one of a property that says
+    nothing of scopes.
+    """
+
+    text: Scalar
     scope: str = "exact"
     is_alternative_term: bool = False
     axioms: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     """Types and sources of each axiom about it."""
+
+
+ODD_SYNONYMS = (
+    (103, 31, (Synonym("both scopes {}"), Synonym("both scopes {}", "related"))),
+    (107, 41, (Synonym("two axioms {}", axioms=TWO_AXIOMS),)),
+    (109, 43, (Synonym("twins by case {}"), Synonym("twins by CASE {}"))),
+    (83, 47, (Synonym("no scope {}", "", axioms=GSSO),)),
+    (
+        173,
+        51,
+        (
+            Synonym("one scope {}", "narrow", axioms=TWO_AXIOMS),
+            Synonym("one scope {}", "", axioms=GSSO),
+        ),
+    ),
+    (179, 55, (Synonym("another property {}", "other"),)),
+    (227, 46, (Synonym("\u00a0 \u200b"),)),
+    (229, 48, (Synonym(""),)),
+    (233, 52, (Synonym(1.5, "related"), Synonym(True, ""))),
+)
+"""Synonyms of the classes whose number leaves the second number divided by the first."""
 
 
 class Xref(NamedTuple):
@@ -133,6 +178,7 @@ class Xref(NamedTuple):
 
     value: str
     sources: tuple[str, ...] = ()
+    """Of one axiom."""
     url: str | None = None
 
 
@@ -160,18 +206,20 @@ class GeneratedClass:
     """One class, as an ontology editor would see it."""
 
     iri: str
-    curie: str
-    labels: tuple[str | bool | float, ...]
-    definitions: tuple[str, ...]
+    curie: str | None
+    labels: tuple[Scalar, ...]
+    definitions: tuple[Scalar, ...]
     is_obsolete: bool
     is_defining: bool
     parents: tuple[Parent, ...]
     synonyms: tuple[Synonym, ...]
     xrefs: tuple[Xref, ...]
     matches: tuple[Match, ...] = ()
-    annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    annotations: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     """IRI of a property to what the class states by it; synonyms and cross references apart."""
     has_anonymous_parent: bool = False
+    is_oddly_written: bool = False
+    """Whether nulls, empty texts and nodes without a value stand among its values in JSON."""
 
     @property
     def short_form(self) -> str:
@@ -221,10 +269,15 @@ def release(classes: int, seed: int, number: int = 1, identity: Identity = EFO) 
     generated: list[GeneratedClass] = []
     for position in range(classes):
         space = chance.choices(identity.spaces, SPACE_SHARES)[0]
-        iri = identity.class_iri(space, position)
+        is_twin = position % 499 == 38
+        iri = _other_case(iris[-1]) if is_twin else identity.class_iri(space, position)
         is_obsolete = position > 2 and chance.random() < OBSOLETE_SHARE
         iris.append(iri)
-        generated.append(_class(chance, identity, position, iris, current, is_obsolete=is_obsolete))
+        each = _class(chance, identity, position, iris, current, is_obsolete=is_obsolete)
+        if is_twin:
+            labels = tuple(str(label).upper() for label in generated[-1].labels)
+            each = replace(each, labels=labels)
+        generated.append(each)
         if not is_obsolete:
             current.append(iri)
     return GeneratedRelease(1, _in_order(generated), identity=identity)
@@ -249,13 +302,13 @@ def _class(
     label = f"{words} {number}" if chance.random() < 0.9 else words
     return GeneratedClass(
         iri=iri,
-        curie=_curie(iri),
+        curie=None if number % 251 == 53 else _curie(iri),
         labels=_labels(chance, label, number, is_obsolete=is_obsolete),
         definitions=_definitions(chance, label, number),
         is_obsolete=is_obsolete,
         is_defining=iri.startswith(identity.home),
         parents=() if is_obsolete else _parents(chance, identity, number, current),
-        synonyms=tuple(_synonyms(chance, label, number)),
+        synonyms=_synonyms(chance, label, number, is_obsolete=is_obsolete),
         xrefs=tuple(_xrefs(chance, number)),
         matches=tuple(
             Match(relation, value.format(number), prefix, accession.format(number))
@@ -268,28 +321,40 @@ def _class(
             else {iri: values for every, iri, values in ANNOTATED if number % every == 0}
         ),
         has_anonymous_parent=number % 211 == 13,
+        is_oddly_written=number % 127 == 35,
     )
 
 
-def _labels(
-    chance: Random, label: str, number: int, *, is_obsolete: bool
-) -> tuple[str | bool | float, ...]:
+def _labels(chance: Random, label: str, number: int, *, is_obsolete: bool) -> tuple[Scalar, ...]:
+    if number % 2503 == 58:
+        return ()
     if number % 997 in (5, 6):
         return (number % 2 == 0,) if number % 997 == 5 else (float(number) + 0.5,)
-    text = f"obsolete_{label}" if is_obsolete else label
+    if number % 67 == 17:
+        label = label.replace(" ", ODD_SPACES[number % len(ODD_SPACES)], 1)
+    if number % 71 == 19:
+        label = f"{SCRIPTS[number % len(SCRIPTS)]} {label}"
+    text = f"{_obsolete_mark(number)}{label}" if is_obsolete else label
+    if number % 997 == 27:
+        return text, text.upper()
     return (text, f"{text} of the {chance.choice(PLACES)}") if number % 101 == 7 else (text,)
 
 
-def _definitions(chance: Random, label: str, number: int) -> tuple[str, ...]:
+def _obsolete_mark(number: int) -> str:
+    return OBSOLETE_MARKS[number % len(OBSOLETE_MARKS)]
+
+
+def _definitions(chance: Random, label: str, number: int) -> tuple[Scalar, ...]:
+    odd = (10**30,) if number % 239 == 29 else ()
     if chance.random() < 0.2:
-        return ()
+        return odd
     sentences = [
         f"{chance.choice(VERBS)} the {chance.choice(PLACES)} with {chance.choice(QUALITIES)} "
         f"{chance.choice(KINDS)} and {chance.choice(KINDS)} of the {chance.choice(PLACES)}."
         for _ in range(chance.randint(1, 4))
     ]
     first = f"Any {label} that {' '.join(sentences)}"
-    return (first, f"A {label}.") if number % 89 == 3 else (first,)
+    return (first, f"A {label}.") if number % 89 == 3 else (first, *odd)
 
 
 def _parents(
@@ -315,7 +380,13 @@ def _parents(
     return tuple(parents)
 
 
-def _synonyms(chance: Random, label: str, number: int) -> Iterator[Synonym]:
+def _synonyms(chance: Random, label: str, number: int, *, is_obsolete: bool) -> tuple[Synonym, ...]:
+    """Synonyms of a class; editors strip some classes of them as they make them obsolete."""
+    synonyms = (*_usual_synonyms(chance, label, number), *_odd_synonyms(number))
+    return () if is_obsolete and number % 3 == 1 else synonyms
+
+
+def _usual_synonyms(chance: Random, label: str, number: int) -> Iterator[Synonym]:
     texts = [
         f"{chance.choice(KINDS)} of {chance.choice(PLACES)} {chance.choice(QUALITIES)}",
         f"{label}, {chance.choice(QUALITIES)}",
@@ -326,14 +397,19 @@ def _synonyms(chance: Random, label: str, number: int) -> Iterator[Synonym]:
     ]
     for text in dict.fromkeys(texts[: chance.choice((0, 1, 2, 3, 4, 6))]):
         yield Synonym(text, chance.choice(SCOPES), chance.random() < 0.1, _axioms(chance))
+
+
+def _odd_synonyms(number: int) -> Iterator[Synonym]:
     if number % 97 == 21:
         yield Synonym(f"{AWKWARD[number % len(AWKWARD)]} {number}")
-    if number % 103 == 31:
-        for scope in ("exact", "related"):
-            yield Synonym(f"both scopes {number}", scope)
-    if number % 107 == 41:
-        axioms = (((TYPES[0],), ("MONDO:1",)), ((TYPES[1],), ("DOID:2", "MONDO:1")))
-        yield Synonym(f"two axioms {number}", axioms=axioms)
+    if number % 113 == 45:
+        yield Synonym(f"{SCRIPTS[number % 7]}{ODD_SPACES[number % 7]}{number}")
+    for every, rest, synonyms in ODD_SYNONYMS:
+        if number % every == rest:
+            for synonym in synonyms:
+                text = synonym.text
+                text = text.format(number) if isinstance(text, str) else text
+                yield synonym._replace(text=text)
 
 
 def _axioms(chance: Random) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
@@ -367,14 +443,18 @@ def _xrefs(chance: Random, number: int) -> Iterator[Xref]:
 def _sources(chance: Random) -> tuple[str, ...]:
     draw = chance.random()
     if draw < 0.8:
-        return ("MONDO:equivalentTo",) if draw >= 0.4 else ()
+        sources = ("MONDO:equivalentTo",) if draw >= 0.4 else ()
+        return (f"DOID:{draw * 1e4:.0f}", *sources) if draw >= 0.7 else sources
     return ("MONDO:otherHierarchy", f"DOID:{chance.randint(1, 9999)}")
 
 
 def _obsolete_annotations(
     chance: Random, identity: Identity, number: int, iris: Sequence[str], current: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-    annotations: dict[str, tuple[str, ...]] = {OBSOLETED_IN: (f"3.{number % 80}",)}
+) -> dict[str, tuple[Scalar, ...]]:
+    version = f"3.{number % 80}"
+    annotations: dict[str, tuple[Scalar, ...]] = {
+        OBSOLETED_IN: (float(version) if number % 6 == 0 else version,)
+    }
     annotations[REASON] = ("merged in sample data",)
     if replaced_by := _replaced_by(chance, identity, number, iris, current):
         annotations[REPLACED_BY] = replaced_by
@@ -401,7 +481,8 @@ def _replaced_by(
     if number % 3 == 1:
         target = chance.choice(iris)
     short = _short_form(target)
-    form = (target, _curie(target), short, f"use {short}", "")[number % 5]
+    use = "use\u00a0" if number % 2 else "use "
+    form = (target, _curie(target), short, f"{use}{short}", "")[number % 5]
     return (form,) if form else ()
 
 
@@ -411,6 +492,15 @@ def _short_form(iri: str) -> str:
 
 def _curie(iri: str) -> str:
     return _short_form(iri).replace("_", ":")
+
+
+def _number(iri: str) -> int:
+    return int(iri[-7:])
+
+
+def _other_case(iri: str) -> str:
+    """An IRI that differs in the case of its prefix alone."""
+    return iri.removesuffix(_short_form(iri)) + _short_form(iri).lower()
 
 
 def _next_release(before: GeneratedRelease, seed: int) -> GeneratedRelease:
@@ -427,7 +517,8 @@ def _next_release(before: GeneratedRelease, seed: int) -> GeneratedRelease:
     free = [
         each.iri
         for each in before.classes
-        if each.synonyms and each.xrefs and each.definitions and isinstance(each.labels[0], str)
+        if each.synonyms and each.xrefs and each.definitions
+        if isinstance(next(iter(each.labels), None), str)
     ]
     chance.shuffle(leaves)
     chance.shuffle(free)
@@ -467,8 +558,9 @@ EDITS: Mapping[str, Callable[[GeneratedClass, str, Classes], dict[str, Any]]] = 
     "relabelled": lambda each, mark, _: {"labels": (f"{each.labels[0]} {mark}",)},
     "redefined": lambda each, mark, _: {"definitions": (f"{each.definitions[0]} {mark}",)},
     "obsoleted": lambda each, *_: {
-        "labels": (f"obsolete_{each.labels[0]}",),
+        "labels": tuple(f"{_obsolete_mark(_number(each.iri))}{text}" for text in each.labels[:1]),
         "is_obsolete": True,
+        "synonyms": () if _number(each.iri) % 3 == 1 else each.synonyms,
         "parents": (),
         "has_anonymous_parent": False,
         "annotations": {REPLACED_BY: (each.parents[0].iri,), REASON: ("merged",)},

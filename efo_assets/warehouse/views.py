@@ -73,6 +73,7 @@ VIEWS: tuple[View, ...] = (
         "The term of an id: IRI, CURIE or short form, in any case; of a replaced class what "
         "replaces it, with the class's IRI as `followed_from`. An id that no listed class has, or "
         "that several replace, is an error.",
+        version=2,
         arguments="text",
     ),
     View(

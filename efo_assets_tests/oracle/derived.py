@@ -24,6 +24,11 @@ PROPERTIES = {"replaced_by": REPLACED_BY, "consider": CONSIDER}
 """Kind of replacement to the property that states it, the stronger one first."""
 
 
+def words(text: str) -> list[str]:
+    """The words of a text; the characters of no width that part them are white space, too."""
+    return text.replace("\u200b", " ").replace("\ufeff", " ").split()
+
+
 class _End(NamedTuple):
     """Where one way of replacements ends."""
 
@@ -60,7 +65,7 @@ class _Replacements:
             stated = [
                 (kind, value)
                 for kind, name in PROPERTIES.items()
-                for value in sorted(self._by_iri[iri].annotations.get(name, ()))
+                for value in sorted(map(str, self._by_iri[iri].annotations.get(name, ())))
             ]
             why = stated[0] if stated else (None, None)
             yield Replacement(iri, None, 1, why[0], None, "no_replacement", 0, (iri,), why[1])
@@ -103,8 +108,8 @@ class _Replacements:
         if each is None or not each.is_obsolete:
             return
         targets: dict[str, str] = {}
-        for value in sorted(each.annotations.get(PROPERTIES[kind], ())):
-            for word in value.split():
+        for value in sorted(map(str, each.annotations.get(PROPERTIES[kind], ()))):
+            for word in words(value):
                 if word.startswith("http"):
                     targets.setdefault(word, value)
                 elif ":" in word or "_" in word:

@@ -3,11 +3,12 @@
 This module shares no code with `efo_assets.ols.records`, so that a fault there can't hide here.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from efo_assets.sample.ontology import GeneratedClass, GeneratedRelease
-from efo_assets_tests.oracle.derived import expected_mesh_terms, expected_replacements
+from efo_assets.sample.ontology import GeneratedClass, GeneratedRelease, Scalar
+from efo_assets_tests.oracle.derived import expected_mesh_terms, expected_replacements, words
 from efo_assets_tests.oracle.tables import (
     STRENGTH,
     ExpectedRows,
@@ -21,11 +22,15 @@ from efo_assets_tests.oracle.tables import (
 PREFIXES = {
     "ADDED": "added",
     "DOID": "doid",
+    "ICD-9": "icd9",
     "ICD10": "icd10",
+    "ICD10-CM": "icd10cm",
+    "KEGG_COMPOUND": "kegg.compound",
     "MEDGEN": "medgen",
     "MESH": "mesh",
     "MSH": "mesh",
     "MEDDRA": "meddra",
+    "NCBI_GENE": "ncbigene",
     "NCIT": "ncit",
     "OMIM": "omim",
     "ORPHANET": "orpha",
@@ -33,6 +38,7 @@ PREFIXES = {
     "UMLS": "umls",
 }
 """The Bioregistry's name of each database that the generated ontology refers to."""
+SCOPES = {"exact", "related", "narrow", "broad"}
 MESH_PAGES = ("https://meshb.nlm.nih.gov/record/ui?ui=", "http://identifiers.org/mesh/")
 ANNOTATED = {
     name: get_args(hint)
@@ -60,19 +66,22 @@ def expected_rows(release: GeneratedRelease) -> ExpectedRows:
     )
 
 
-def _text(value: str | bool | float) -> str:  # a literal of the ontology
+def _text(value: Scalar) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:.0f}" if value == int(value) else repr(value)
+    if isinstance(value, int):
+        return f"{value:d}"
     return value.replace("\0", "\ufffd")
 
 
 def _term(each: GeneratedClass) -> Term:
-    label, *other_labels = sorted(
-        {_text(label) for label in each.labels}, key=lambda text: (len(text), text)
+    labels = {_text(label) for label in each.labels} or {each.short_form}
+    label, *other_labels = sorted(labels, key=lambda text: (len(text), text))
+    definitions = sorted(
+        {_text(each) for each in each.definitions}, key=lambda text: (-len(text), text)
     )
-    definitions = sorted(set(each.definitions), key=lambda text: (-len(text), text))
     return Term(
         iri=each.iri,
         curie=each.curie,
@@ -84,7 +93,7 @@ def _term(each: GeneratedClass) -> Term:
         is_root=not each.is_obsolete and not each.parents,
         is_defining=each.is_defining,
         **{
-            column: _annotation(sorted(each.annotations.get(iri, ())), kind)
+            column: _annotation(sorted(map(_text, each.annotations.get(iri, ()))), kind)
             for column, (kind, iri) in ANNOTATED.items()
         },
     )
@@ -99,12 +108,20 @@ def _annotation(values: list[str], kind: Any) -> Any:
 
 def _synonyms(each: GeneratedClass) -> Iterator[Synonym]:
     merged: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
-    for synonym in each.synonyms:
-        scope = "exact" if synonym.is_alternative_term else synonym.scope
-        types, sources = merged.setdefault((_text(synonym.text), scope), (set(), set()))
-        for its_types, its_sources in synonym.axioms:
-            types.update(its_types)
-            sources.update(its_sources)
+    scopes: dict[str, set[str]] = {}
+    stated = [
+        (text, {"exact"} if synonym.is_alternative_term else {synonym.scope} & SCOPES, synonym)
+        for synonym in each.synonyms
+        if words(text := _text(synonym.text))
+    ]
+    for text, its_scopes, _ in stated:
+        scopes.setdefault(text, set()).update(its_scopes)
+    for text, its_scopes, synonym in stated:
+        for scope in its_scopes or scopes[text] or {"related"}:
+            types, sources = merged.setdefault((text, scope), (set(), set()))
+            for its_types, its_sources in synonym.axioms:
+                types.update(its_types)
+                sources.update(its_sources)
     for (text, scope), (types, sources) in merged.items():
         yield Synonym(
             iri=each.iri,
@@ -126,16 +143,18 @@ def _edges(each: GeneratedClass) -> Iterator[ParentEdge]:
 def _xrefs(each: GeneratedClass) -> Iterator[Xref]:
     merged: dict[tuple[str, str], tuple[set[str], set[str], set[str], set[str]]] = {}
     stated = [
-        (_split(xref.value), "xref", xref.value, xref.sources, xref.url) for xref in each.xrefs
+        (_split(reference), "xref", reference, xref.value, xref.sources, xref.url)
+        for xref in each.xrefs
+        for reference in _references(xref.value)
     ]
     stated += [
-        ((match.prefix, match.accession), match.relation, match.value, (), None)
+        ((match.prefix, match.accession), match.relation, match.value, match.value, (), None)
         for match in each.matches
     ]
-    for key, relation, value, its_sources, url in stated:
+    for key, relation, reference, value, its_sources, url in stated:
         sources, urls, spellings, relations = merged.setdefault(key, (set(), set(), set(), set()))
         sources.update(its_sources)
-        urls.update([value] if value.startswith("http") else [url] if url else [])
+        urls.update([reference] if reference.startswith("http") else [url] if url else [])
         spellings.add(value)
         relations.add("exact" if "MONDO:equivalentTo" in its_sources else relation)
     for (prefix, accession), (sources, urls, spellings, relations) in merged.items():
@@ -148,6 +167,15 @@ def _xrefs(each: GeneratedClass) -> Iterator[Xref]:
             url=min(urls, default=None),
             found=tuple(sorted(spellings)),
         )
+
+
+def _references(value: str) -> list[str]:
+    """The references in a value: several where each is an address or has a known prefix."""
+    separated = value if "://" in value else re.sub("[,;|]", " ", value)
+    references = words(separated)
+    if all("://" in each or each.partition(":")[0].upper() in PREFIXES for each in references):
+        return references
+    return [value.strip()]
 
 
 def _split(value: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ class Term(NamedTuple):
     """A class; an annotated column holds what the class states by that property."""
 
     iri: str
-    curie: str
+    curie: str | None
     label: str
     other_labels: Texts
     definition: str | None

@@ -158,7 +158,10 @@ def test_the_command_serves_says_where_and_ends_cleanly(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--classes", "3"], "Invalid value for '--classes': 3 is not in the range x>=20."),
+        (
+            ["--classes", "3"],
+            "Invalid value for '--classes': 3 is not in the range 20<=x<=1000000.",
+        ),
         (["--recorded", "/nowhere"], "--recorded takes a folder"),
     ],
 )
@@ -175,7 +178,7 @@ def test_a_port_in_use_is_one_sentence(sample: Sample) -> None:
     command = [sys.executable, "-m", "efo_assets", "sample", "--classes", "30", "--port", port]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"Port {port} can't be used" in done.stderr
+    assert f"127.0.0.1:{port} can't be used" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -46,6 +46,14 @@ def test_a_replacement_is_found_in_every_form(warehouse: Warehouse, value: str) 
     assert found == [("old", "replaced_by", "new", "resolved", 1, "old new")]
 
 
+@pytest.mark.parametrize("value", ["EX:new", "EX_new"])
+def test_a_replacement_without_a_curie_is_found_by_what_its_iri_ends_with(
+    warehouse: Warehouse, value: str
+) -> None:
+    found = replacements(warehouse, term("EX_new", curie=None), obsolete("old", value))
+    assert found == [("old", "replaced_by", "EX_new", "resolved", 1, "old EX_new")]
+
+
 def test_a_value_that_is_an_iri_is_that_iri(warehouse: Warehouse) -> None:
     odd = term("odd")
     odd = (f"{iri('odd')} (2)", *odd[1:])

@@ -292,6 +292,17 @@ def test_an_id_is_found_in_every_form(warehouse: Warehouse, name: str) -> None:
 
 
 @pytest.mark.fault("P37")
+@pytest.mark.parametrize("name", ["EX:A1", "ex_a1", iri("EX_A1")])
+def test_a_class_without_a_curie_is_found_by_what_its_iri_ends_with(
+    warehouse: Warehouse, name: str
+) -> None:
+    publish(warehouse, terms=[term("EX_A1", curie=None), term("b")])
+    assert ask(
+        warehouse, f"select iri from efo_terms, efo_resolve('{name}') where id = term_id"
+    ) == [(iri("EX_A1"),)]
+
+
+@pytest.mark.fault("P37")
 def test_the_exact_spelling_of_an_id_comes_first(warehouse: Warehouse) -> None:
     names = ("ex:a", "EX:a", "EX_a")
     publish(

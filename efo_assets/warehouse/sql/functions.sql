@@ -56,7 +56,14 @@ begin
     where t.iri in ($1, sought)
         or t.curie in ($1, sought)
         or (
-            {curie_key} = lower(translate(local_name, '_', ':') collate "C")
+            (
+                {curie_key} = lower(translate(local_name, '_', ':') collate "C")
+                or (
+                    t.curie is null
+                    and lower(regexp_replace(t.iri, '^.*[/#]', '') collate "C")
+                    = lower(translate(local_name, ':', '_') collate "C")
+                )
+            )
             and (not is_iri or lower(t.iri collate "C") = lower(sought collate "C"))
         )
     order by

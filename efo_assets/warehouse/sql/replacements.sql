@@ -32,11 +32,16 @@ named as (
     where not exists (select from {load}.terms as t where t.iri = s.value)
 ),
 
+-- Where OLS gives none, it is what the IRI ends with.
 curies as (
-    select distinct on (curie) curie, iri
-    from {load}.terms
-    where curie is not null
-    order by curie, is_obsolete, iri collate "C"
+    select distinct on (c.curie) c.curie, t.iri
+    from {load}.terms as t
+    cross join lateral (
+        select coalesce(
+            t.curie, regexp_replace(regexp_replace(t.iri, '^.*[/#]', ''), '_', ':')
+        ) as curie
+    ) as c
+    order by c.curie, t.curie is null, t.is_obsolete, t.iri collate "C"
 )
 
 select distinct on (s.iri, s.kind, coalesce(t.iri, c.iri, n.name, ''))
