@@ -59,11 +59,15 @@ def assert_published_is_release(graph: Graph, number: int) -> None:
 
 
 @pytest.mark.fault("X11")
-def test_while_pages_are_kept(graph: Graph, sample: Sample, disk: Disk) -> None:
+def test_while_pages_are_kept(
+    graph: Graph, sample: Sample, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
     assert graph.materialize().success
+    assert "MB free" not in caplog.text
     sample.publish(2)
     disk.fill(leaving_bytes=60_000)
     said = failure(graph.materialize())
+    assert "data has 0.1 MB free, and a load of 400 classes takes about 0.8 MB there" in caplog.text
     assert "The page store" in said
     assert "No space left on device" in said
     assert_published_is_release(graph, 1)
