@@ -14,11 +14,14 @@ from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, bars, column_sche
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.io_manager import StagedTable
 from efo_assets.graph.resources import WarehouseResource
+from efo_assets.privacy.disclosure import one_line
 from efo_assets.warehouse.ledger import Publication
+from efo_assets.warehouse.profile import shown
 from efo_assets.warehouse.tables import CHANGES, COPIED, TABLES, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
 GROUP = "efo"
+FIGURE_CHARACTERS = 100
 FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(days=35), fail_window=timedelta(days=45)
 )
@@ -61,11 +64,15 @@ def published_tables(  # noqa: PLR0917  # one argument per staged table
         publication = warehouse.get().publish(terms.load, run_id=context.run.run_id)
         _log_publication(context, publication)
         sizes = warehouse.get().sizes()
+        profiles = warehouse.get().profiles(publication.release_id)
         for table in TABLES:
             key = dg.AssetKey(table.name)
             metadata = _metadata(publication, table, warehouse.get().schema)
             metadata["bytes_on_disk"] = sizes.get(table.name, 0)
             metadata["source"] = dg.MetadataValue.url(terms.load.source.url)
+            figures = shown(profiles.get(table.staged_name, {}))
+            # A prefix or a relation is OLS's text.
+            metadata |= {one_line(name, FIGURE_CHARACTERS): n for name, n in figures.items()}
             if table is CHANGES:
                 metadata |= _digest(warehouse.get(), publication.release_id)
                 metadata["notes"] = dg.MetadataValue.json(list(publication.notes))

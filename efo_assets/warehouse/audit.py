@@ -26,20 +26,30 @@ from efo_assets.warehouse.load import (
     comparable_release,
     content,
     refuse_changed,
+    without_changes,
+)
+from efo_assets.warehouse.profile import (
+    FEW_CLASSES,
+    FEW_ROWS,
+    LOST_HALF,
+    LOST_SOME,
+    TOUCHED,
+    TOUCHED_MANY,
+    Profile,
+    losses,
+    profile,
 )
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import fillable, filled, repeated, statement, without_terms
+from efo_assets.warehouse.statements import repeated, statement, without_terms
 from efo_assets.warehouse.tables import Table
 
 SHRINK_TERMS = 0.02
 """A release that loses more of its terms than this is refused."""
 SHRINK_OTHERS = 0.10
 """The same for synonyms, edges and cross references."""
-FEW_VALUES = 10
-"""A column that had fewer may fall empty by an edit; one that had more does by a field's loss."""
 UNLABELLED = 0.001
 """Editors forget few labels. A field that OLS drops is gone from a page of 500 at least, more than
-this of EFO's 94,000 classes; of a small ontology, `FEW_VALUES` may lack one."""
+this of EFO's 94,000 classes; of a small ontology, `FEW_ROWS` may lack one."""
 WALKED_TERMS = 1000
 """Of so many terms or more, spread evenly, ancestors are looked for along the edges once more."""
 
@@ -76,6 +86,8 @@ class Offenders(NamedTuple):
     samples: list[Any]
     is_tolerable: bool = False
     """Whether they are a warning, though the check can block."""
+    profile: Profile | None = None
+    """Figures that it came by, to be kept with the verdict."""
 
 
 Find: TypeAlias = Callable[[Connection, Load, "Check"], Offenders]
@@ -133,35 +145,44 @@ def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
     return Offenders(published - staged, [{"published": published, "staged": staged}])
 
 
-def _emptied(connection: Connection, load: Load, check: "Check") -> Offenders:
-    """Find columns without a value, and kinds that lost half, against the release it changes."""
-    if load.base_release is None:
-        return Offenders(0, [])
+def _implausible(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find figures of the table's profile that fell against the release that it changes."""
     table = check.about
-    published, staged = (load.target_schema, table.name), (load.schema, table.staged_name)
-    emptied = [
-        {"column": column.name, "published": before, "staged": now}
-        for column, before, now in zip(
-            fillable(table),
-            connection.row(filled(published, table, is_published=True)),
-            connection.row(filled(staged, table, is_published=False)),
-            strict=True,
-        )
-        if before >= FEW_VALUES and not now
+    staged = profile(connection, load.schema, table, is_published=False)
+    if load.base_release is None or table.is_history:
+        return Offenders(0, [], profile=staged)
+    # As it was published, whatever became of the tables; releases of old have no profile.
+    known = profiles(connection, load.base_release).get(table.staged_name)
+    published = known or profile(connection, load.target_schema, table, is_published=True)
+    found = losses(table, published, staged)
+    samples = [
+        {"column": loss.figure, "published": loss.published, "staged": loss.staged}
+        for loss in found
     ]
-    for column_name in table.kinds:
-        halved = statement("kinds_halved", column=column_name, published=published, staged=staged)
-        emptied += [
-            {"column": f"{column_name} {kind}", "published": before, "staged": now}
-            for kind, before, now in connection.execute(halved, {"few": FEW_VALUES})
-        ]
-    return Offenders(len(emptied), emptied)
+    return Offenders(len(found), samples, not any(loss.blocks for loss in found), staged)
+
+
+def _upheaval(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Count the classes that the load changes, where they are many of those that stood."""
+    found = _implausible(connection, load, check)
+    if load.base_release is None:
+        return found
+    values = {"base_release": load.base_release}
+    stood, touched = connection.row(statement("touched", load=load.schema), values)
+    figures = {**(found.profile or {}), "touched terms": touched}
+    if touched <= max(FEW_CLASSES, stood * TOUCHED_MANY):
+        return found._replace(profile=figures)
+    kinds = {name: n for name, n in figures.items() if name.startswith("kind ")}
+    largest = sorted(kinds, key=lambda name: -kinds[name])
+    samples: list[Any] = [{"published": stood, "touched": touched}]
+    samples += [{name.removeprefix("kind "): kinds[name]} for name in largest]
+    return Offenders(touched, samples[:SAMPLES], touched <= stood * TOUCHED, figures)
 
 
 def _unlabelled(connection: Connection, load: Load, check: "Check") -> Offenders:
     """Find terms that have no label but their short form; a few are a warning."""
     found = _by_name(connection, load, check)
-    few = max(FEW_VALUES, int(load.expected_terms * UNLABELLED))
+    few = max(FEW_ROWS, int(load.expected_terms * UNLABELLED))
     return found._replace(is_tolerable=found.number <= few)
 
 
@@ -285,7 +306,7 @@ CHECKS: tuple[Check, ...] = (
             "terms_have_labels",
             tables.TERMS,
             f"No term is without a label; its short form stands for it. Up to {UNLABELLED:.1%} of "
-            f"all terms, or {FEW_VALUES}, are a warning.",
+            f"all terms, or {FEW_ROWS}, are a warning.",
             _unlabelled,
             overridable=True,
             advice=_ALLOW,
@@ -319,17 +340,28 @@ CHECKS: tuple[Check, ...] = (
     ),
     *(
         Check(
-            f"{table.staged_name}_columns_did_not_empty",
+            f"{table.staged_name}_are_plausible",
             table,
-            f"No column fell empty that held {FEW_VALUES} values or more in the published release"
-            f"{''.join(f', and no {kind} lost half of its rows' for kind in table.kinds)}.",
-            _emptied,
+            f"No column{''.join(f', no {kind.column}' for kind in table.kinds)} lost more than "
+            f"{LOST_HALF:.0%} of its rows against the published release, and {FEW_ROWS} or more; "
+            f"more than {LOST_SOME:.0%} are a warning.",
+            _implausible,
             overridable=True,
             unit="figure",
             advice=_ALLOW,
         )
-        for table in tables.COPIED
-        if fillable(table)
+        for table in tables.TABLES
+        if not table.is_history
+    ),
+    Check(
+        "changes_are_plausible",
+        tables.CHANGES,
+        f"At most {TOUCHED:.0%} of the published classes are touched, or {FEW_CLASSES}; more than "
+        f"{TOUCHED_MANY:.0%} are a warning.",
+        _upheaval,
+        overridable=True,
+        unit="touched term",
+        advice=_ALLOW,
     ),
     Check(
         "edges_are_not_dangling",
@@ -430,6 +462,7 @@ class Verdict:
     offenders: int
     samples: list[Any]
     overridden: bool = False
+    profile: Profile | None = None
 
     @property
     def blocks(self) -> bool:
@@ -439,7 +472,8 @@ class Verdict:
     @property
     def detail(self) -> dict[str, Any]:
         """For the ledger and for Dagster's metadata."""
-        return {"samples": self.samples, "overridden": self.overridden}
+        detail = {"samples": self.samples, "overridden": self.overridden}
+        return detail if self.profile is None else detail | {"profile": self.profile}
 
     def __str__(self) -> str:
         """`terms_have_labels (3 rows: EFO_1, EFO_2, …)`."""
@@ -514,7 +548,9 @@ def audit(
                 "their publication, so they are not audited again: the published release stays; "
                 f"run `{LOAD_COMMAND}`, which stages them anew."
             )
-        verdicts = [_verdict(connection, load, check, allow=allow_shrink) for check in checks]
+        # What stands may have been changed since; the same release again puts that right.
+        allow = allow_shrink or _is_as_published(connection, load, audited)
+        verdicts = [_verdict(connection, load, check, allow=allow) for check in checks]
         sys.audit("efo_assets.audited")
         for verdict in verdicts:
             connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, audited))
@@ -541,7 +577,7 @@ def _read(stored: Iterable[TupleRow]) -> list[Verdict]:
     """The verdicts of checks that there still are, in the order of `CHECKS`."""
     by_name = {name: facts for name, _, *facts in stored}
     return [
-        Verdict(check, passed, blocking, offenders, detail["samples"], detail["overridden"])
+        Verdict(check, passed, blocking, offenders, **detail)
         for check in CHECKS
         if check.name in by_name
         for blocking, passed, offenders, detail in [by_name[check.name]]
@@ -564,11 +600,19 @@ def is_spoilt(connection: Connection, load: Load) -> bool:
     return not is_as_staged or any(row[1] != present.digest for row in stored)
 
 
+def _is_as_published(connection: Connection, load: Load, audited: Content) -> bool:
+    """Whether the load holds the release that it is compared with, row for row."""
+    values = {"release_id": load.base_release}
+    row = connection.execute(statement("release_content"), values).fetchone()
+    return row is not None and without_changes(row[0]) == without_changes(audited.digest)
+
+
 def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:
-    offenders, samples, is_tolerable = check.find(connection, load, check)
+    offenders, samples, is_tolerable, figures = check.find(connection, load, check)
     blocking = check.blocking and not (offenders and is_tolerable)
     overridden = bool(offenders) and blocking and allow and check.overridable
-    return Verdict(check, not offenders or overridden, blocking, offenders, samples, overridden)
+    passed = not offenders or overridden
+    return Verdict(check, passed, blocking, offenders, samples, overridden, figures)
 
 
 def _verdict_row(load: Load, verdict: Verdict, audited: Content) -> dict[str, Any]:
@@ -602,3 +646,10 @@ def proven(connection: Connection, load: Load) -> str:
             f"stays; run `{LOAD_COMMAND}`, which audits and publishes what is staged."
         )
     return digest
+
+
+def profiles(connection: Connection, release_id: int) -> dict[str, Profile]:
+    """The profile of each table by its staged name, from the audit that let the release pass."""
+    rows = connection.execute(statement("release_profiles"), {"release_id": release_id})
+    by_name: dict[str, Profile] = dict(rows.fetchall())
+    return {check.table: by_name[check.name] for check in CHECKS if check.name in by_name}

@@ -278,8 +278,13 @@ def listed(table: Table) -> Part:
     return sql.SQL("t.removed_in is null" if table.is_referenced else "true")
 
 
-def fillable(table: Table) -> list[Column]:
-    """Columns that may be without a value: null, an empty array, false."""
+def measured(table: Table) -> list[str]:
+    """Columns that may be without a value (null, an empty array, false), as published."""
+    references = [ref.published for ref in table.references if not ref.is_key]
+    return references + [column.name for column in _fillable(table)]
+
+
+def _fillable(table: Table) -> list[Column]:
     return [
         column
         for column in table.columns
@@ -287,17 +292,26 @@ def fillable(table: Table) -> list[Column]:
     ]
 
 
-def filled(where: tuple[str, str], table: Table, *, is_published: bool) -> sql.Composed:
-    """How many rows hold a value, by column of `fillable`."""
+def profiled(schema: str, table: Table, *, is_published: bool) -> sql.Composed:
+    """By the words of `kinds`: rows, and how many hold a value in each column of `measured`."""
+    held = [
+        ref.published if is_published else ref.staged for ref in table.references if not ref.is_key
+    ]
     tests = {"text[]": "{} <> '{{}}'", "boolean": "{}"}
-    counts = (
-        compose(
-            "count(*) filter (where " + tests.get(column.type, "{} is not null") + ")", column.name
-        )
-        for column in fillable(table)
+    conditions = [compose("{} is not null", ("t", name)) for name in held]
+    conditions += [
+        compose(tests.get(column.type, "{} is not null"), ("t", column.name))
+        for column in _fillable(table)
+    ]
+    words = [_part(("t", kind.column)) for kind in table.kinds]
+    counts = [compose("count(*) filter (where {})", condition) for condition in conditions]
+    query = compose(
+        "select {} from {} as t where {}",
+        listing([*words, sql.SQL("count(*)"), *counts]),
+        (schema, table.name if is_published else table.staged_name),
+        listed(table) if is_published else sql.SQL("true"),
     )
-    condition = listed(table) if is_published else sql.SQL("true")
-    return compose("select {} from {} as t where {}", listing(counts), where, condition)
+    return query + compose(" group by {}", listing(words)) if words else query
 
 
 def repeated(load_schema: str, table: Table) -> sql.Composed:

@@ -75,6 +75,20 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Kinds:
+    """A column that holds one of a few words, whose rows are counted.
+
+    None loses half of its rows from one release to the next, unless a server drops or renames a
+    field, or the word is rare.
+    """
+
+    column: str
+    least_share: float = 0.0
+    """How much of the table's rows a word must lose for it to block. 0: our own words, of which
+    each stands for a field. 1: words that come and go."""
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table that is staged and published.
 
@@ -95,9 +109,7 @@ class Table:
     """Columns that only the publisher writes; see `is_referenced`."""
     made_from: tuple[str, ...] = ()
     """The staged tables that SQL makes its staged rows from; without any, they are copied."""
-    kinds: tuple[str, ...] = ()
-    """Columns that hold one of a few words, of which none loses half of its rows from one release
-    to the next, unless a server drops or renames a field."""
+    kinds: tuple[Kinds, ...] = ()
     is_history: bool = False
     """Whether each release adds rows, marked with its number, and leaves those of others alone."""
 
@@ -307,7 +319,7 @@ SYNONYMS = Table(
         _texts("sources", "Where the synonym comes from, as CURIEs."),
     ),
     key=("scope", "synonym"),
-    kinds=("scope",),
+    kinds=(Kinds("scope"),),
     indexes=(
         Index("lower_synonym", "(lower(synonym))"),
         Index("synonym_key", "({schema}.efo_normalised(synonym))"),
@@ -331,6 +343,7 @@ PARENT_EDGES = Table(
         ),
     ),
     key=("predicate",),
+    kinds=(Kinds("predicate", 0.001),),
     indexes=(Index("parent", "(parent_id, predicate)"),),
 )
 
@@ -357,7 +370,7 @@ XREFS = Table(
         _texts("found", "The values as the ontology spells them.", since=2),
     ),
     key=("prefix", "accession"),
-    kinds=("relation",),
+    kinds=(Kinds("relation"), Kinds("prefix", 0.01)),
     indexes=(Index("accession", "(prefix, accession)"),),
 )
 
@@ -388,6 +401,7 @@ REPLACEMENTS = Table(
         _text("evidence", "The class's own value that leads there.", nullable=True),
     ),
     key=("ordinal",),
+    kinds=(Kinds("status", 1.0),),
     indexes=(Index("target", "(target_id)"), Index("status", "(status)")),
     made_from=("terms",),
 )
@@ -452,6 +466,7 @@ CHANGES = Table(
         _text("after", "What stands since; null where nothing does.", nullable=True),
     ),
     key=("ordinal",),
+    kinds=(Kinds("kind", 1.0),),
     indexes=(Index("term", "(term_id)"), Index("kind", "(release_id, kind)")),
     made_from=("terms", "synonyms", "parent_edges", "xrefs", "replacements"),
     is_history=True,

@@ -25,6 +25,7 @@ from efo_assets.warehouse import (
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Load, Source
+from efo_assets.warehouse.profile import Profile
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import row_counts, statement
 from efo_assets.warehouse.succession import predecessor
@@ -191,6 +192,10 @@ class Warehouse:
     def audit(self, staged: Load) -> list[audit.Verdict]:
         """Run all checks over a load and store the verdicts."""
         return self.run("auditing", audit.audit, staged, allow_shrink=self.allow_shrink)
+
+    def profiles(self, release_id: int) -> dict[str, Profile]:
+        """The profile of each staged table of a release; empty before there were profiles."""
+        return self.run("reading the ledger", audit.profiles, release_id)
 
     def publish(self, staged: Load, run_id: str | None = None) -> ledger.Publication:
         """Publish a load; see `publish.publish` for what it raises."""

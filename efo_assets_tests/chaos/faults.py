@@ -26,6 +26,7 @@ Fault: TypeAlias = Callable[[Scene], str]
 Answer: TypeAlias = web.StreamResponse | None
 Answering: TypeAlias = Callable[[web.Request], web.StreamResponse | Awaitable[web.StreamResponse]]
 
+DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
 POINTS = ("C1", "C2", "C3", "C4", *STAGING_AND_LATER)
 FUTURE = datetime.now(UTC) + timedelta(seconds=90)
 RETRY_AFTER = ("2", "1.5", "0", "-3", "soon", "99999999", "nan", format_datetime(FUTURE))
@@ -59,13 +60,19 @@ def _instead(scene: Scene, times: int, make: Answering) -> None:
 
 async def _page(scene: Scene, request: web.Request) -> dict[str, Any]:
     """The page that the server would have sent."""
-    sent = await scene.sample._v2_classes(request)
+    return await _document(request, scene.sample._v2_classes)
+
+
+async def _document(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> dict[str, Any]:
+    sent = await handler(request)
     assert isinstance(sent, web.Response)
     assert isinstance(sent.body, bytes)
     is_gzip = sent.headers.get("Content-Encoding") == "gzip"
     body = gzip.decompress(sent.body) if is_gzip else sent.body
-    page: dict[str, Any] = msgspec.json.decode(body)
-    return page
+    document: dict[str, Any] = msgspec.json.decode(body)
+    return document
 
 
 def _json(page: object) -> web.Response:
@@ -213,6 +220,26 @@ def lagging_server(scene: Scene) -> str:
     scene.sample.publish(number - 1)
     scene.afterwards.callback(scene.sample.publish, number)
     return f"release {number - 1} is served again"
+
+
+def implausible_pages(scene: Scene) -> str:
+    """For a while, OLS serves the release from another load of its own, without definitions."""
+    if scene.oracle.standing() is None:
+        return ""
+
+    async def answer(request: web.Request) -> Answer:
+        if scene.asks_for_page(request):
+            page = await _page(scene, request)
+            for each in page["elements"]:
+                each.pop(DEFINITION, None)
+            return _json(page)
+        if request.path.endswith("/classes"):
+            return None
+        record = await _document(request, scene.sample._v2_ontology)
+        return _json(record | {"loaded": "2031-01-01T00:00:00"})
+
+    scene.answering.append(answer)
+    return "definitions are gone from every page"
 
 
 def killed(scene: Scene) -> str:
@@ -391,7 +418,7 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
         flaky_server,
         outage,
     ),
-    "release": (release_switch, two_replicas, lagging_server),
+    "release": (release_switch, two_replicas, lagging_server, implausible_pages),
     "process": (killed,),
     "leftovers": (damaged_page, damaged_manifest, stray_files, stale_loads),
     "postgres": (ended_backends, closed_database, tampered_rows, held_lock, second_loader),

@@ -128,6 +128,7 @@ def kept_pages(data_dir: Path, served: GeneratedRelease) -> set[tuple[str, int]]
         for pages in _page_sets(data_dir)
         for key, entry in pages.entries.items()
         if (pages.plan.release.version, pages.plan.release.totals) == (served.version, totals)
+        and pages.plan.release.loaded == served.timestamp
         and pages.plan.page_size == PAGE_SIZE
         and _is_as_stored(pages.folder / entry.file_name, entry)
     }

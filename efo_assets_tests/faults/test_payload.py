@@ -286,7 +286,7 @@ def test_a_class_without_a_label_is_listed_and_has_its_short_form_for_one(
 @pytest.mark.parametrize(
     ("gone", "check"),
     [
-        (f"{OIO}hasExactSynonym", "synonyms_columns_did_not_empty"),
+        (f"{OIO}hasExactSynonym", "synonyms_are_plausible"),
         (f"{OIO}hasDbXref", "xrefs_did_not_shrink"),
         ("directParent", "edges_did_not_shrink"),
         ("label", "terms_have_labels"),

@@ -79,6 +79,10 @@ def test_three_releases_tell_what_each_changed(graph: Graph, sample: Sample) -> 
         graph.ask("select kind, changes from efo_change_digest where release_id = 3")
     )
     assert str(metadata["digest_chart"].value).count("█") >= len(told)
+    touched = "select count(distinct term_id) from efo_changes where release_id = 3"
+    assert graph.ask(f"{touched} and kind <> 'added'") == [
+        (metadata["profile: touched terms"].value,)
+    ]
     changes = graph.ask("select sum(changes) from efo_change_digest where release_id = 2")
     assert changes == graph.ask("select count(*) from efo_changes where release_id = 2")
 

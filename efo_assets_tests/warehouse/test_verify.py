@@ -139,6 +139,16 @@ def test_changed_rows_of_the_standing_release_are_named_and_made_again(
     assert differing(warehouse) == []
 
 
+@pytest.mark.fault("O25")
+def test_a_release_that_was_changed_beyond_belief_is_made_again(warehouse: Warehouse) -> None:
+    rows: Rows = {"terms": [term(f"t{number}") for number in range(100)]}
+    publish(warehouse, **rows)
+    changed(warehouse, "update efo_terms set label = 'else', other_labels = '{other}'")
+    (note,) = again(warehouse, "1", rows).notes
+    assert "0 rows were missing, 100 were others, 0 were too many" in note
+    assert differing(warehouse) == []
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

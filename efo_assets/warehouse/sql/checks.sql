@@ -307,10 +307,12 @@ from {load}.replacements as r
 where r.status = 'cycle'
 order by r.iri, r.ordinal
 
--- name: kinds_halved
-select p.kind, p.rows, coalesce(s.rows, 0)
-from (select {column} as kind, count(*) as rows from {published} group by {column}) as p
-left join (select {column} as kind, count(*) as rows from {staged} group by {column}) as s
-    on s.kind = p.kind
-where p.rows >= %(few)s and coalesce(s.rows, 0) * 2 < p.rows
-order by p.kind
+-- name: touched
+-- Classes that stood when the load was compared, and those of them that it changes.
+select
+    (
+        select (r.counts ->> 'terms')::bigint
+        from efo_meta.releases as r
+        where r.release_id = %(base_release)s
+    ),
+    (select count(*) from (select iri from {load}.changes where kind <> 'added' group by iri) as t)

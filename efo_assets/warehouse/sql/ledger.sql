@@ -40,6 +40,9 @@ select release_id, ontology, version, content_hash
 from efo_meta.releases
 where target_schema = %(schema)s
 
+-- name: release_content
+select content_hash from efo_meta.releases where release_id = %(release_id)s
+
 -- name: comparable_release
 select r.release_id
 from efo_meta.releases as r

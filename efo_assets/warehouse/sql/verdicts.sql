@@ -38,3 +38,9 @@ select check_name, content_hash, blocking, passed, offenders, detail
 from efo_meta.verdicts
 where load_id = %(load_id)s
 order by checked_at
+
+-- name: release_profiles
+select v.check_name, v.detail -> 'profile'
+from efo_meta.verdicts as v
+join efo_meta.releases as r on r.load_id = v.load_id
+where r.release_id = %(release_id)s and v.detail ? 'profile'
