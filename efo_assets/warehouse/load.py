@@ -19,6 +19,7 @@ from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_files import CopyFile
 from efo_assets.warehouse.derivation import derive
+from efo_assets.warehouse.migrations import THIS_CODE
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     compose,
@@ -174,6 +175,7 @@ def begin(
         "expected_terms": expected_terms,
         "state": load.state,
         "run_id": run_id,
+        "staged_by": THIS_CODE,
     }
     with connection.transaction():
         connection.execute(statement("load_insert"), values)
@@ -352,6 +354,15 @@ def latest(connection: Connection, target_schema: str) -> Load:
         NothingStaged: there is none; the message names the command that makes one.
     """
     load = _find(connection, target_schema)
+    if load is None and connection.has_table("efo_meta.loads"):
+        values = {"schema": target_schema, "format_version": FORMAT_VERSION}
+        for made_by, format_version in connection.execute(statement("staged_by_another"), values):
+            raise NothingStaged(
+                f"What is staged for schema {target_schema} was staged by {made_by} in format "
+                f"{format_version}, and this is {THIS_CODE}, which publishes format "
+                f"{FORMAT_VERSION}: run `{LOAD_COMMAND}`, which stages the release anew, or go on "
+                "with that version."
+            )
     if load is None:
         raise NothingStaged(
             f"Nothing is staged for schema {target_schema}, so there is nothing to audit or "

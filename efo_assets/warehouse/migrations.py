@@ -3,16 +3,25 @@
 Each is `sql/migration_<version>_<name>.sql`, applied once and recorded in `efo_meta.schema_version`
 in the same transaction. A file that was released is never edited: what is to change later is a new
 migration, an entry at the end of `MIGRATIONS`. Published tables live in `tables`, not here.
+
+Code that was rolled back meets tables of later versions. It goes on where they say that it can,
+and says which version of efo_assets made them where it can't.
 """
+
+from importlib.metadata import version as installed_version
 
 from efo_assets.errors import DatabaseRefused
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
-MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release", "ties")
+MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release", "ties", "made_by")
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)
+OLDEST_CODE = 1
+"""The lowest version whose code can load into today's tables, since all that came later was put
+beside; a migration that changes or drops something raises it to its own."""
+THIS_CODE = f"efo_assets {installed_version('efo_assets')}"
 
 _log = logger(__name__)
 
@@ -25,18 +34,24 @@ def version(connection: Connection) -> int:
 
 
 def refuse_newer(connection: Connection) -> None:
-    """Refuse a database that a later version of this code has migrated.
+    """Refuse a database that a later version of this code has migrated, unless this one can go on.
 
     Raises:
-        DatabaseRefused: its version is higher than this code knows.
+        DatabaseRefused: its version is higher than this code knows; the message names what made it.
     """
     present = version(connection)
-    if present > KNOWN_VERSION:
-        raise DatabaseRefused(
-            f"The tables in schema efo_meta are of version {present}, and this code knows versions "
-            f"up to {KNOWN_VERSION}: a newer efo_assets has been here. Nothing was downloaded or "
-            "changed; upgrade efo_assets and run again."
-        )
+    if present <= KNOWN_VERSION:
+        return
+    values = {"version": present}
+    made_by, oldest_code = connection.row(statement("migrated_by"), values)
+    if oldest_code is not None and oldest_code <= KNOWN_VERSION:
+        _log.warning("efo_meta was migrated by %s; %s goes on with it", made_by, THIS_CODE)
+        return
+    raise DatabaseRefused(
+        f"The tables in schema efo_meta are of version {present}, made by {made_by}, and this is "
+        f"{THIS_CODE}, which knows versions up to {KNOWN_VERSION}. Nothing was downloaded or "
+        f"changed; upgrade efo_assets to that version or a later one and run again."
+    )
 
 
 def apply(connection: Connection) -> list[int]:
@@ -53,11 +68,10 @@ def apply(connection: Connection) -> list[int]:
         for number in missing:
             name = f"migration_{number:03}_{MIGRATIONS[number - 1]}"
             connection.execute(statement(name))
-            connection.execute(
-                "insert into efo_meta.schema_version (version) values (%(version)s)",
-                {"version": number},
-            )
             _log.info("applied %s", name)
+        for number in missing:
+            values = {"version": number, "applied_by": THIS_CODE, "oldest_code": OLDEST_CODE}
+            connection.execute(statement("migration_insert"), values)
     return list(missing)
 
 

@@ -11,7 +11,7 @@ from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
-from efo_assets.warehouse.tables import TABLES, Column, Table
+from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Column, Table
 from efo_assets.warehouse.views import COMMENTED, VIEWS
 
 OLDEST_SERVER = 140_000
@@ -130,20 +130,44 @@ def refuse_taken_names(connection: Connection, schema: str) -> None:
 
 def _check_columns(connection: Connection, schema: str) -> None:
     # The format of the staged rows that the published release was made from; 1 without one.
-    published = 1
+    published, made_by = 1, ""
     if connection.has_table("efo_meta.releases"):
         row = connection.execute(statement("published_format"), {"schema": schema}).fetchone()
-        published = int(row[0]) if row else 1
-    differences = [
-        difference
-        for table in TABLES
-        for difference in _drift(connection, schema, table, published)
-    ]
+        published, made_by = row or (1, "")
+    differences: list[str] = []
+    unknown: list[str] = []
+    for table in TABLES:
+        differences += _drift(connection, schema, table, published)
+        unknown += _unknown(connection, schema, table)
+    is_later = published > FORMAT_VERSION
+    if differences and is_later:
+        raise SchemaDrift(
+            f"The published tables were made by {made_by} in format {published}, and this is "
+            f"{migrations.THIS_CODE}, which knows formats up to {FORMAT_VERSION}: "
+            f"{'; '.join(differences)}. Nothing was downloaded or changed; upgrade efo_assets to "
+            "that version or a later one, or load into another schema (EFO_SCHEMA)."
+        )
     if differences:
         raise SchemaDrift(
             f"The published tables are not as this version expects: {'; '.join(differences)}. "
             "Nothing was downloaded or changed; undo the change, or move the table away."
         )
+    if unknown and is_later:
+        _log.warning(
+            "%s made the published tables, and %s doesn't know their columns %s: they keep what "
+            "they hold until a version loads that does",
+            made_by,
+            migrations.THIS_CODE,
+            ", ".join(unknown),
+        )
+
+
+def _unknown(connection: Connection, schema: str, table: Table) -> list[str]:
+    """Columns of a published table that its specification doesn't have."""
+    place = {"schema": schema, "table": table.name}
+    known = {column.name for column in table.published_columns}
+    names = (name for name, *_ in connection.execute(statement("columns"), place))
+    return [f"{table.name}.{name}" for name in names if name not in known]
 
 
 def _drift(connection: Connection, schema: str, table: Table, published: int) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 Each is the statement `view_<name>` or `function_<name>` of `sql/` (two that look at the same rows
 from either side share one), made in the schema of the tables. Its comment says what it is for, and
-ends with the version of its definition: it is made again where that is another.
+ends with the version of its definition: it is made again where that is another and no later one.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,11 @@ class View:
     def comment(self) -> str:
         """What COMMENT ON says of it."""
         return f"{self.purpose} (efo_assets, definition {self.version})"
+
+    def is_served_by(self, comment: str | None) -> bool:
+        """Whether what has this comment is this definition, or a later efo_assets' one."""
+        later = re.search(r"\(efo_assets, definition ([0-9]+)\)$", comment or "")
+        return comment == self.comment or (later is not None and int(later[1]) > self.version)
 
 
 MESH_XREFS = View(
@@ -118,7 +124,7 @@ VIEWS: tuple[View, ...] = (
 
 
 def create_views(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
-    """Make those that aren't there, or are of another version; return them.
+    """Make those that aren't there, or are of an earlier version; return them.
 
     None may be somebody else's: see `preflight.refuse_taken_names`.
     """
@@ -132,8 +138,8 @@ def create_views(connection: Connection, schema: str, views: Sequence[View] = VI
 
 
 def outdated(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
-    """Those that aren't there, or are of another version."""
-    return [view for view in views if _comment(connection, schema, view) != view.comment]
+    """Those that aren't there, or are of another version; one of a later version stays."""
+    return [view for view in views if not view.is_served_by(_comment(connection, schema, view))]
 
 
 def _make(connection: Connection, schema: str, view: View) -> None:

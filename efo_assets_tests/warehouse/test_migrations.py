@@ -14,6 +14,7 @@ from efo_assets.errors import (
     WarehouseError,
 )
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import load as loading
 from efo_assets.warehouse import migrations, session
 from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.statements import statement
@@ -54,7 +55,7 @@ def versions(warehouse: Warehouse) -> list[Any]:
 
 def rows(warehouse: Warehouse) -> dict[str, list[Any]]:
     """All rows of our own and of the published tables, without the columns that version 1 lacks."""
-    later = "array['totals', 'base_release', 'copied', 'sealed']"
+    later = "array['totals', 'base_release', 'copied', 'sealed', 'staged_by']"
     found = {}
     for table in ("loads", "verdicts", "releases", "efo_terms", "efo_synonyms", "efo_xrefs"):
         query = f"select to_jsonb(t) - {later} from {table} as t order by to_jsonb(t)::text"
@@ -202,6 +203,69 @@ def test_a_newer_database_is_refused_and_left_alone(old: Warehouse, step: str) -
     assert "Nothing was downloaded or changed; upgrade efo_assets" in message
     assert "\n" not in message
     assert (catalog(old), rows(old)) == before
+
+
+@pytest.mark.fault("D34")
+@pytest.mark.parametrize("step", ["prepare", "latest"])
+def test_a_newer_database_that_is_refused_names_what_made_it(
+    warehouse: Warehouse, step: str
+) -> None:
+    publish(warehouse, "1", **SAME)
+    run(warehouse, "insert into efo_meta.schema_version values (99, now(), 'efo_assets 7.0', 99)")
+    said = r"of version 99, made by efo_assets 7.0, and this is efo_assets \d.*upgrade efo_assets"
+    with pytest.raises(DatabaseRefused, match=said):
+        getattr(warehouse, step)()
+
+
+@pytest.mark.fault("D34")
+def test_code_that_was_rolled_back_loads_beside_what_came_later(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(loading, "FORMAT_VERSION", 99)
+        later.setattr(loading, "THIS_CODE", "efo_assets 7.0")
+        publish(warehouse, "1", **SAME)
+    run(
+        warehouse,
+        "alter table efo_meta.schema_version add column colour text",
+        "insert into efo_meta.schema_version values (99, now(), 'efo_assets 7.0', 1)",
+        "alter table efo_meta.loads add column colour text not null default 'red'",
+        "alter table public.efo_terms add column colour text",
+        "update public.efo_terms set colour = 'blue'",
+        "drop view public.efo_mesh_xrefs",
+        "create view public.efo_mesh_xrefs as select 'red' as colour",
+        "comment on view public.efo_mesh_xrefs is 'Later. (efo_assets, definition 99)'",
+    )
+    with pytest.raises(NothingStaged, match=r"staged by efo_assets 7.0 in format 99, and this is"):
+        warehouse.latest()
+    assert publish(warehouse, "1", **SAME).written == 0
+    changed = {**SAME, "terms": [term("a", "new"), term("b"), term("c")]}
+    assert publish(warehouse, "2", **changed).is_new
+    assert ask(warehouse, "select label, colour from efo_terms order by iri") == [
+        ("new", "blue"),
+        ("label of b", "blue"),
+        ("label of c", None),
+    ]
+    assert ask(warehouse, "select obj_description('efo_mesh_xrefs'::regclass)") == [
+        ("Later. (efo_assets, definition 99)",)
+    ]
+    assert "efo_meta was migrated by efo_assets 7.0; efo_assets" in caplog.text
+    assert "efo_assets 7.0 made the published tables" in caplog.text
+    assert "doesn't know their columns efo_terms.colour: they keep" in caplog.text
+
+
+@pytest.mark.fault("D34")
+def test_a_published_table_of_a_later_format_that_cannot_be_used_names_what_made_it(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(loading, "FORMAT_VERSION", 99)
+        later.setattr(loading, "THIS_CODE", "efo_assets 7.0")
+        publish(warehouse, "1", **SAME)
+    run(warehouse, "alter table public.efo_synonyms drop constraint efo_synonyms_pkey")
+    said = r"made by efo_assets 7.0 in format 99, and this is efo_assets .* lacks its primary key"
+    with pytest.raises(SchemaDrift, match=said):
+        warehouse.prepare()
 
 
 def test_a_migration_that_fails_leaves_the_version_before_it(old: Warehouse) -> None:

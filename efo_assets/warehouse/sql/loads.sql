@@ -1,11 +1,12 @@
 -- name: load_insert
 insert into efo_meta.loads (
     load_id, target_schema, ontology, version, version_iri, loaded, fingerprint, source_url,
-    format_version, is_partial, class_limit, expected_terms, state, run_id, totals
+    format_version, is_partial, class_limit, expected_terms, state, run_id, totals,
+    staged_by
 ) values (
     %(load_id)s, %(target_schema)s, %(ontology)s, %(version)s, %(version_iri)s, %(loaded)s,
     %(fingerprint)s, %(source_url)s, %(format_version)s, %(is_partial)s, %(class_limit)s,
-    %(expected_terms)s, %(state)s, %(run_id)s, %(totals)s
+    %(expected_terms)s, %(state)s, %(run_id)s, %(totals)s, %(staged_by)s
 )
 
 -- name: set_dangling_aside
@@ -47,6 +48,16 @@ where target_schema = %(schema)s
     and state in ('staged', 'published')
     and to_regnamespace('efo_load_' || load_id) is not null
 order by staged_at desc
+limit 1
+
+-- name: staged_by_another
+select coalesce(to_jsonb(l) ->> 'staged_by', 'another efo_assets'), l.format_version
+from efo_meta.loads as l
+where l.target_schema = %(schema)s
+    and l.format_version <> %(format_version)s
+    and l.state in ('staged', 'published')
+    and to_regnamespace('efo_load_' || l.load_id) is not null
+order by l.staged_at desc
 limit 1
 
 -- name: load_leftovers

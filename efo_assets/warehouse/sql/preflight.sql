@@ -57,8 +57,17 @@ select
 from pg_class
 where relnamespace = to_regnamespace('efo_meta') and relkind = 'r'
 
+-- name: migrated_by
+select coalesce(to_jsonb(v) ->> 'applied_by', 'a later efo_assets'), (to_jsonb(v) ->> 'oldest_code')::integer
+from efo_meta.schema_version as v
+where v.version = %(version)s
+
+-- name: migration_insert
+insert into efo_meta.schema_version (version, applied_by, oldest_code)
+values (%(version)s, %(applied_by)s, %(oldest_code)s)
+
 -- name: published_format
-select l.format_version
+select l.format_version, coalesce(to_jsonb(l) ->> 'staged_by', 'another efo_assets')
 from efo_meta.releases as r
 join efo_meta.loads as l on l.load_id = r.load_id
 where r.target_schema = %(schema)s
