@@ -246,7 +246,7 @@ def test_a_user_that_is_killed_before_the_database_is_made_leaves_it_to_the_next
             pass
     with embedded_server(data_dir, is_durable=False):
         assert answers(target)
-    embedded._users_here.clear()
+    del embedded._users_here[embedded._lock_path(data_dir, 18)]
 
 
 def test_no_folder_of_others_is_opened(data_dir: Path) -> None:
