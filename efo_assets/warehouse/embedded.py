@@ -20,6 +20,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -28,7 +29,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -137,6 +137,20 @@ def remove(data_dir: Path, *, major: int = NEWEST_MAJOR) -> None:
         _Server(data_dir.absolute(), major).remove()
 
 
+_AS_ACCOUNT = """
+import os, sys
+uid, gid, *command = sys.argv[1:]
+try:
+    os.setgroups([])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
+    os.execv(command[0], command)
+except OSError as error:
+    sys.exit(f"error: {command[0]}: {error.strerror}")
+"""
+"""Runs a program as another account. `subprocess` itself would fork for it instead of vfork, and
+the handlers that gRPC hangs on a fork crash the child of a busy server, such as Dagster's."""
+
 _in_process = threading.RLock()
 _users_here: dict[Path, int] = {}
 """Uses of a cluster in this process, by its lock file."""
@@ -172,22 +186,25 @@ class _Account:
     def run(
         self, *command: str | Path, cwd: Path = Path("/"), **variables: str
     ) -> "subprocess.CompletedProcess[str]":
-        identity: dict[str, Any] = (
-            {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
-        )
+        words = [str(word) for word in command]
+        if self.is_other:
+            switch = (sys.executable, "-I", "-S", "-c", _AS_ACCOUNT, str(self.uid), str(self.gid))
+            words = [*switch, *words]
         environment = {
             name: value for name, value in child_environment({}).items() if name in KEPT_VARIABLES
         }
-        return subprocess.run(  # noqa: S603  # PostgreSQL's own programs
-            [str(word) for word in command],
+        ended = subprocess.run(  # noqa: S603  # PostgreSQL's own programs
+            words,
             cwd=cwd,
             env={**environment, **variables, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
-            **identity,
         )
+        if ended.returncode < 0 and not ended.stderr:
+            ended.stderr = f"error: it was ended by signal {-ended.returncode}"
+        return ended
 
 
 class _Server:

@@ -151,6 +151,28 @@ def test_a_forked_child_stops_nothing(data_dir: Path) -> None:
         assert answers(target)
 
 
+@pytest.mark.fault("X24")
+def test_programs_are_started_without_a_fork(data_dir: Path) -> None:
+    """Libraries hang handlers on a fork, and gRPC's crash in the child of a busy server."""
+    script = (
+        "import ctypes, sys\n"
+        "from pathlib import Path\n"
+        "from efo_assets.warehouse.embedded import embedded_server\n"
+        "libc = ctypes.CDLL(None)\n"
+        "getattr(libc, '__register_atfork')(None, None, libc.abort, None)\n"
+        "with embedded_server(Path(sys.argv[1]), is_durable=False):\n"
+        "    pass\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(data_dir)], check=True)
+
+
+def test_a_program_that_is_ended_or_missing_says_so() -> None:
+    account = embedded._Account.chosen()
+    assert account.run("/bin/sh", "-c", "kill -9 $$").stderr.endswith("ended by signal 9")
+    if account.is_other:
+        assert "error: /no/initdb: No such file" in account.run("/no/initdb").stderr
+
+
 def test_a_half_made_cluster_is_made_anew(data_dir: Path) -> None:
     with embedded_server(data_dir, is_durable=False):
         pass
