@@ -15,6 +15,7 @@ from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.marked import (
+    TERMS,
     audited,
     publications,
     publish_marked,
@@ -227,7 +228,7 @@ def test_what_users_built_is_as_before_after_ten_publications(
             assert admin.execute(
                 "select count(*) from public.studies join public.efo_terms on id = trait"
                 " where label like '%release 11'"
-            ).fetchone() == (12,)
+            ).fetchone() == (TERMS,)
             admin.execute("drop publication mine")
 
 
