@@ -95,7 +95,7 @@ def verify(connection: Connection, schema: str) -> list[Comparison]:
                 f"Nothing is published in schema {schema}, so there is nothing to verify: run "
                 f"`{LOAD_COMMAND}`."
             )
-        (format_version,) = connection.row(statement("published_format"), {"schema": schema})
+        format_version, _ = connection.row(statement("published_format"), {"schema": schema})
         if format_version != FORMAT_VERSION:
             raise WarehouseError(
                 f"The release in schema {schema} was published by another version of efo_assets, "
