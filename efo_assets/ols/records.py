@@ -280,6 +280,7 @@ class _ClassReader:
         labels = self._texts(ols_class.label)
         if not any(map(_VISIBLE.search, labels)):
             labels = [_SHORT_FORM.sub("", self.iri)]
+            self.findings.note("no_label", labels[0])
         label, other_labels = _chosen(labels, shortest=True)
         definition, other_definitions = _chosen(self._texts(ols_class.definition), shortest=False)
         curie = next(iter(self._texts(ols_class.curie)), None)

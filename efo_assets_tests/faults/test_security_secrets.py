@@ -519,10 +519,9 @@ def test_neither_the_metrics_nor_their_log_show_it(scene: Scene, tmp_path: Path)
 def raise_where_releases_are_read(scene: Scene) -> None:
     """Let PostgreSQL itself say the secret to whoever reads the ledger."""
     scene.server.execute(
-        "create function public.told() returns text language plpgsql as $told$ begin"
-        f" raise 'no, {scene.server.url().replace('%', '%%')}' using errcode = '22012'; end $told$",
         "alter table efo_meta.releases rename to kept",
-        "create view efo_meta.releases as select * from efo_meta.kept where public.told() = ''",
+        "create view efo_meta.releases as select * from efo_meta.kept"
+        f" where (load_id || ' {scene.server.url()}')::integer = 0",
         f"alter view efo_meta.releases owner to {LOADER}",
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import gettempdir
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 from efo_assets.warehouse.copy_files import CopyFiles
@@ -116,9 +117,14 @@ def copy(
     return load
 
 
-def stage(warehouse: Warehouse, version: str | None = "1", **rows: Any) -> Load:
+def stage(
+    warehouse: Warehouse,
+    version: str | None = "1",
+    findings: Any = MappingProxyType({}),
+    **rows: Any,
+) -> Load:
     """A staged load of these rows; see `copy` for what they may be."""
-    return warehouse.seal(copy(warehouse, version, **rows), {})
+    return warehouse.seal(copy(warehouse, version, **rows), findings)
 
 
 def publish(warehouse: Warehouse, version: str | None = "1", **rows: Any) -> Any:

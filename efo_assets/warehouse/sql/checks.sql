@@ -15,18 +15,11 @@ from efo_meta.loads as l
 cross join (select count(*) as staged from {load}.terms) as t
 where l.load_id = %(load_id)s and l.expected_terms <> t.staged
 
--- name: check_terms_have_labels
--- A term without a label has the last part of its IRI for one.
-select coalesce(label, iri) as short_form
-from {load}.terms
-where label is null or right(iri, char_length(label) + 1) in ('/' || label, '#' || label)
-order by 1
-
 -- name: check_values_are_well_formed
 select k.kind, (k.value ->> 'count')::bigint as count, k.value -> 'samples' as samples
 from efo_meta.loads as l
 cross join jsonb_each(l.findings) as k (kind, value)
-where l.load_id = %(load_id)s and k.kind <> 'owl_thing'
+where l.load_id = %(load_id)s and k.kind not in ('owl_thing', 'no_label')
 
 -- name: check_labels_are_unique
 select label, count(*) as times, min(iri) as first_iri, max(iri) as last_iri
