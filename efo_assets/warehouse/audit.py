@@ -551,8 +551,10 @@ def audit(
                 "their publication, so they are not audited again: the published release stays; "
                 f"run `{LOAD_COMMAND}`, which stages them anew."
             )
-        # What stands may have been changed since; the same release again puts that right.
-        allow = allow_shrink or _is_as_published(connection, load, audited)
+        # A release that was let pass once, by an override or by a version that had fewer checks,
+        # is never refused again: what stands may have been changed, and its rows put that right.
+        is_published = load.state == "published" and bool(stored)
+        allow = allow_shrink or is_published or _is_as_published(connection, load, audited)
         verdicts = [_verdict(connection, load, check, allow=allow) for check in checks]
         sys.audit("efo_assets.audited")
         for verdict in verdicts:

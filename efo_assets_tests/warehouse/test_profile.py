@@ -9,6 +9,7 @@ import pytest
 
 from efo_assets.errors import AuditNotPassed
 from efo_assets.sample.ontology import release
+from efo_assets.warehouse.audit import refusal
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.profile import FEW_CLASSES, FEW_ROWS
 from efo_assets.warehouse.warehouse import Warehouse
@@ -183,6 +184,24 @@ def test_an_implausible_release_is_refused_unless_allowed(warehouse: Warehouse, 
         "select check_name, (detail ->> 'overridden')::boolean from verdicts"
         f" where load_id = '{load.load_id}'",
     )
+
+
+def test_a_release_that_was_let_pass_is_not_refused_by_an_upgrade(warehouse: Warehouse) -> None:
+    """A version with a check more audits what stands anew, without the override of that time."""
+    publish(warehouse, "1", **expected(rows()))
+    edited = each_row("terms", lambda each: each._replace(label=each.iri))(rows())
+    warehouse.allow_shrink = True
+    load = stage(warehouse, "2", **expected(edited))
+    warehouse.audit(load)
+    warehouse.publish(load)
+    warehouse.allow_shrink = False
+    with warehouse.connect() as connection:
+        connection.execute("delete from efo_meta.verdicts where check_name = 'terms_are_unique'")
+    again = warehouse.reusable(load.source)
+    assert again is not None
+    assert again.state == "published"
+    assert refusal(again, warehouse.audit(again)) is None
+    assert not warehouse.publish(again).is_new
 
 
 def test_the_generators_releases_are_plausible(warehouse: Warehouse) -> None:
