@@ -77,6 +77,8 @@ DEV = env -u DAGSTER_MODULE_NAME DAGSTER_HOME="$(abspath $(UI_HOME))" \
   $(BIN)/dg dev --host 127.0.0.1
 endif
 dev: $(STAMP) $(UI_HOME)/dagster.yaml ## Serve the UI at http://127.0.0.1:3000 (PORT=3001 for another port; SAMPLE=1 on generated data)
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+	  { echo "Port $(PORT) of 127.0.0.1 is taken: make dev PORT=3001 takes another." >&2; exit 1; }
 	@$(DEV) --port $(PORT)
 
 ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) and picture the lineage graph

@@ -36,7 +36,11 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with no_secret_shown():
-            return int(cli.main(words, "efo-assets", standalone_mode=False) or 0)
+            try:
+                return int(cli.main(words, "efo-assets", standalone_mode=False) or 0)
+            except click.Abort:
+                # click's word for Ctrl-C, whatever was under way; to others it is a defect.
+                raise KeyboardInterrupt from None
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "efo-assets"
         said = shown(error.format_message())
@@ -50,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
         # The reader of the output has gone, such as `head`; what is buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         sys.stderr.write(
             "Interrupted. What was downloaded is kept, and so is the published release; run the "
             "same command again to go on from there.\n"

@@ -171,6 +171,19 @@ def test_an_interrupted_load_says_what_is_kept(
     assert "Traceback" not in said
 
 
+def test_interrupted_while_it_waits_for_postgresql_it_says_so(environment: dict[str, str]) -> None:
+    environment |= {"EFO_DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/efo"}
+    words = [sys.executable, "-m", "efo_assets", "status"]
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "waiting for PostgreSQL at 127.0.0.1:1/efo" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    (line,) = said.strip().splitlines()
+    assert line.startswith("Interrupted. ")
+
+
 def test_exports_writes_the_files_that_are_asked_for(
     environment: dict[str, str], ols: Sample, tmp_path: Path
 ) -> None:

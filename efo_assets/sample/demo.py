@@ -61,9 +61,10 @@ def serve_ui(folder: Path, classes: int, number: int | None, port: int) -> None:
     """
     with _ready(folder, classes, number) as (_, sample):
         click.echo(
-            f'Dagster\'s UI will be at http://127.0.0.1:{port}: press "Materialize all" there. '
-            "Then, in another shell, for the next release: "
-            f"efo-assets sample release {sample.state.release + 1} --url {sample.url}"
+            f"Dagster's UI will be at http://127.0.0.1:{port}/asset-groups: press "
+            '"Materialize all" there. Then, in another shell, for the next release: '
+            f"{Path(sys.executable).with_name('efo-assets')} sample release "
+            f"{sample.state.release + 1} --url {sample.url}"
         )
         # Ctrl-C reaches the UI, too, which ends by itself.
         signal.signal(signal.SIGINT, lambda *_: None)

@@ -505,8 +505,7 @@ def refusal(load: Load, verdicts: Iterable[Verdict]) -> AuditNotPassed | None:
     if not blocking:
         return None
     told = [str(verdict) for verdict in blocking[:CHECKS_TOLD]]
-    if len(blocking) > CHECKS_TOLD:
-        told.append(f"{len(blocking) - CHECKS_TOLD} checks more")
+    told += [verdict.check.name for verdict in blocking[CHECKS_TOLD:]]
     advice = " ".join(dict.fromkeys(verdict.check.advice for verdict in blocking))
     return AuditNotPassed(
         f"{load.source.name} is not published, and the release before stays, since the audit "
@@ -561,7 +560,7 @@ def audit(
             connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, audited))
     if warnings := [verdict for verdict in verdicts if not (verdict.passed or verdict.blocks)]:
         told = ", ".join(f"{verdict.check.name} ({verdict.count})" for verdict in warnings)
-        _log.info("warnings, none of which keeps the release from being published: %s", told)
+        _log.info("warnings, which alone would not keep the release from being published: %s", told)
     return verdicts
 
 
