@@ -541,7 +541,7 @@ def audit(
             _log.info("load %s was audited before it was published", load.load_id)
             return kept
         audited, ties = content(connection, load)
-        if load.state != "published":
+        if load.state != "published" or not stored:
             refuse_changed(load, load.sealed, ties, "derived")
         elif any(row[1] != audited.digest for row in stored):
             # Nothing takes the place of verdicts that a publication rests on.
@@ -600,7 +600,8 @@ def is_spoilt(connection: Connection, load: Load) -> bool:
     if any(is_blocking and not passed for _, _, is_blocking, passed, *_ in stored):
         return True
     present, ties = content(connection, load)
-    is_as_staged = load.state == "published" or ties == load.sealed
+    # A published load is known by its verdicts, unless somebody deleted them.
+    is_as_staged = (load.state == "published" and bool(stored)) or ties == load.sealed
     return not is_as_staged or any(row[1] != present.digest for row in stored)
 
 

@@ -147,6 +147,18 @@ def test_rows_changed_between_audit_and_publication_are_not_published(
         assert publish(warehouse, "2", **SECOND).written == 0, "what was audited is published"
 
 
+@pytest.mark.fault("O12")
+def test_a_published_load_without_verdicts_is_compared_with_what_was_derived(
+    warehouse: Warehouse, standing: list[Any]
+) -> None:
+    load = warehouse.latest()
+    run(warehouse, "delete from efo_meta.verdicts")
+    run(warehouse, mutations(load.schema, "synonyms")[0])
+    with pytest.raises(AuditNotPassed, match=r"after they were derived.*: synonyms \("):
+        warehouse.audit(warehouse.latest())
+    assert_refused(warehouse, load, standing)
+
+
 @pytest.mark.fault("O18")
 def test_terms_that_swap_their_numbers_are_refused(
     warehouse: Warehouse, standing: list[Any]
