@@ -37,8 +37,8 @@ from efo_assets.warehouse.embedded import embedded_server, remove
 import threading
 folder = Path(tempfile.mkdtemp(prefix="efo-c-"))
 folder.chmod(0o755)
+sys.addaudithook(hear)  # SQL files are read once, by the first connection
 with running_sample(classes=60) as sample, embedded_server(folder) as target:
-    sys.addaudithook(hear)
     threading.setprofile(trace)
     sys.setprofile(trace)
     load_once(settings_for(sample.url, target, folder / "data"))

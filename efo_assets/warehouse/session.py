@@ -263,10 +263,8 @@ def connect(target: DatabaseTarget, *, patience_s: float | None = None) -> Conne
     connection, pause_s, timeout_s = None, _FIRST_PAUSE_S, FIRST_CONNECT_TIMEOUT_S
     while connection is None:
         try:
-            connection = Connection.connect(
-                **{"connect_timeout": timeout_s, **_SESSION_OPTIONS, **target.parameters},  # type: ignore[arg-type]
-                autocommit=True,
-            )
+            parameters = {"connect_timeout": timeout_s, **_SESSION_OPTIONS, **target.parameters}
+            connection = Connection.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
         except psycopg.Error as error:
             left_s = give_up_at_s - time.monotonic()
             if not _is_passing(error) or pause_s > left_s:
