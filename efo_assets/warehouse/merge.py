@@ -148,6 +148,10 @@ def _merge_referenced(
     changed = connection.execute(
         statement("terms_update", columns=names(columns), **compared, **parts)
     ).rowcount
+    # Under wal_level=minimal a crash takes a sequence back to where the transaction that made it
+    # left it (PostgreSQL 18.4), behind the keys that were given since.
+    place = {"schema": load.target_schema, "table": table.name}
+    connection.execute(statement("keys_resume", terms=(load.target_schema, table.name)), place)
     inserted = connection.execute(_insert(load, table, release_id)).rowcount
     return removed, changed, inserted
 

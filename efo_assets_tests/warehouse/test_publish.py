@@ -153,6 +153,16 @@ def test_a_class_that_comes_back_is_the_same_row(warehouse: Warehouse) -> None:
     )
 
 
+@pytest.mark.fault("D41")
+def test_keys_go_on_where_a_crash_took_their_sequence_back(warehouse: Warehouse) -> None:
+    # More terms than publishing is tried again, since each try moves the sequence on.
+    terms = [term(f"t{number:02}") for number in range(20)]
+    publish(warehouse, "1", terms=terms)
+    ask(warehouse, "select setval(pg_get_serial_sequence('efo_terms', 'id'), 1)")
+    publish(warehouse, "2", terms=[*terms, term("u")])
+    assert ask(warehouse, "select id from efo_terms where curie = 'EX:u'") == [(21,)]
+
+
 @pytest.mark.fault("D27")
 @pytest.mark.fault("H24")
 def test_the_same_release_again_writes_no_row(warehouse: Warehouse) -> None:

@@ -5,6 +5,23 @@ from {staged} as s
 where not exists (select from {terms} as t where t.iri = s.iri)
 order by s.iri
 
+-- name: keys_resume
+select setval(k.sequence, t.highest)
+from (select max(id) as highest from {terms}) as t
+cross join (
+    select s.oid::regclass as sequence
+    from pg_depend as d
+    join pg_class as s on s.oid = d.objid and s.relkind = 'S'
+    join pg_class as c on c.oid = d.refobjid
+    join pg_namespace as n on n.oid = c.relnamespace
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum = d.refobjsubid
+    where d.classid = 'pg_class'::regclass
+        and a.attname = 'id'
+        and n.nspname = %(schema)s
+        and c.relname = %(table)s
+) as k
+where t.highest > pg_sequence_last_value(k.sequence)
+
 -- name: terms_update
 update {terms} as t
 set ({columns}, changed_release, removed_in) = row({theirs}, {release}, null)
