@@ -4,6 +4,7 @@ URLs are built here from the base and the ontology id, never from what OLS sends
 is a function over a client, in `download`.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -71,11 +72,18 @@ class OlsClient(Transport):
         return Release.from_document(ontology, document, totals)
 
     async def _totals(self, ontology: str, declared: object) -> Totals:
-        counts: dict[str, int] = {}
-        for name, condition in QUERY_OF_LISTING.items():
-            url = self.classes_url(ontology, {"page": "0", "size": "1", **condition})
-            counts[name] = await self.get(url, _total_of, is_probe=True)
-        totals = Totals(**counts)
+        asked: dict[str, asyncio.Task[int]] = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, condition in QUERY_OF_LISTING.items():
+                    url = self.classes_url(ontology, {"page": "0", "size": "1", **condition})
+                    # With so many attempts each: together they would pass for an outage.
+                    total = self.get(url, _total_of, self.attempts, is_probe=True)
+                    asked[name] = group.create_task(total)
+        except BaseExceptionGroup as failures:
+            first = failures.exceptions[0]
+            raise first from first.__cause__
+        totals = Totals(**{name: total.result() for name, total in asked.items()})
         if not totals.all and not totals.current:
             raise self._unknown(ontology)
         if totals.all < max(totals.current, totals.obsolete, 1):

@@ -172,7 +172,7 @@ class Transport:
             self._outage.ever_succeeded = True  # and yet pages may not be served
         else:
             self._outage.succeeded()
-        self.gate.succeeded()
+            self.gate.succeeded()  # a probe's one row says nothing of how many OLS can bear
         self.traffic.latencies_s.append(response.latency_s)
         return value
 

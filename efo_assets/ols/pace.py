@@ -1,9 +1,9 @@
 """The pace of requests: how many at once, how long between them, when to stop. No HTTP here.
 
-Rows in flight are what hurts OLS. So requests begin few and grow by two a round, by one once the
-server has been overloaded. They halve whenever it is, stand still together when it says
-`Retry-After`, go one at a time and ever more slowly when nothing succeeds any more, and stop when
-that has lasted.
+Rows in flight are what hurts OLS. So requests begin few and double every round until the server is
+overloaded for the first time; from then on they grow by one a round. They halve whenever it is
+overloaded, stand still together when it says `Retry-After`, go one at a time and ever more slowly
+when nothing succeeds any more, and stop when that has lasted.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ def _timestamp(http_date: str | None) -> float | None:
 
 
 class Gate:
-    """Lets so many requests through at once: some more a round when all is well, half when not."""
+    """Lets so many requests through at once: more a round when all is well, half when not."""
 
     def __init__(self, start: int, ceiling: int, pause: Pause) -> None:
         self.in_flight = 0
@@ -90,9 +90,9 @@ class Gate:
             self._changed.set()
 
     def succeeded(self) -> None:
-        """Grow by two a round of successes, by one if it was ever too much."""
-        more = 1 if self._halvings else 2
-        self._width = min(float(self._ceiling), self._width + more / self._width)
+        """Double with a round of successes; grow by one if it was ever too much."""
+        more = 1 / self._width if self._halvings else 1
+        self._width = min(float(self._ceiling), self._width + more)
         self._changed.set()
 
     def overloaded(self, halvings_at_start: int) -> None:

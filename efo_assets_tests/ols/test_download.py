@@ -123,6 +123,53 @@ def test_never_more_requests_in_flight_than_allowed(tmp_path: Path) -> None:
     assert done.max_in_flight_seen == 5
 
 
+def test_four_pages_begin_and_each_that_came_lets_in_one_more(tmp_path: Path) -> None:
+    arrived = 0
+    more_than_came: list[int] = []
+
+    async def counting(request: web.Request) -> Answer:
+        nonlocal arrived
+        if is_page(request) or is_page(request, listing="obsolete"):
+            arrived += 1
+            came = arrived - sample.in_flight
+            more_than_came.append(sample.in_flight - came)
+        return None
+
+    with serving(counting, base_latency_ms=5) as sample:
+        download(sample.url, tmp_path, page_size=5)
+    assert max(more_than_came) <= 4, "probes let in none"
+
+
+def test_the_totals_are_asked_for_at_once(tmp_path: Path) -> None:
+    asked: dict[str, asyncio.Event] = {}
+
+    async def all_or_none(request: web.Request) -> Answer:
+        if request.query.get("size") == "1":
+            asked.setdefault(request.query_string, asyncio.Event())
+            if len(asked) == 3:
+                for each in asked.values():
+                    each.set()
+            await asyncio.wait_for(asked[request.query_string].wait(), PATIENCE_S)
+        return None
+
+    with serving(all_or_none) as sample:
+        assert download(sample.url, tmp_path).page_set.complete
+
+
+def test_totals_that_never_come_end_the_run_in_one_sentence(tmp_path: Path) -> None:
+    asked = itertools.count(1)
+
+    async def failing(request: web.Request) -> Answer:
+        if request.query.get("size") == "1":
+            next(asked)
+            return web.Response(status=500, text="out of memory")
+        return None
+
+    with serving(failing) as sample, pytest.raises(PageRejected, match="does not say what it"):
+        download(sample.url, tmp_path)
+    assert next(asked) - 1 <= 3 * 5, "five times each, and no outage waited for"
+
+
 def test_a_limit_keeps_the_first_rows_only(tmp_path: Path) -> None:
     with serving() as sample:
         done = download(sample.url, tmp_path, limit=45)
