@@ -19,7 +19,8 @@ from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
 from efo_assets.privacy.disclosure import one_line
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import tables
-from efo_assets.warehouse.derivation import MOST_LEVELS, peel
+from efo_assets.warehouse.closure import MOST_LEVELS
+from efo_assets.warehouse.derivation import peel
 from efo_assets.warehouse.load import (
     Content,
     Load,

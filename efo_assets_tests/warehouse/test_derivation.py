@@ -1,13 +1,20 @@
 """Derived tables: where replacements lead, and who is above whom, on small made-up releases."""
 
+import tracemalloc
+from array import array
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from efo_assets.errors import WarehouseError
-from efo_assets.warehouse import derivation
+from efo_assets.warehouse import closure
+from efo_assets.warehouse.closure import Edges, ancestor_rows
+from efo_assets.warehouse.derivation import derive
+from efo_assets.warehouse.statements import compose
+from efo_assets.warehouse.tables import ANCESTORS
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import Row, ask, edge, iri, publish, term
+from efo_assets_tests.warehouse.loads import Row, ask, copy, edge, iri, publish, term
 
 MAJORS = (18, 16)
 ALLOW_SHRINK = True
@@ -237,7 +244,7 @@ def test_a_cycle_of_mixed_relations_is_cut_where_it_is_no_is_a_and_told(
 def test_a_chain_without_end_is_refused_in_one_sentence(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(derivation, "MOST_LEVELS", 20)
+    monkeypatch.setattr(closure, "MOST_LEVELS", 20)
     links = [edge(f"t{n + 1}", f"t{n}") for n in range(21)]
     assert ancestors(warehouse, *links[:-1])
     with pytest.raises(WarehouseError, match=r"over 20 levels.*the last release stays"):
@@ -247,3 +254,35 @@ def test_a_chain_without_end_is_refused_in_one_sentence(
 def test_an_ontology_without_edges_has_no_ancestors(warehouse: Warehouse) -> None:
     publish(warehouse, terms=[term("a")])
     assert ask(warehouse, "select count(*) from efo_ancestors") == [(0,)]
+
+
+def test_however_deep_edges_are_read_once_and_ancestors_never(warehouse: Warehouse) -> None:
+    names = [f"t{number}" for number in range(60)]
+    edges = [edge(child, parent) for parent, child in pairwise(names)]
+    load = copy(warehouse, terms=[term(name) for name in names], edges=edges)
+    with warehouse.connect() as connection, connection.transaction():
+        derive(connection, load.schema, ANCESTORS)
+        read = {
+            table: connection.row(
+                "select pg_stat_get_xact_tuples_returned(to_regclass(%(name)s))",
+                {"name": f"{load.schema}.{table}"},
+            )[0]
+            for table in ("parent_edges", "ancestors")
+        }
+        (rows,) = connection.row(compose("select count(*) from {}", (load.schema, "ancestors")))
+    assert rows == 60 * 59 / 2
+    assert read == {"parent_edges": len(edges), "ancestors": 0}
+
+
+def test_ancestors_take_memory_for_the_terms_that_wait_for_children_alone() -> None:
+    # 200 chains of 50 terms, one after the other.
+    terms = range(10_000)
+    children = array("i", (place for place in terms if place % 50))
+    parents = array("i", (place - 1 for place in children))
+    edges = Edges(array("q", terms), children, parents, b"\1" * len(children))
+    tracemalloc.start()
+    size_bytes = sum(map(len, ancestor_rows(edges)))
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size_bytes > 7_000_000
+    assert most_bytes < size_bytes / 5
