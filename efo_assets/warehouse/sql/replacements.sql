@@ -3,33 +3,29 @@
 -- forms among other text.
 create temporary table efo_values as
 with stated as (
-    select t.iri, k.kind, k.value
+    select t.iri, k.kind, k.value, named.iri as named_iri
     from {load}.terms as t
     cross join lateral (
         select 'replaced_by' as kind, unnest(t.replaced_by) as value
         union all
         select 'consider', unnest(t.consider)
     ) as k
+    left join {load}.terms as named on named.iri = k.value
     where t.is_obsolete
 ),
 
 named as (
-    select s.iri, s.kind, s.value, s.value as name
+    select s.iri, s.kind, s.value, coalesce(s.named_iri, rtrim(found[1], '.,;)')) as name
     from stated as s
-    where exists (select from {load}.terms as t where t.iri = s.value)
-    union all
-    select s.iri, s.kind, s.value, n.name
-    from stated as s
-    cross join lateral (
-        select rtrim(found[1], '.,;)') as name
-        from regexp_matches(
-            -- What is white space and a letter must not depend on the database's locale.
-            translate(s.value, {blanks}, {spaces}) collate "C",
-            {names},
-            'g'
-        ) as found
-    ) as n
-    where not exists (select from {load}.terms as t where t.iri = s.value)
+    left join lateral regexp_matches(
+        case
+            when s.named_iri is null
+                -- What is white space and a letter must not depend on the database's locale.
+                then translate(s.value, {blanks}, {spaces}) collate "C"
+        end,
+        {names},
+        'g'
+    ) as found on true
 ),
 
 -- Where OLS gives none, it is what the IRI ends with.
@@ -44,20 +40,19 @@ curies as (
     order by c.curie, t.curie is null, t.is_obsolete, t.iri collate "C"
 )
 
-select distinct on (s.iri, s.kind, coalesce(t.iri, c.iri, n.name, ''))
-    s.iri,
-    s.kind,
-    s.value as evidence,
+select distinct on (n.iri, n.kind, coalesce(t.iri, c.iri, n.name, ''))
+    n.iri,
+    n.kind,
+    n.value as evidence,
     coalesce(t.iri, c.iri) as target_iri,
     coalesce(t.iri, c.iri, n.name) as target
-from stated as s
-left join named as n on n.iri = s.iri and n.kind = s.kind and n.value = s.value
+from named as n
 left join {load}.terms as t on t.iri = n.name
 left join curies as c
     on t.iri is null
     -- HP_0045074 is HP:0045074 in the form of a short form.
     and c.curie = case when n.name like '%:%' then n.name else regexp_replace(n.name, '_', ':') end
-order by s.iri, s.kind, coalesce(t.iri, c.iri, n.name, ''), s.value collate "C";
+order by n.iri, n.kind, coalesce(t.iri, c.iri, n.name, ''), n.value collate "C";
 analyze pg_temp.efo_values;
 
 -- One row per class that a start reaches, by kind; hop 0 is the class itself.
@@ -147,13 +142,11 @@ every as (
     union all
     select t.iri, v.kind, v.evidence, null, null, 0, array[t.iri], 'no_replacement'
     from {load}.terms as t
-    left join lateral (
-        select n.kind, n.evidence
-        from pg_temp.efo_values as n
-        where n.iri = t.iri
-        order by n.kind desc, n.evidence collate "C"
-        limit 1
-    ) as v on true
+    left join (
+        select distinct on (iri) iri, kind, evidence
+        from pg_temp.efo_values
+        order by iri, kind desc, evidence collate "C"
+    ) as v on v.iri = t.iri
     where t.is_obsolete and not exists (select from targets where targets.start = t.iri)
 )
 
