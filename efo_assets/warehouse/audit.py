@@ -130,7 +130,9 @@ def _tolerated(table: Table) -> float:
 def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
     """Count rows missing against the published release, where they are too many.
 
-    A partial load is no release: the publisher keeps it from replacing a whole one.
+    A few rows are a warning unless they are more than half: of a small ontology, one class may be
+    more than the share. A partial load is no release: the publisher keeps it from replacing a whole
+    one.
     """
     table = check.about
     query = statement("shrinkage", staged=(load.schema, table.staged_name))
@@ -140,10 +142,13 @@ def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
         "table": table.staged_name,
     }
     published, staged = connection.row(query, values)
-    # None: nothing of the ontology is published yet, or only a part.
-    if load.is_partial or published is None or published - staged <= published * _tolerated(table):
+    if load.is_partial or published is None:  # nothing of the ontology is published, or only a part
         return Offenders(0, [])
-    return Offenders(published - staged, [{"published": published, "staged": staged}])
+    lost = published - staged
+    if lost <= published * _tolerated(table):
+        return Offenders(0, [])
+    is_an_edit = lost < FEW_ROWS and lost <= published * LOST_HALF
+    return Offenders(lost, [{"published": published, "staged": staged}], is_an_edit)
 
 
 def _implausible(connection: Connection, load: Load, check: "Check") -> Offenders:
@@ -283,7 +288,10 @@ def _of_copied(
     weight = "times - 1" if table.is_referenced else "1"
     yield Check(f"{name}_are_unique", table, unique, _specified(repeated), weight=weight)
     yield from others
-    few = f"At most {_tolerated(table):.0%} fewer {rows or name} than in the published release."
+    few = (
+        f"At most {_tolerated(table):.0%} fewer {rows or name} than in the published release. "
+        f"Fewer than {FEW_ROWS} are a warning, unless they are more than half."
+    )
     yield Check(
         f"{name}_did_not_shrink",
         table,
