@@ -12,9 +12,8 @@ from dagster._core.instance.ref import InstanceRef
 
 from efo_assets.errors import SettingsError
 
-SQLITE_STORAGE = "DagsterSqliteStorage"
-LAST_DATABASE = Path("schedules") / "schedules.db"
-"""Of the three that are an SQLite history, the one that Dagster creates last."""
+LAST_STORAGE, LAST_DATABASE = "SqliteScheduleStorage", "schedules.db"
+"""Of the three databases that are an SQLite history, the one that Dagster creates last."""
 
 
 @contextmanager
@@ -32,10 +31,10 @@ def opened_instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
     reference = InstanceRef.from_dir(str(home))
     # Of two processes that create an SQLite history at once, one fails: it must not be the first
     # run. In PostgreSQL Dagster tries again by itself.
-    storage = reference.storage_data
+    storage = reference.schedule_storage_data
     if (
         storage is not None
-        and storage.class_name == SQLITE_STORAGE
+        and storage.class_name == LAST_STORAGE
         and not _is_complete(Path(storage.config_dict["base_dir"]) / LAST_DATABASE)
     ):
         raise SettingsError(

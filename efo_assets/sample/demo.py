@@ -31,7 +31,11 @@ SEED = 1
 DAGSTER_HOME = "dagster_home"
 _DAGSTER = (str(Path(sys.executable).with_name("dagster")),)
 _MODULE = ("-m", "efo_assets.definitions")
-_DAGSTER_YAML = b"telemetry: {enabled: false}\nnux: {enabled: false}\n"
+_DAGSTER_YAML = b"""\
+telemetry: {enabled: false}
+nux: {enabled: false}
+event_log_storage: {module: efo_assets.graph.event_log, class: HeldOpenEventLog}
+"""
 
 
 def run_demo(folder: Path, classes: int, number: int | None) -> None:

@@ -131,10 +131,7 @@ def keep_history_in_postgres(house: House) -> None:
     """The same kind of storage as deploy/dagster.yaml, here in the data's database."""
     parameters = house.graph.database.parameters
     url = f"postgresql://{parameters['user']}@/{parameters['dbname']}?host={parameters['host']}"
-    text = (house.home / "dagster.yaml").read_text()
-    (house.home / "dagster.yaml").write_text(
-        f"{text}\nstorage:\n  postgres:\n    postgres_url: {url!r}\n"
-    )
+    (house.home / "dagster.yaml").write_text(f"storage:\n  postgres:\n    postgres_url: {url!r}\n")
 
 
 def test_a_release_that_is_kept_already_has_the_figures_of_its_few_requests(loaded: House) -> None:
