@@ -19,8 +19,7 @@ from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
 from efo_assets.privacy.disclosure import one_line
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import tables
-from efo_assets.warehouse.closure import MOST_LEVELS
-from efo_assets.warehouse.derivation import peel
+from efo_assets.warehouse.closure import MOST_LEVELS, Edges, on_cycles
 from efo_assets.warehouse.load import (
     Content,
     Load,
@@ -197,11 +196,16 @@ def _unlabelled(_: Connection, load: Load, __: "Check") -> Offenders:
 
 def _on_cycles(connection: Connection, load: Load, _: "Check") -> Offenders:
     """Find the is_a edges that lie on a cycle, or between two."""
-    connection.execute(statement("cycle_edges", load=load.schema))
-    peel(connection)
-    offenders = _selected(connection, load, statement("cycle_rest"))
-    connection.execute("drop table pg_temp.efo_cycle_edges")
-    return offenders
+    edges = Edges.read(connection, load.schema)
+    is_a = edges.only(edges.is_a)
+    return _selected(connection, load, _named("edges_named", load, is_a.only(on_cycles(is_a))))
+
+
+def _named(name: str, load: Load, edges: Edges) -> sql.Composed:
+    """The statement of this name, with these edges by the keys of their terms."""
+    ends = {"children": edges.children, "parents": edges.parents}
+    keys = {end: sql.Literal([edges.keys[place] for place in of]) for end, of in ends.items()}
+    return statement(name, load=load.schema, **keys)
 
 
 def _not_followed(connection: Connection, load: Load, _: "Check") -> Offenders:
@@ -213,14 +217,12 @@ def _not_followed(connection: Connection, load: Load, _: "Check") -> Offenders:
 def _astray(connection: Connection, load: Load, _: "Check") -> Offenders:
     """Find edges that were not followed without need, and ancestors that a walk doesn't find."""
     connection.execute(statement("followed_edges", load=load.schema))
+    left_out = Offenders(0, [])
     # Cycles are looked for only where an edge was left out.
-    connection.execute(
-        "create temporary table efo_cycle_edges as"
-        " select child, parent from pg_temp.efo_followed_edges"
-        " where exists (select from pg_temp.efo_followed_edges where not is_followed)"
-    )
-    peel(connection)
-    left_out = _selected(connection, load, statement("edges_left_out", load=load.schema))
+    if connection.execute("select from pg_temp.efo_followed_edges where not is_followed").rowcount:
+        edges = Edges.read(connection, load.schema)
+        cyclic = edges.only(on_cycles(edges))
+        left_out = _selected(connection, load, _named("edges_left_out", load, cyclic))
     step = max(1, load.counts[tables.TERMS.staged_name] // WALKED_TERMS)
     walk = statement(
         "ancestors_astray",
@@ -229,7 +231,6 @@ def _astray(connection: Connection, load: Load, _: "Check") -> Offenders:
         most_levels=sql.Literal(MOST_LEVELS),
     )
     astray = _selected(connection, load, walk)
-    connection.execute("drop table pg_temp.efo_cycle_edges")
     samples = [*left_out.samples, *astray.samples]
     return Offenders(left_out.number + astray.number, samples[:SAMPLES])
 

@@ -114,10 +114,12 @@ def in_turn(edges: Edges) -> Integers:
 def on_cycles(edges: Edges) -> bytes:
     """1 for each edge that lies on a cycle, or between two; 0 for the others."""
     cyclic = bytearray(b"\1" * len(edges.children))
-    # Neither what is above all cycles nor what is below them.
+    # Neither what is above all cycles nor what is below them, which is all where there is none.
     for each, ends in ((edges, edges.parents), (edges.turned(), edges.children)):
+        if len(turns := in_turn(each)) == len(edges.keys):
+            return bytes(len(cyclic))
         has_turn = bytearray(len(edges.keys))
-        for place in in_turn(each):
+        for place in turns:
             has_turn[place] = 1
         for number, end in enumerate(ends):
             if has_turn[end]:

@@ -49,20 +49,6 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
             copy.write(piece)
 
 
-def peel(connection: Connection) -> None:
-    """Leave in `efo_cycle_edges` (child, parent) those on a cycle, or between two.
-
-    Edges whose child is no parent, or whose parent is no child, are peeled off until none is left.
-    """
-    connection.execute("analyze pg_temp.efo_cycle_edges")
-    peeled = 1
-    while peeled:
-        peeled = sum(
-            connection.execute(statement(f"cycle_peel_{side}")).rowcount
-            for side in ("leaves", "roots")
-        )
-
-
 _STEPS: Mapping[str, Callable[[Connection, str], None]] = {
     REPLACEMENTS.staged_name: _replacements,
     ANCESTORS.staged_name: _ancestors,

@@ -46,6 +46,12 @@ having min(iri collate "C") <> max(iri collate "C")
 -- name: check_edges_are_not_dangling
 select child_iri, parent_iri from {load}.dangling_edges
 
+-- name: edges_named
+select c.iri as child_iri, p.iri as parent_iri
+from unnest({children}::bigint[], {parents}::bigint[]) as e (child, parent)
+join {load}.terms as c on c.number = e.child
+join {load}.terms as p on p.number = e.parent
+
 -- name: check_replacements_are_of_every_obsolete_class
 select t.iri
 from {load}.terms as t
@@ -161,10 +167,11 @@ where not f.is_followed and e.predicate = any({closure_predicates})
 -- Edges that were not followed and close no cycle.
 select c.iri as child, p.iri as parent
 from pg_temp.efo_followed_edges as e
-left join pg_temp.efo_cycle_edges as o on o.child = e.child and o.parent = e.parent
 join {load}.terms as c on c.number = e.child
 join {load}.terms as p on p.number = e.parent
-where not e.is_followed and o.child is null
+left join unnest({children}::bigint[], {parents}::bigint[]) as cyclic (child, parent)
+    on cyclic.child = e.child and cyclic.parent = e.parent
+where not e.is_followed and cyclic.child is null
 
 -- name: ancestors_astray
 -- Ancestors of every so manieth term that a walk along the followed edges doesn't find, or finds
