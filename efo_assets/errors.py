@@ -1,7 +1,7 @@
 """Every failure that we expect, as one sentence for the person who reads it.
 
     EfoError
-    ├── SettingsError, NotDelivered, PageStoreError, DbtError, ExportFailed
+    ├── SettingsError, NotDelivered, PageStoreError, WorkerEnded, DbtError, ExportFailed
     ├── OlsError
     │   ├── OlsUnreachable, OlsRefused, UnknownOntology
     │   └── PageRejected, RecordRejected, IncompleteDownload, ReleaseChanged
@@ -64,6 +64,10 @@ class NotDelivered(EfoError):
 
 class PageStoreError(EfoError):
     """The page store cannot be read, written or trusted."""
+
+
+class WorkerEnded(EfoError):
+    """A process that reads pages was killed."""
 
 
 class DbtError(EfoError):

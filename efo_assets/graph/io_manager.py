@@ -1,4 +1,4 @@
-"""The IO manager that loads by COPY: rows go into the load's own schema, references come out."""
+"""The IO manager of staged tables: their rows went into a load by COPY, references come out."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,6 @@ import dagster as dg
 
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import WarehouseResource
-from efo_assets.pipeline.staging import StagedRows
 from efo_assets.warehouse.load import Load
 
 
@@ -16,28 +15,24 @@ class StagedTable:
 
     load: Load
     name: str
+    rows: int | None = None
+    """How many were copied; None where they were there before this run, or SQL makes them."""
 
 
 class PostgresCopyIOManager(dg.IOManager):
-    """Streams COPY files into staged tables by binary COPY, and hands references on.
+    """Hands on references to staged tables, which binary COPY fills while pages come.
 
-    Tables are created from their specifications when the load begins. Takes `StagedRows`, returns
+    Tables are created from their specifications when the load begins. Takes and returns
     `StagedTable`; no row passes through Python twice.
     """
 
     def __init__(self, warehouse: WarehouseResource) -> None:
         self._warehouse = warehouse
 
-    def handle_output(self, context: dg.OutputContext, obj: StagedRows) -> None:
-        """Fill one table of the load from its COPY file.
-
-        Raises:
-            dg.Failure: PostgreSQL is lost, full or refuses; one sentence.
-        """
-        with guarded(context.log):
-            rows = obj.copy(self._warehouse.get())
-        counted = {} if rows is None else {"dagster/row_count": rows}
-        context.add_output_metadata({**counted, "reused": rows is None})
+    def handle_output(self, context: dg.OutputContext, obj: StagedTable) -> None:
+        """Say how many rows one table of the load got."""
+        counted = {} if obj.rows is None else {"dagster/row_count": obj.rows}
+        context.add_output_metadata({**counted, "reused": obj.rows is None})
 
     def load_input(self, context: dg.InputContext) -> StagedTable:
         """Refer to the table in the newest staged load.

@@ -11,6 +11,7 @@ from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, bars
 from efo_assets.graph.exported import exported_files
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.staged import staged_tables
 from efo_assets.ols.download import Download
 from efo_assets.pipeline.exports import FOLDER, refuse_unwritable
 from efo_assets.pipeline.load import fetch
@@ -19,6 +20,7 @@ from efo_assets.privacy.printable import escaped
 LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 CHART_ROWS = 8
 EXPORTED = frozenset(exported_files.keys)
+STAGED = frozenset(staged_tables.keys)
 
 
 @dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS, pool=LOADER_POOL)
@@ -30,14 +32,21 @@ def raw_ols_pages(
     Source: `GET /api/v2/ontologies/{id}/classes` of OLS4. Pages of the release that OLS serves
     now and that are kept already are not asked for again. Whole or not there: every page is
     validated, IRIs are counted against independent totals, and the release must be the same
-    before and after.
+    before and after. In a run that stages tables, the rows of pages are copied while others come.
     """
     with guarded(context.log):
         settings = ols.settings
-        if not EXPORTED.isdisjoint(context.job_def.asset_layer.executable_asset_keys):
+        selected = context.job_def.asset_layer.executable_asset_keys
+        if not EXPORTED.isdisjoint(selected):
             schema = warehouse.get().schema
             refuse_unwritable(settings.data_dir / FOLDER, schema, settings.ontology)
-        download = fetch(settings, warehouse.get(), log=context.log.info)
+        download = fetch(
+            settings,
+            warehouse.get(),
+            fills=not STAGED.isdisjoint(selected),
+            run_id=context.run.run_id,
+            log=context.log.info,
+        )
         for note in download.notes:
             context.log.warning("%s", note)
         context.log.info(

@@ -5,9 +5,7 @@ fails that run with one sentence and not the code location with a traceback. Sec
 Dagster shows those in its UI.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TypeVar
+from contextlib import ExitStack
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -15,8 +13,6 @@ from pydantic import Field, PrivateAttr
 from efo_assets.privacy.disclosure import no_secret_shown
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
-
-T = TypeVar("T")
 
 
 class OlsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no value type of its own
@@ -72,17 +68,6 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # a
             settings = Settings.from_environment(overrides={"EFO_SCHEMA": self.schema_name})
             self._warehouse = self._open.enter_context(Warehouse.opened(settings))
         return self._warehouse
-
-    @contextmanager
-    def held(self, opened: AbstractContextManager[T]) -> Iterator[T]:
-        """Enter a context for a step, and leave it when the run ends at the latest.
-
-        Dagster abandons a generator whose output can't be stored: its `with` blocks end only when
-        the garbage collector comes by.
-        """
-        with ExitStack() as step:
-            self._open.callback(step.close)
-            yield step.enter_context(opened)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Release the lock, and the embedded server if no other process uses it."""

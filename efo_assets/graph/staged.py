@@ -1,7 +1,7 @@
 """The staged assets: the tables of one load, copied from pages or derived from those by SQL.
 
-One pass over the stored pages fills one COPY file per table; the IO manager streams each into its
-table. All are always staged together, since a load is of one release or none.
+`raw_ols_pages` fills the copied ones while the pages come, where both are in a run; else one pass
+over the kept pages does. All are always staged together, since a load is of one release or none.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,11 @@ import dagster as dg
 
 from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, column_schema
 from efo_assets.graph.failures import guarded
+from efo_assets.graph.io_manager import StagedTable
 from efo_assets.graph.resources import OlsResource, WarehouseResource
 from efo_assets.pipeline.load import newest_pages
-from efo_assets.pipeline.staging import StagedRows, Staging, staging
+from efo_assets.pipeline.staging import Staging, staging
+from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.tables import COPIED, DERIVED, TABLES, Table
 
 GROUP = "staged"
@@ -46,39 +48,33 @@ def _out(table: Table) -> dg.AssetOut:
 def staged_tables(
     context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
 ) -> Iterator[dg.Output[object]]:
-    """Decode the newest complete download into the tables of a load of its own."""
+    """Fill the tables of a load of its own with the newest complete download, and seal it."""
     with guarded(context.log):
         pages = newest_pages(ols.settings)
-        opened = staging(ols.settings, warehouse.get(), pages, run_id=context.run.run_id)
-        with warehouse.held(opened) as staged:
-            yield from _reported(context, warehouse, staged, COPIED)
-            staged.seal()
-            yield from _reported(context, warehouse, staged, DERIVED)
-            load = staged.load
+        staged = staging(ols.settings, warehouse.get(), pages, run_id=context.run.run_id)
+        yield from _reported(context, staged, COPIED)
+        load = staged.seal()
+        yield from _reported(context, staged, DERIVED)
         context.log.info("load %s of %s is staged", load.load_id, load.source.name)
 
 
 def _reported(
-    context: dg.AssetExecutionContext,
-    warehouse: WarehouseResource,
-    staged: Staging,
-    tables: Iterable[Table],
+    context: dg.AssetExecutionContext, staged: Staging, tables: Iterable[Table]
 ) -> Iterator[dg.Output[object]]:
-    """Hand the selected tables to the IO manager; fill and report the others here."""
+    """Hand the selected tables to the IO manager, and report the others here."""
     for table in tables:
-        rows = StagedRows(staged.load, table, None) if table.is_derived else staged.rows(table)
-        metadata = _metadata(staged, table)
-        if table.staged_name in context.op_execution_context.selected_output_names:
-            yield dg.Output(rows, output_name=table.staged_name, metadata=metadata)
+        name, metadata = table.staged_name, _metadata(staged.load, table)
+        if name in context.op_execution_context.selected_output_names:
+            is_copied = not (table.is_derived or staged.is_reused)
+            rows = staged.load.counts[name] if is_copied else None
+            yield dg.Output(StagedTable(staged.load, name, rows), name, metadata=metadata)
             continue
         if not table.is_derived:
-            context.log.info("%s is staged too: all tables come from one pass", table.staged_name)
-        rows.copy(warehouse.get())
-        context.log_event(dg.AssetMaterialization(table.staged_name, metadata=metadata))
+            context.log.info("%s is staged too: all tables come from one pass", name)
+        context.log_event(dg.AssetMaterialization(name, metadata=metadata))
 
 
-def _metadata(staged: Staging, table: Table) -> dict[str, dg.MetadataValue]:
-    load = staged.load
+def _metadata(load: Load, table: Table) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {
         "load": dg.MetadataValue.text(load.load_id),
         "release": dg.MetadataValue.text(load.source.name),
@@ -88,6 +84,5 @@ def _metadata(staged: Staging, table: Table) -> dict[str, dg.MetadataValue]:
         metadata["dagster/row_count"] = dg.MetadataValue.int(load.counts[table.staged_name])
     if table is TABLES[0]:
         # Samples are OLS's text: shown as JSON, never as Markdown or a link.
-        metadata["left_out_or_mended"] = dg.MetadataValue.json(staged.findings)
-        metadata["decode_s"] = dg.MetadataValue.float(round(staged.decode_s, 2))
+        metadata["left_out_or_mended"] = dg.MetadataValue.json(dict(load.findings))
     return metadata

@@ -10,34 +10,15 @@ the list that they were asked from. No input or output lives here.
         └── AnotherRelease        what OLS serves has changed
 """
 
-from array import array
 from collections import Counter
-
-import msgspec
 
 from efo_assets.ols import payload
 from efo_assets.ols.payload import PayloadError, TooFewRows, UnexpectedContent
 from efo_assets.ols.plan import PageSpec
+from efo_assets.ols.records import ParsedPage, parse_page
 
-
-class Element(msgspec.Struct, gc=False):
-    """What of a class tells whether its page is the one that was asked for."""
-
-    iri: str
-    isObsolete: bool | None = None  # noqa: N815  # OLS's name
-
-
-class ClassPage(msgspec.Struct, gc=False):
-    """The envelope of a page, and its classes."""
-
-    page: int
-    totalElements: int  # noqa: N815  # OLS's name
-    elements: list[Element]
-
-    def hashes(self) -> "array[int]":
-        """A hash of each IRI, to count distinct ones of all pages in this process."""
-        # 8 bytes each: the IRIs themselves would not be flat memory.
-        return array("q", (hash(element.iri) for element in self.elements))
+ENVELOPE = ("page", "totalElements", "elements")
+"""Keys of a page that stand once in it."""
 
 
 class PlanMismatch(UnexpectedContent):
@@ -63,28 +44,29 @@ class AnotherRelease(PlanMismatch):
     """What OLS serves changed during the download."""
 
 
-def accepted(spec: PageSpec, body: payload.Body) -> ClassPage:
+def accepted(spec: PageSpec, body: payload.Body) -> ParsedPage:
     """The page, if it is what was asked for.
 
     Raises:
         PlanMismatch: it is sound, and doesn't fit the plan.
         PayloadError: it is wrong.
     """
-    page, _ = payload.parse(body, ClassPage)
-    payload.refuse_repeated_keys(body, ClassPage.__struct_fields__, rows="elements", of_row="iri")
+    parsed = parse_page(body)
+    page = parsed.page
+    payload.refuse_repeated_keys(body, ENVELOPE, rows="elements", of_row="iri")
     rows = len(page.elements)
     if page.page != spec.key.number:
         raise PayloadError(f"it is page {page.page} and {spec.key.number} was asked for")
     if not all(element.iri for element in page.elements):
         raise PayloadError("a class has no IRI")
     wants_obsolete = spec.key.listing == "obsolete"
-    strays = [each.iri for each in page.elements if (each.isObsolete is True) != wants_obsolete]
+    strays = [each.iri for each in page.elements if (each.is_obsolete is True) != wants_obsolete]
     if strays and spec.key.listing != "all":
         raise FilterIgnored(f"{strays[0]} is in the {spec.key.listing} list")
     # Generations before 2026 rewrite the total of the last page to what they served up to it.
-    if page.totalElements != spec.total and not (spec.is_last and rows != spec.rows):
+    if page.total_elements != spec.total and not (spec.is_last and rows != spec.rows):
         raise AnotherRelease(
-            f"the {spec.key.listing} list has {page.totalElements:,} rows, not {spec.total:,}"
+            f"the {spec.key.listing} list has {page.total_elements:,} rows, not {spec.total:,}"
         )
     if 0 < rows < spec.rows and not spec.is_last:
         raise SmallerPages(spec, rows)
@@ -100,4 +82,4 @@ def accepted(spec: PageSpec, body: payload.Body) -> ClassPage:
     ((iri, times),) = Counter(element.iri for element in page.elements).most_common(1)
     if times > 1:
         raise PayloadError(f"{iri} stands in it twice")
-    return page
+    return parsed

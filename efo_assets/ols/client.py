@@ -13,7 +13,7 @@ from yarl import URL
 
 from efo_assets.errors import IncompleteDownload, PageRejected, UnknownOntology
 from efo_assets.ols.http import AttemptFailed, NotFound, Response, Transport
-from efo_assets.ols.payload import Body, PayloadError, parse
+from efo_assets.ols.payload import Inflater, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING
 from efo_assets.ols.release import Release, Totals
 
@@ -55,9 +55,7 @@ class OlsClient(Transport):
         """
         url = self._ontology_url(ontology)
         try:
-            document = await self.get(
-                url, lambda _, body: parse(body, dict[str, Any])[0], is_probe=True
-            )
+            document = await self.get(url, self._object, is_probe=True)
             totals = totals or await self._totals(ontology, document.get("numberOfClasses"))
         except NotFound as error:
             raise self._unknown(ontology) from error
@@ -78,7 +76,7 @@ class OlsClient(Transport):
                 for name, condition in QUERY_OF_LISTING.items():
                     url = self.classes_url(ontology, {"page": "0", "size": "1", **condition})
                     # With so many attempts each: together they would pass for an outage.
-                    total = self.get(url, _total_of, self.attempts, is_probe=True)
+                    total = self.get(url, self._total, self.attempts, is_probe=True)
                     asked[name] = group.create_task(total)
         except BaseExceptionGroup as failures:
             first = failures.exceptions[0]
@@ -111,16 +109,25 @@ class OlsClient(Transport):
             )
         return totals
 
+    async def _total(self, response: Response) -> int:
+        total = (await self._object(response)).get("totalElements")
+        if not isinstance(total, int):
+            raise PayloadError("the page has no totalElements")
+        return total
+
+    async def _object(self, response: Response) -> dict[str, Any]:
+        """The JSON object that an answer holds."""
+
+        def parsed() -> dict[str, Any]:
+            body, encoding = response.body, response.content_encoding
+            text = Inflater().inflate(body, encoding, self.body_cap_bytes)
+            return parse(text, dict[str, Any])[0]
+
+        return await asyncio.to_thread(parsed)
+
     def _unknown(self, ontology: str) -> UnknownOntology:
         return UnknownOntology(
             f"OLS at {self._base} does not hold the ontology {ontology!r}, or holds it empty: "
             "nothing was published; look at EFO_ONTOLOGY and EFO_OLS_URL, or run again later, "
             "since ontologies vanish from OLS for days."
         )
-
-
-def _total_of(_: Response, body: Body) -> int:
-    total = parse(body, dict[str, Any])[0].get("totalElements")
-    if not isinstance(total, int):
-        raise PayloadError("the page has no totalElements")
-    return total

@@ -5,25 +5,25 @@ the totals that were asked for apart, and OLS serves the same release before and
 """
 
 import asyncio
-import hashlib
 import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from efo_assets import errors
 from efo_assets.ols import acceptance
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.http import AttemptFailed, Response, Traffic, printable
 from efo_assets.ols.page_store import PageFolder, PageStore
-from efo_assets.ols.payload import Body, BodyTooLarge, PayloadError, encoding_named, parse
-from efo_assets.ols.plan import PageKey, PageSpec, make_plan
-from efo_assets.ols.records import unknown_fields
+from efo_assets.ols.payload import BodyTooLarge, PayloadError
+from efo_assets.ols.plan import PageSpec, make_plan
+from efo_assets.ols.reading import PageReader, ReadPage, Task, task_of_kept
+from efo_assets.ols.records import parse_page
 from efo_assets.ols.release import Release
-from efo_assets.ols.stored_pages import PageEntry, PageSet
+from efo_assets.ols.stored_pages import PageSet
 from efo_assets.privacy.logs import logger
 
 log = logger(__name__)
@@ -32,6 +32,8 @@ MAX_RESTARTS = 2
 EXAMPLES = 3
 MAX_PAGES = 100_000
 """With pages of 500 rows, the largest ontology in OLS has 5,400."""
+REREAD_AT_ONCE = 2
+"""Pages kept from before, beside those that come."""
 MAX_REJECTED = 8
 """Pages that never come: with so many, no other is begun."""
 MAX_UNSERVABLE = 8
@@ -85,6 +87,7 @@ class Download(NamedTuple):
 async def download(
     client: OlsClient,
     store: PageStore,
+    reader: PageReader,
     ontology: str,
     *,
     page_size: int = 500,
@@ -94,9 +97,10 @@ async def download(
 ) -> Download:
     """Fetch what is missing of the release that OLS serves now, and prove it whole.
 
-    Accepted pages stay in the store whatever happens. With `limit`, only so many classes count.
-    `accept_release` is called, in a thread, before a page is asked for; what it raises ends the
-    download.
+    `reader` reads each page that comes, and where any comes, those that are kept from before, so
+    that it has seen all of them when this returns. Accepted pages stay in the store whatever
+    happens. With `limit`, only so many classes count. `accept_release` is called, in a thread,
+    before a page is asked for; what it raises ends the download.
 
     Raises:
         OlsUnreachable: OLS doesn't answer.
@@ -107,7 +111,9 @@ async def download(
         ReleaseChanged: OLS went on serving more than one release.
         PageStoreError: the store can't be written, or another download holds it.
     """
-    downloader = _Downloader(client, store, ontology, page_size, limit, accept_release, on_progress)
+    downloader = _Downloader(
+        client, store, reader, ontology, page_size, limit, accept_release, on_progress
+    )
     try:
         with store.lock(ontology):
             return await downloader.run()
@@ -127,6 +133,7 @@ class _Downloader:
 
     client: OlsClient
     store: PageStore
+    reader: PageReader
     ontology: str
     page_size: int
     limit: int | None
@@ -221,15 +228,18 @@ class _Downloader:
     async def _whole(self, folder: PageFolder) -> Download:
         page_set, plan = folder.page_set, folder.page_set.plan
         reused = set(page_set.entries)
-        fetch = _Fetch(self.client, folder, self.on_progress, self.began_s, self.may_shrink)
+        fetch = _Fetch(
+            self.client, folder, self.reader, self.on_progress, self.began_s, self.may_shrink
+        )
         missing = [spec for spec in plan.pages() if spec.key not in reused]
         if missing:
             await _require_same_release(self.client, plan.release)
+            await self.reader.begin(page_set)
             await fetch.run(missing)
             # Twice in a row, since replicas may take turns; the second time with its totals.
             await _require_same_release(self.client, plan.release)
             await _require_same_release(self.client, plan.release, with_totals=True)
-            await asyncio.to_thread(self._prove_distinct, folder, fetch.hashes)
+            await asyncio.to_thread(self._prove_distinct, folder, fetch.iri_hashes)
         if fetch.unknown_fields:
             names = ", ".join(printable(name) for name in sorted(fetch.unknown_fields)[:EXAMPLES])
             self._note(
@@ -250,14 +260,10 @@ class _Downloader:
             notes=self.notes,
         )
 
-    def _prove_distinct(self, folder: PageFolder, hashes: dict[PageKey, "array[int]"]) -> None:
+    def _prove_distinct(self, folder: PageFolder, iri_hashes: "array[int]") -> None:
         """Every IRI once: then the rows, which add up to totals asked for apart, are the whole."""
         page_set = folder.page_set
-        for spec in page_set.plan.pages():
-            if spec.key not in hashes:
-                hashes[spec.key] = _classes(page_set, spec).hashes()
-        rows = sum(map(len, hashes.values()))
-        repeated = rows - len({each for page in hashes.values() for each in page})
+        repeated = len(iri_hashes) - len(set(iri_hashes))
         if repeated:
             examples = _repeated(page_set)
             self.store.discard(folder)
@@ -284,22 +290,14 @@ async def _require_same_release(
         raise acceptance.AnotherRelease(f"{release.name}, then {seen.name}")
 
 
-def _classes(page_set: PageSet, spec: PageSpec) -> acceptance.ClassPage:
-    return parse(page_set.read(spec).body, acceptance.ClassPage)[0]
-
-
 def _repeated(page_set: PageSet) -> list[str]:
     """The first IRIs that stand on more than one page, with the pages."""
     places: dict[str, list[str]] = {}
-    for spec in page_set.plan.pages():
-        for element in _classes(page_set, spec).elements:
-            places.setdefault(element.iri, []).append(f"{spec.key.listing} {spec.key.number}")
+    for stored in page_set.bodies():
+        for element in parse_page(stored.body).page.elements:
+            places.setdefault(element.iri, []).append(f"{stored.listing} {stored.number}")
     repeated = ((iri, pages) for iri, pages in places.items() if len(pages) > 1)
     return [f"{iri} on pages {', '.join(pages)}" for iri, pages in islice(repeated, EXAMPLES)]
-
-
-_Page: TypeAlias = tuple[PageEntry, Response, "array[int]"]
-"""An accepted page, as it came, and a hash of each of its IRIs."""
 
 
 @dataclass(slots=True)
@@ -308,6 +306,7 @@ class _Fetch:
 
     client: OlsClient
     folder: PageFolder
+    reader: PageReader
     on_progress: OnProgress | None
     began_s: float
     may_shrink: bool
@@ -316,7 +315,8 @@ class _Fetch:
     pages_done: int = 0
     rows_done: int = 0
     latencies_s: list[float] = field(default_factory=list)
-    hashes: dict[PageKey, "array[int]"] = field(default_factory=dict)
+    iri_hashes: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Of all pages that were read, to count distinct ones."""
     rejected: list[errors.PageRejected] = field(default_factory=list)
     smaller: acceptance.SmallerPages | None = None
     unknown_fields: set[str] = field(default_factory=set)
@@ -329,6 +329,8 @@ class _Fetch:
         self.pages_done = len(self.folder.page_set.entries)
         self.rows_done = sum(entry.rows for entry in self.folder.page_set.entries.values())
         self._report()
+        entries = self.folder.page_set.entries
+        kept = iter([each for each in self.folder.page_set.plan.pages() if each.key in entries])
         waiting = iter(missing)
         halfway = (len(missing) + 1) // 2
         # More workers than may be under way would only wait at the gate.
@@ -337,6 +339,8 @@ class _Fetch:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
                     group.create_task(self._work(waiting, halfway))
+                for _ in range(REREAD_AT_ONCE):
+                    group.create_task(self._reread(kept))
         except BaseExceptionGroup as failures:
             # An unexpected one before an expected one, and that before a plan that doesn't fit.
             gravest = min(
@@ -344,6 +348,9 @@ class _Fetch:
                 key=lambda it: (isinstance(it, PayloadError), isinstance(it, errors.OlsError)),
             )
             raise gravest from gravest.__cause__
+        finally:
+            # The folder may be dropped next.
+            await self.reader.settle()
         if self.smaller:
             raise self.smaller
         if self.rejected:
@@ -359,15 +366,14 @@ class _Fetch:
             if self.smaller or len(self.rejected) >= MAX_REJECTED:
                 return
             try:
-                entry, response, hashes = await self._fetch(spec)
-                sys.audit("efo_assets.page_fetched")
-                await asyncio.to_thread(self.folder.put, entry, response.body)
+                page, latency_s = await self._fetch(spec)
+                await asyncio.to_thread(self.folder.add, page.entry)
                 sys.audit("efo_assets.page_kept")
-                self.hashes[spec.key] = hashes
-                self.latencies_s.append(response.latency_s)
+                await self._take(page)
+                self.latencies_s.append(latency_s)
                 # Not counted in the folder, whose entries may grow in a thread just now.
                 self.pages_done += 1
-                self.rows_done += entry.rows
+                self.rows_done += page.entry.rows
                 self._report()
                 if len(self.latencies_s) == halfway:
                     await _require_same_release(self.client, self.folder.page_set.plan.release)
@@ -378,7 +384,15 @@ class _Fetch:
                 # Those under way tell whether OLS serves smaller pages, or the list ends.
                 self.smaller = mismatch
 
-    async def _fetch(self, spec: PageSpec) -> _Page:
+    async def _reread(self, kept: Iterator[PageSpec]) -> None:
+        for spec in kept:
+            await self._take(await self.reader.read(task_of_kept(self.folder.page_set, spec), b""))
+
+    async def _take(self, page: ReadPage) -> None:
+        self.iri_hashes.frombytes(page.iri_hashes)
+        await self.reader.take(page)
+
+    async def _fetch(self, spec: PageSpec) -> tuple[ReadPage, float]:
         """The page, or after many failures the place of the rows that OLS can't serve.
 
         Where all parts of the page are served, it was bad luck: it is asked for once more.
@@ -410,23 +424,28 @@ class _Fetch:
             f"{self.folder.page_set.plan.release.name} acceptably: {failure}."
         ) from failure
 
-    async def _get(self, spec: PageSpec, attempts: int | None = None) -> _Page:
-        def accept(response: Response, body: Body) -> _Page:
-            page = acceptance.accepted(spec, body)
-            self.unknown_fields.update(unknown_fields(body))
-            entry = PageEntry(
-                *spec.key,
-                rows=len(page.elements),
-                bytes=len(response.body),
-                decoded_bytes=len(body),
-                sha256=hashlib.sha256(response.body).hexdigest(),
-                encoding=encoding_named(response.content_encoding),
-                first_iri=page.elements[0].iri,
-                last_iri=page.elements[-1].iri,
-            )
-            return entry, response, page.hashes()
+    async def _get(
+        self, spec: PageSpec, attempts: int | None = None, *, is_kept: bool = True
+    ) -> tuple[ReadPage, float]:
+        """The page, kept in its file, and how long it took to come."""
+        page_set = self.folder.page_set
 
-        url = self.client.classes_url(self.folder.page_set.plan.release.ontology, spec.query())
+        async def accept(response: Response) -> tuple[ReadPage, float]:
+            sys.audit("efo_assets.page_fetched")
+            task = Task(
+                spec,
+                str(page_set.folder),
+                is_kept=is_kept,
+                content_encoding=response.content_encoding,
+                body_cap_bytes=self.client.body_cap_bytes,
+                wanted_rows=page_set.plan.wanted_rows(spec) if is_kept else None,
+            )
+            with self.folder.taking():
+                page = await self.reader.read(task, response.body)
+            self.unknown_fields.update(page.unknown_fields)
+            return page, response.latency_s
+
+        url = self.client.classes_url(page_set.plan.release.ontology, spec.query())
         return await self.client.get(url, accept, attempts)
 
     async def _too_large(self, spec: PageSpec) -> list[PageSpec]:
@@ -435,7 +454,7 @@ class _Fetch:
         parts = spec.parts() if self.may_shrink else []
         for part in parts:
             try:
-                await self._get(part, attempts=1)
+                await self._get(part, attempts=1, is_kept=False)
             except AttemptFailed as failure:
                 too_large += [part] if isinstance(failure.__cause__, BodyTooLarge) else []
             except acceptance.PlanMismatch:
@@ -449,7 +468,7 @@ class _Fetch:
             failed: list[PageSpec] = []
             for part in parts:
                 try:
-                    await self._get(part, attempts=2)
+                    await self._get(part, attempts=2, is_kept=False)
                 except (AttemptFailed, acceptance.PlanMismatch):
                     failed.append(part)
                 if len(failed) > MAX_UNSERVABLE:

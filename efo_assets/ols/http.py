@@ -10,8 +10,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
@@ -75,8 +74,8 @@ class Response(NamedTuple):
     latency_s: float
 
 
-Accept: TypeAlias = Callable[[Response, payload.Body], T]
-"""What makes of an answer and its inflated body what is wanted, or raises a PayloadError."""
+Accept: TypeAlias = Callable[[Response], Awaitable[T]]
+"""What makes of an answer what is wanted, or raises a PayloadError."""
 
 
 @dataclass(slots=True)
@@ -108,7 +107,6 @@ class Transport:
     def __post_init__(self) -> None:
         self.gate = Gate(self.start_in_flight, self.max_in_flight, self.pause)
         self._outage = Outage()
-        self._inflater = payload.Inflater()
         proxy = URL(self.proxy or "")
         self._proxy = proxy.with_user(None) if self.proxy else None
         login = proxy.user and aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
@@ -117,22 +115,19 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._pooled = _session(self.timeout, force_close=False)
         self._unpooled = _session(self.timeout, force_close=True)
-        self._threads = ThreadPoolExecutor(2, "efo-decode")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._pooled.close()
         await self._unpooled.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def get(
         self, url: URL, accept: Accept[T], attempts: int | None = None, *, is_probe: bool = False
     ) -> T:
-        """GET `url` until `accept(response, inflated body)` raises no PayloadError; its result.
+        """GET `url` until `accept(response)` raises no PayloadError; its result.
 
-        `accept` runs in a thread, and the inflated body is valid only as long as it runs. With
-        `attempts`, the request doesn't wait for the end of an outage. A probe has a connection of
-        its own, and its success doesn't end an outage.
+        With `attempts`, the request doesn't wait for the end of an outage. A probe has a connection
+        of its own, and its success doesn't end an outage.
 
         Raises:
             OlsRefused: an answer that asking again would not change.
@@ -287,13 +282,8 @@ class Transport:
         return b"".join(chunks)
 
     async def _accept(self, response: Response, accept: Accept[T]) -> T:
-        def inflate_and_accept() -> T:
-            encoding, cap_bytes = response.content_encoding, self.body_cap_bytes
-            return accept(response, self._inflater.inflate(response.body, encoding, cap_bytes))
-
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, inflate_and_accept)
+            return await accept(response)
         except payload.PayloadError as error:
             sentence = f"status 200, but {error}"
             if not isinstance(error, ANSWERED):

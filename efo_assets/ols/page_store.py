@@ -90,20 +90,25 @@ class PageFolder:
                     kept.serial = 0
 
     def close(self) -> None:
-        """Wait for the page being written, and take no other."""
+        """Wait for the line being written, and take no other."""
         with self._writing:
             self._closed = True
 
-    def put(self, entry: PageEntry, body: bytes) -> None:
-        """Keep `body` exactly as received; once this returns, it outlives the process."""
-        folder = self.page_set.folder
-        with self._writing, explained(folder, "take a page", self.kept):
+    def add(self, entry: PageEntry) -> None:
+        """Add a page whose file is on the disk; once this returns, it outlives the process."""
+        with self._writing, self.taking():
             if self._closed:
-                raise PageStoreError(f"{folder} takes no page any more: its download has ended.")
-            files.write_whole(folder / entry.file_name, body)
+                raise PageStoreError(
+                    f"{self.page_set.folder} takes no page any more: its download has ended."
+                )
             sys.audit("efo_assets.page_written")
             self._append(entry)
             self.page_set.entries[entry.key] = entry
+            self.page_set.entries[entry.key] = entry
+
+    def taking(self) -> contextlib.AbstractContextManager[None]:
+        """What a page costs that can't be written, as one sentence; see `explained`."""
+        return explained(self.page_set.folder, "take a page", self.kept)
 
     def complete(self, serial: int) -> None:
         """Declare the download whole."""

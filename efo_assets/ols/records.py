@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import GenericAlias
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -135,7 +135,7 @@ class OlsClass(msgspec.Struct, gc=False, rename="camel"):
     hierarchical_parent: Any = None
     synonym: Any = None
     """The union of all synonyms, of whatever property, without their scopes."""
-    is_obsolete: Any = False
+    is_obsolete: bool | None = None
     is_defining: Any = msgspec.field(default=False, name="isDefiningOntology")
     linked_entities: msgspec.Raw = msgspec.Raw()
 
@@ -153,9 +153,34 @@ _AnnotatedClass = msgspec.defstruct(
     bases=(OlsClass,),
     gc=False,
 )
-_ClassPage: type[Any] = msgspec.defstruct(
-    "_ClassPage", [("elements", GenericAlias(list, (_AnnotatedClass,)))], gc=False
+
+
+class ClassPage(msgspec.Struct, gc=False, rename="camel"):
+    """A v2 page: its number, the rows of the whole list, and its classes."""
+
+    page: int
+    total_elements: int
+    elements: list[OlsClass]
+
+
+_AnnotatedPage: type[Any] = msgspec.defstruct(
+    "_AnnotatedPage",
+    [("elements", GenericAlias(list, (_AnnotatedClass,)))],
+    bases=(ClassPage,),
+    gc=False,
 )
+
+
+class ParsedPage(NamedTuple):
+    """A page as msgspec gives it, and what its text tells about the values."""
+
+    page: ClassPage
+    surrogates: int
+    """How many lone surrogates became U+FFFD."""
+    may_hold_nul: bool
+    """Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text."""
+
+
 _synonym_values = attrgetter(*(_PROPERTIES[iri] for iri in SCOPES))
 _unscoped_value = attrgetter(_PROPERTIES[UNSCOPED])
 _xref_values = attrgetter(*(_PROPERTIES[iri] for iri in RELATIONS))
@@ -188,7 +213,7 @@ class Findings:
             kept.append(sample[:300])
 
     def add(self, facts: Mapping[str, Any]) -> None:
-        """Add the findings of another process, which `as_facts` gave there."""
+        """Add the findings of another page, which `as_facts` gave."""
         for kind, fact in facts.items():
             self.counts[kind] += fact["count"]
             kept = self.samples.setdefault(kind, [])
@@ -202,27 +227,36 @@ class Findings:
         }
 
 
-def decode_page(body: Body, sinks: Sinks, findings: Findings, most: int | None = None) -> int:
-    """Send the rows of one decoded v2 page to their sinks; return the number of terms.
+def parse_page(body: Body) -> ParsedPage:
+    """Parse the JSON text of a page, which is not compressed; once, for acceptance and for rows.
+
+    Raises:
+        PayloadError: the body is no v2 page.
+    """
+    page, surrogates = parse(body, _AnnotatedPage)
+    return ParsedPage(page, surrogates, _NUL_ESCAPE.search(body) is not None)
+
+
+def decode_page(
+    parsed: ParsedPage, sinks: Sinks, findings: Findings, most: int | None = None
+) -> int:
+    """Send the rows of one v2 page to their sinks; return the number of terms.
 
     Args:
-        body: the JSON text of a page, not compressed.
+        parsed: the page.
         sinks: what takes the rows of each table, called once per row.
         findings: receives what was left out or replaced.
         most: decode only the first classes of the page.
 
     Raises:
-        PayloadError: the body is no v2 page.
+        PayloadError: a value is nested too deep.
         RecordRejected: a value can't be a key in PostgreSQL; the message names the class.
     """
-    page, surrogates = parse(body, _ClassPage)
-    if surrogates:
-        findings.note("text_replaced", "lone surrogates in a page", surrogates)
-    # Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text.
-    may_hold_nul = _NUL_ESCAPE.search(body) is not None
-    reader = _ClassReader(sinks, findings, may_hold_nul)
+    if parsed.surrogates:
+        findings.note("text_replaced", "lone surrogates in a page", parsed.surrogates)
+    reader = _ClassReader(sinks, findings, parsed.may_hold_nul)
     try:
-        return sum(reader.read(ols_class) for ols_class in page.elements[:most])
+        return sum(reader.read(ols_class) for ols_class in parsed.page.elements[:most])
     except RecursionError:
         raise PayloadError("a value is nested too deep") from None
 

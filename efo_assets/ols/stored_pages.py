@@ -7,10 +7,8 @@ is read. Writing them is in `page_store`.
 import contextlib
 import fcntl
 import hashlib
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,62 +135,58 @@ class PageSet:
         """Whether OLS was seen serving as many rows as were asked for."""
         return any(entry.rows == self.plan.page_size for entry in self.entries.values())
 
-    def bodies(self, specs: Iterable[PageSpec] | None = None) -> Iterator[StoredPage]:
-        """These pages, or all, in order and verified; the next is read while you use one.
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep `prune` away in this block."""
+        with (
+            explained(self.folder, "be read"),
+            open_nofollow(self.folder / MANIFEST, "rb") as manifest,
+        ):
+            fcntl.flock(manifest, fcntl.LOCK_SH)
+            yield
 
-        The body of a page is valid until you ask for the next page.
+    def bodies(self) -> Iterator[StoredPage]:
+        """All pages in order, verified; a body is valid until you ask for the next page.
 
         Raises:
             PageStoreError: a page is missing, or isn't what was stored.
         """
-        with (
-            explained(self.folder, "be read"),
-            open_nofollow(self.folder / MANIFEST, "rb") as manifest,
-            ThreadPoolExecutor(max_workers=1) as reader,
-        ):
-            fcntl.flock(manifest, fcntl.LOCK_SH)  # keeps `prune` away
-            ahead = None
-            # One holds the page in use, the other the next one.
-            inflaters = cycle((Inflater(), Inflater()))
-            for spec in self.plan.pages() if specs is None else specs:
-                behind, ahead = ahead, reader.submit(self.read, spec, next(inflaters))
-                if behind is not None:
-                    yield behind.result()
-            if ahead is not None:
-                yield ahead.result()
+        inflater = Inflater()
+        with self.held():
+            for spec in self.plan.pages():
+                body = read_body(self.folder, spec, self.entry(spec), inflater)
+                yield StoredPage(*spec.key, self.plan.wanted_rows(spec), body)
 
-    def read(self, spec: PageSpec, inflater: Inflater | None = None) -> StoredPage:
-        """Read one page, verified.
+    def entry(self, spec: PageSpec) -> PageEntry:
+        """What is known of a page that is kept.
 
         Raises:
-            PageStoreError: the page is missing, or isn't what was stored.
+            PageStoreError: it is not.
         """
-        inflater = inflater or Inflater()
-        try:
-            entry = self.entries[spec.key]
-            body = verified(self.folder, entry)
-            decoded = inflater.inflate(body, entry.encoding, STORED_BODY_CAP_BYTES)
-        except (KeyError, OSError, PayloadError) as error:
-            listing, number = spec.key
-            rows = f"rows {spec.first_row}-{spec.first_row + spec.rows - 1}"
-            raise PageStoreError(
-                f"page {number} of the {listing} list ({rows}) in {self.folder} is missing or "
-                f"isn't what was stored ({error}); fetch it again with: {FETCH_COMMAND}"
-            ) from None
-        return StoredPage(*spec.key, self.plan.wanted_rows(spec), decoded)
+        if spec.key not in self.entries:
+            raise _damaged(self.folder, spec, "it isn't in the manifest")
+        return self.entries[spec.key]
 
 
-def open_page_set(folder: Path) -> PageSet:
-    """The pages in one folder of a store.
+def read_body(folder: Path, spec: PageSpec, entry: PageEntry, inflater: Inflater) -> Body:
+    """The JSON text of a kept page, verified; valid as long as its inflater isn't used again.
 
     Raises:
-        PageStoreError: there are none in a format that we know.
+        PageStoreError: the page is missing, or isn't what was stored.
     """
-    with explained(folder, "be read"):
-        page_set = read_manifest(folder)
-    if page_set is None:
-        raise PageStoreError(f"{folder} holds no pages; fetch them with: {FETCH_COMMAND}")
-    return page_set
+    try:
+        return inflater.inflate(verified(folder, entry), entry.encoding, STORED_BODY_CAP_BYTES)
+    except (OSError, PayloadError) as error:
+        raise _damaged(folder, spec, error) from None
+
+
+def _damaged(folder: Path, spec: PageSpec, why: object) -> PageStoreError:
+    listing, number = spec.key
+    rows = f"rows {spec.first_row}-{spec.first_row + spec.rows - 1}"
+    return PageStoreError(
+        f"page {number} of the {listing} list ({rows}) in {folder} is missing or isn't what was "
+        f"stored ({why}); fetch it again with: {FETCH_COMMAND}"
+    )
 
 
 def folder_name(plan: Plan) -> str:

@@ -38,5 +38,9 @@ def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
                     handled.callback(signal.signal, number, signal.getsignal(number))
                     handled.callback(loop.remove_signal_handler, number)
                     loop.add_signal_handler(number, interrupt, number)
-            return loop.run_until_complete(task)
+            result = loop.run_until_complete(task)
+            # Another turn, for a signal that came in the last one.
+            loop.run_until_complete(asyncio.sleep(0))
+            if not signals:
+                return result
     raise KeyboardInterrupt(f"interrupted by signal {signals}")

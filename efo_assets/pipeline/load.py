@@ -8,29 +8,28 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 from efo_assets.errors import LOAD_COMMAND, PageStoreError
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import Download, OnProgress, download
 from efo_assets.ols.pace import Pause
 from efo_assets.ols.page_store import PageStore
-from efo_assets.ols.records import COLUMNS
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.interruption import run_to_its_end
+from efo_assets.pipeline.one_pass import OnePass
 from efo_assets.pipeline.progress import progress_shown, timed
-from efo_assets.pipeline.staging import COPY_FOLDER, source_of, staging
+from efo_assets.pipeline.staging import begun, source_of, staging
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import Settings
-from efo_assets.warehouse.copy_files import CopyFiles
 from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.load import Load
-from efo_assets.warehouse.tables import COPIED
 from efo_assets.warehouse.warehouse import Warehouse
 
-BYTES_PER_CLASS, BYTES_PER_CLASS_EMBEDDED = 2_000, 14_000
-"""In the data directory, measured on 94,000 generated classes: pages and COPY files; with tables,
-a staged load and the write-ahead log of the embedded server."""
+BYTES_PER_CLASS, BYTES_PER_CLASS_EMBEDDED = 1_000, 13_000
+"""In the data directory, measured on 94,000 generated classes: pages; with tables, a staged load
+and the write-ahead log of the embedded server."""
 
 _log = logger(__name__)
 
@@ -49,7 +48,7 @@ def load(
             release.
     """
     with Warehouse.opened(settings) as warehouse:
-        pages = fetch(settings, warehouse, log=log, pause=pause).page_set
+        pages = fetch(settings, warehouse, fills=True, log=log, pause=pause).page_set
         staged = stage(settings, warehouse, pages)
         with timed("audit"):
             warehouse.audit(staged)
@@ -64,32 +63,50 @@ def fetch(
     settings: Settings,
     warehouse: Warehouse,
     *,
+    fills: bool,
+    run_id: str | None = None,
     log: Callable[..., None] | None = None,
     pause: Pause = asyncio.sleep,
 ) -> Download:
     """Download the pages that aren't kept yet of the release that OLS serves now.
 
+    With `fills`, rows of the pages that come fill a load, which `stage` then finds.
+
     Raises:
         WarehouseError: PostgreSQL, or the release that stands, would refuse the load in the end.
         OlsError: see `ols.download.download`.
-        PageStoreError: the store or the folder of COPY files can't be written, or another download
-            holds the store.
+        PageStoreError: the store can't be written, or another download holds it.
+        WorkerEnded: a process that reads pages was killed.
         KeyboardInterrupt: a signal came; accepted pages are kept.
     """
     # What would be refused in the end is better known before the download.
     with timed("prepare"):
         warehouse.prepare()
     with timed("fetch"), progress_shown(log) if log else nullcontext() as report:
-        return run_to_its_end(_download(settings, warehouse, report, pause))
+        begin_load = partial(_begun, settings, warehouse, run_id) if fills else lambda _: None
+        reader = OnePass(warehouse, begin_load)
+        return run_to_its_end(_download(settings, warehouse, reader, report, pause))
+
+
+def _begun(
+    settings: Settings, warehouse: Warehouse, run_id: str | None, pages: PageSet
+) -> Load | None:
+    """An empty load, unless one of these pages is filled or staged already."""
+    source = source_of(settings, pages.plan.release, pages.plan.limit)
+    if warehouse.reusable(source) is None and warehouse.filled(source) is None:
+        return begun(settings, warehouse, pages, run_id=run_id)
+    return None
 
 
 async def _download(
-    settings: Settings, warehouse: Warehouse, report: OnProgress | None, pause: Pause
+    settings: Settings,
+    warehouse: Warehouse,
+    reader: OnePass,
+    report: OnProgress | None,
+    pause: Pause,
 ) -> Download:
     def accept(release: Release) -> None:
         warehouse.refuse_unfit(source_of(settings, release, settings.limit))
-        # Once the page store has made the data directory, with the modes that it should have.
-        CopyFiles(settings.data_dir / COPY_FOLDER, COLUMNS).close()
         _warn_of_little_space(settings, release)
 
     client = OlsClient(
@@ -98,16 +115,19 @@ async def _download(
         pause=pause,
         proxy=settings.proxy,
     )
-    async with client:
-        return await download(
+    async with client, reader:
+        done = await download(
             client,
             page_store(settings),
+            reader,
             settings.ontology,
             page_size=settings.page_size,
             limit=settings.limit,
             accept_release=accept,
             on_progress=report,
         )
+        await reader.finish(done.page_set)
+        return done
 
 
 def _warn_of_little_space(settings: Settings, release: Release) -> None:
@@ -147,16 +167,12 @@ def newest_pages(settings: Settings) -> PageSet:
 
 
 def stage(settings: Settings, warehouse: Warehouse, pages: PageSet) -> Load:
-    """Fill the tables of a new load from pages, or find an equal load.
+    """Seal the load that was filled while pages came, or find an equal one, or fill one from them.
 
     Raises:
         PublicationRefused: the release may not follow the one that stands.
         RecordRejected: a value can't be a key in PostgreSQL.
-        PageStoreError: pages can't be read, or COPY files can't be written.
+        PageStoreError: pages can't be read.
         WarehouseError: PostgreSQL is lost, full or refuses.
     """
-    with staging(settings, warehouse, pages) as staged:
-        with timed("copy"):
-            for table in COPIED:
-                staged.rows(table).copy(warehouse)
-        return staged.seal()
+    return staging(settings, warehouse, pages).seal()

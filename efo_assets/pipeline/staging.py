@@ -1,68 +1,38 @@
-"""From stored pages to a staged load: the one place where `ols` and `warehouse` meet."""
+"""From the pages of a release to a staged load, filled while they came or from what is kept."""
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
 
 import msgspec
 
+from efo_assets.errors import ConnectionLost
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
-from efo_assets.pipeline.decoding import decode
+from efo_assets.pipeline.interruption import run_to_its_end
+from efo_assets.pipeline.one_pass import OnePass, replay
 from efo_assets.pipeline.progress import timed
 from efo_assets.privacy.logs import logger, said_while
 from efo_assets.settings import Settings
-from efo_assets.warehouse.copy_files import CopyFile, CopyFiles
 from efo_assets.warehouse.load import Load, Source
-from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.warehouse import Warehouse
-
-COPY_FOLDER = "copy"
-"""In the data directory."""
 
 _log = logger(__name__)
 
 
-class StagedRows(NamedTuple):
-    """The rows of one table on their way into a load: a COPY file, or None if they are there."""
-
-    load: Load
-    table: Table
-    file: CopyFile | None
-
-    def copy(self, warehouse: Warehouse) -> int | None:
-        """Fill the table; its number of rows, or None where they are there already.
-
-        Raises:
-            WarehouseError: PostgreSQL is lost, full or refuses.
-        """
-        return warehouse.copy_into(self.load, self.table, self.file) if self.file else None
-
-
 @dataclass(slots=True)
 class Staging:
-    """A load while its tables are being filled."""
+    """A load whose copied tables are full."""
 
     warehouse: Warehouse
     load: Load
-    findings: dict[str, Any]
-    files: CopyFiles | None
-    """None where an equal load is staged already and is used again."""
-    decode_s: float = 0.0
-
-    def rows(self, table: Table) -> StagedRows:
-        """The rows of one table, to be copied."""
-        return StagedRows(self.load, table, self.files.file(table) if self.files else None)
+    is_reused: bool = False
+    """Whether an equal load was staged already, and is used again."""
 
     def seal(self) -> Load:
-        """Declare the load staged, once all tables are full."""
-        if self.files is not None:
-            sys.audit("efo_assets.tables_filled")
+        """Declare the load staged, with the tables that SQL makes."""
+        if not self.is_reused:
             with timed("seal and derive"):
-                self.load = self.warehouse.seal(self.load, self.findings)
+                self.load = self.warehouse.seal(self.load, self.load.findings)
         return self.load
 
 
@@ -80,35 +50,45 @@ def source_of(settings: Settings, release: Release, limit: int | None) -> Source
     )
 
 
-@contextmanager
+def begun(
+    settings: Settings, warehouse: Warehouse, pages: PageSet, *, run_id: str | None = None
+) -> Load:
+    """An empty load for the rows of a download."""
+    plan = pages.plan
+    source = source_of(settings, plan.release, plan.limit)
+    return warehouse.begin(source, expected_terms=plan.rows, run_id=run_id)
+
+
 def staging(
     settings: Settings, warehouse: Warehouse, pages: PageSet, *, run_id: str | None = None
-) -> Iterator[Staging]:
-    """Decode pages into COPY files, ready to be copied into a new load; or find an equal load.
+) -> Staging:
+    """Find the load that was filled while the pages came, or an equal one, or fill one from them.
 
     Raises:
         PublicationRefused: the release may not follow the one that stands.
         RecordRejected: a value can't be a key in PostgreSQL.
-        PageStoreError: pages can't be read, or COPY files can't be written.
+        PageStoreError: pages can't be read.
+        WarehouseError: PostgreSQL is lost, full or refuses.
     """
-    plan = pages.plan
-    source = source_of(settings, plan.release, plan.limit)
+    source = source_of(settings, pages.plan.release, pages.plan.limit)
     warehouse.prepare()
     warehouse.refuse_unfit(source)
-    staged = warehouse.reusable(source)
-    if staged is not None:
+    if (staged := warehouse.reusable(source)) is not None:
         _log.info("load %s of %s is staged already", staged.load_id, source.name)
-        yield Staging(warehouse, staged, dict(staged.findings), files=None)
-        return
-    sys.audit("efo_assets.staging_began")
-    began = time.monotonic()
-    with timed("decode"), said_while(lambda: "decoding pages", _log.info):
-        files, findings = decode(pages, settings.data_dir / COPY_FOLDER)
-    decode_s = time.monotonic() - began
-    try:
-        # OLS lists owl:Thing as a class of a few ontologies; it is no term.
-        expected_terms = plan.rows - findings.counts["owl_thing"]
-        load = warehouse.begin(source, expected_terms=expected_terms, run_id=run_id)
-        yield Staging(warehouse, load, findings.as_facts(), files, decode_s)
-    finally:
-        files.close()
+        return Staging(warehouse, staged, is_reused=True)
+    if (filled := warehouse.filled(source)) is not None:
+        _log.info("load %s of %s was filled while it was downloaded", filled.load_id, source.name)
+        return Staging(warehouse, filled)
+
+    async def fill() -> Load:
+        begin_load = partial(begun, settings, warehouse, run_id=run_id)
+        async with OnePass(warehouse, begin_load, is_strict=True) as reader:
+            return await replay(reader, pages)
+
+    with timed("replay"), said_while(lambda: "decoding pages", _log.info):
+        try:
+            load = run_to_its_end(fill())
+        except ConnectionLost as error:
+            _log.warning("%s This step is done once more.", error)
+            load = run_to_its_end(fill())
+    return Staging(warehouse, load)

@@ -15,7 +15,7 @@ from itertools import accumulate, compress
 from typing import Self, TypeAlias
 
 from efo_assets.errors import WarehouseError
-from efo_assets.warehouse.copy_files import SIGNATURE, TRAILER
+from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 

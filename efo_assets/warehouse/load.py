@@ -1,13 +1,16 @@
 """Loads: one schema of LOGGED tables per load, filled by binary COPY, sealed, superseded, dropped.
 
 A load goes from `staging` to `staged` (all tables are full and of one release) to `published`, and
-ends `dropped`. Its rows in `efo_meta` outlive its tables. This module knows neither OLS nor
-Dagster; what a load is made from reaches it as a `Source` and as files in COPY's binary format.
+ends `dropped`. While it is staging, its copied tables are empty or *filled*, by one transaction.
+Its rows in `efo_meta` outlive its tables. This module knows neither OLS nor Dagster; what a load is
+made from reaches it as a `Source` and as rows in COPY's binary format.
 """
 
 import secrets
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +20,7 @@ from psycopg.types.json import Jsonb
 from efo_assets.errors import LOAD_COMMAND, AuditNotPassed, NothingStaged
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
-from efo_assets.warehouse.copy_files import CopyFile
+from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER, Columns, CopyRows
 from efo_assets.warehouse.derivation import derive
 from efo_assets.warehouse.migrations import THIS_CODE
 from efo_assets.warehouse.session import Connection
@@ -43,7 +46,6 @@ from efo_assets.warehouse.tables import (
 
 KEPT_FOR_DIAGNOSIS = 2
 """Loads that never became a release and keep their tables."""
-COPY_CHUNK_BYTES = 1 << 17
 NO_ROWS = "0:0"
 """The tie of a table without rows."""
 DANGLING = "dangling_edges"
@@ -192,34 +194,74 @@ def begin(
     return load
 
 
-def copy_into(connection: Connection, load: Load, table: Table, file: CopyFile) -> int:
-    """Stream a COPY file into the load's table; return the number of rows.
+class Filling:
+    """The copied tables of a load while their rows come, within one transaction."""
 
-    What an earlier attempt may have left there goes first. The same transaction keeps the hash of
-    the rows, which `seal` wants to find again.
+    def __init__(self, connection: Connection, load: Load, columns: Columns) -> None:
+        self._connection = connection
+        self._load = load
+        self._copies = {
+            table.staged_name: copy_staged(load.schema, table, columns[table.staged_name])
+            for table in COPIED
+        }
+        self._decoded: Counter[str] = Counter()
 
-    Raises:
-        AuditNotPassed: the table does not hold as many rows as were written into the file.
-        PageStoreError: the file is not as it was written.
-    """
-    where, decoded = (load.schema, table.staged_name), file.rows()
-    with connection.transaction(), connection.cursor() as cursor:
+    def write(self, rows: Mapping[str, CopyRows]) -> None:
+        """Copy rows, by staged table name.
+
+        Raises:
+            AuditNotPassed: they are not as they were encoded.
+        """
+        for name, some in rows.items():
+            if some.rows:
+                data = some.verified()
+                with self._connection.cursor() as cursor, cursor.copy(self._copies[name]) as copy:
+                    copy.write(SIGNATURE)
+                    copy.write(data)
+                    copy.write(TRAILER)
+                    sys.audit("efo_assets.chunk_copied")
+                self._decoded[name] += some.rows
+
+    def finish(self, findings: Mapping[str, Any], *, expected_terms: int) -> Load:
+        """Keep number and hash of the rows, which `seal` wants to find again; the load as filled.
+
+        Raises:
+            AuditNotPassed: a table does not hold as many rows as were encoded.
+        """
+        ties = {}
+        for table in COPIED:
+            name = table.staged_name
+            tie = ties[name] = _tie(self._connection, table, (self._load.schema, name))
+            if (rows := _rows(tie)) != self._decoded[name]:
+                raise AuditNotPassed(
+                    f"PostgreSQL took {rows:,} rows of {name} of {self._load.source.name}, and "
+                    f"{self._decoded[name]:,} were decoded. {_STAGED_ANEW}"
+                )
+            _log.info("staged %s rows in %s.%s", f"{rows:,}", self._load.schema, name)
+        counts = {name: _rows(tie) for name, tie in ties.items()}
+        filled = {
+            "load_id": self._load.load_id,
+            "copied": Jsonb(ties),
+            "counts": Jsonb(counts),
+            "findings": Jsonb(dict(findings)),
+            "expected_terms": expected_terms,
+        }
+        self._connection.execute(statement("load_filled"), filled)
+        return replace(
+            self._load, counts=counts, findings=dict(findings), expected_terms=expected_terms
+        )
+
+
+@contextmanager
+def filling(connection: Connection, load: Load, columns: Columns) -> Iterator[Filling]:
+    """Fill the copied tables of a load by the transaction that this block is."""
+    with connection.transaction():
         connection.execute(statement("bulk_session"))
-        _empty(connection, load, table)
-        with cursor.copy(copy_staged(load.schema, table, file.columns)) as copy:
-            for chunk in file.chunks(COPY_CHUNK_BYTES):
-                copy.write(chunk)
-                sys.audit("efo_assets.chunk_copied")
-        tie = _tie(connection, table, where)
-        if (rows := _rows(tie)) != decoded:
-            raise AuditNotPassed(
-                f"PostgreSQL took {rows:,} rows of {table.staged_name} of {load.source.name}, and "
-                f"{decoded:,} were decoded. {_STAGED_ANEW}"
-            )
-        copied = {"load_id": load.load_id, "copied": Jsonb({table.staged_name: tie})}
-        connection.execute(statement("load_copied"), copied)
-    _log.info("staged %s rows in %s.%s", f"{rows:,}", *where)
-    return rows
+        # Pages may be long in coming.
+        connection.execute("set local idle_in_transaction_session_timeout = 0")
+        for table in COPIED:
+            _empty(connection, load, table)
+        yield Filling(connection, load, columns)
 
 
 def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Load:
@@ -384,10 +426,24 @@ def reusable(connection: Connection, target_schema: str, source: Source) -> Load
     return load if is_fit or load.state == "published" else None
 
 
-def _find(connection: Connection, target_schema: str) -> Load | None:
+def filled(connection: Connection, target_schema: str, source: Source) -> Load | None:
+    """The load of exactly this source and format that waits to be sealed, if there is one.
+
+    The caller holds the writer's lock, so that nobody is filling it.
+    """
+    load = _find(connection, target_schema, "staging")
+    return load if load is not None and load.source == source else None
+
+
+def _find(connection: Connection, target_schema: str, *states: str) -> Load | None:
     if not connection.has_table("efo_meta.loads"):
         return None
-    values = {"schema": target_schema, "format_version": FORMAT_VERSION}
+    values = {
+        "schema": target_schema,
+        "format_version": FORMAT_VERSION,
+        "states": list(states or ("staged", "published")),
+        "copied": [table.staged_name for table in COPIED],
+    }
     row = connection.execute(statement("load_latest"), values).fetchone()
     if row is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from psycopg import sql
 
-from efo_assets.errors import ConnectionLost, DatabaseFull, WarehouseError
+from efo_assets.errors import AuditNotPassed, ConnectionLost, DatabaseFull, WarehouseError
 from efo_assets.privacy.logs import logger, said_while
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import (
@@ -22,14 +22,13 @@ from efo_assets.warehouse import (
     session,
     verify,
 )
-from efo_assets.warehouse.copy_files import CopyFile
+from efo_assets.warehouse.copy_rows import Columns
 from efo_assets.warehouse.embedded import embedded_server
-from efo_assets.warehouse.load import Load, Source
+from efo_assets.warehouse.load import Filling, Load, Source
 from efo_assets.warehouse.profile import Profile
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import row_counts, statement
 from efo_assets.warehouse.succession import predecessor
-from efo_assets.warehouse.tables import Table
 from efo_assets.warehouse.writer import WriterLock
 
 _log = logger(__name__)
@@ -150,34 +149,51 @@ class Warehouse:
             return None
         return candidate
 
-    def copy_into(self, into: Load, table: Table, file: CopyFile) -> int:
-        """Fill one staged table from its COPY file; return its number of rows.
+    def filled(self, source: Source) -> Load | None:
+        """The load of exactly this source that waits to be sealed; see `load.filled`."""
+        return self.run("looking for a filled load", load.filled, self.schema, source)
+
+    @contextmanager
+    def filling(self, staging: Load, columns: Columns) -> Iterator[Filling]:
+        """Fill the copied tables of an empty load by one transaction, which this block is.
+
+        Whatever ends the block before its end drops the load's tables: then another is begun.
 
         Raises:
-            DatabaseFull: the load's tables are dropped, so that what they took is free again.
+            WarehouseError: PostgreSQL is lost, full or refuses.
         """
-        with self._making_room(into):
-            doing = f"copying rows into {table.staged_name}"
-            return self.run(doing, load.copy_into, into, table, file)
+        connection = self.connect()
+        try:
+            with (
+                session.translated(self.target, "copying rows"),
+                connection,
+                load.filling(connection, staging, columns) as filling,
+            ):
+                yield filling
+        except BaseException as error:
+            if isinstance(error, ConnectionLost):
+                with suppress(WarehouseError):
+                    session.end_left_behind(self.connect, connection)
+            self._drop(staging)
+            raise
 
     def seal(self, staging: Load, findings: Mapping[str, Any]) -> Load:
         """Derive the tables that SQL makes, and mark a load as staged.
 
         Raises:
-            DatabaseFull: the load's tables are dropped, as `copy_into` does.
+            DatabaseFull: the load's tables are dropped, so that what they took is free again.
+            AuditNotPassed: as `load.seal` raises it; they are dropped, since they can't be used.
         """
-        with self._making_room(staging):
-            return self.run("completing the load", load.seal, staging, findings)
-
-    @contextmanager
-    def _making_room(self, filled: Load) -> Iterator[None]:
         try:
-            yield
-        except DatabaseFull:
-            # The next load would drop them, too, if PostgreSQL can't even do that now.
-            with suppress(WarehouseError):
-                self.run("dropping the load", load.drop, filled.load_id)
+            return self.run("completing the load", load.seal, staging, findings)
+        except (AuditNotPassed, DatabaseFull):
+            self._drop(staging)
             raise
+
+    def _drop(self, staging: Load) -> None:
+        # The next load would drop them, too, if PostgreSQL can't even do that now.
+        with suppress(WarehouseError):
+            self.run("dropping the load", load.drop, staging.load_id)
 
     def latest(self) -> Load:
         """The newest staged load.

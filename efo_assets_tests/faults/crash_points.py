@@ -12,6 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psutil
+
+from efo_assets.pipeline import crew
+
 VARIABLE = "EFO_CRASH_POINT"
 POINTS = {
     "efo_assets.download_began": "C1",
@@ -26,7 +30,11 @@ POINTS = {
     "efo_assets.table_published": "C10",
     "efo_assets.published": "C11",
     "efo_assets.cleaning_up": "C12",
+    "efo_assets.page_handed_over": "W1",
 }
+
+WORKER = "W1"
+"""A process that reads pages ends here, instead of the one that loads."""
 
 _listeners: list[Callable[[str], None]] = []
 _is_hooked = False
@@ -56,13 +64,17 @@ def arm() -> None:
         return
     passing, kind = (*rest, *("1", "KILL")[len(rest) :])
     left = int(passing)
+    if name == WORKER:
+        crew.WORTH_A_WORKER_ROWS = 1
+        os.sched_getaffinity = lambda _: {0, 1}
 
     def end(passed: str) -> None:
         nonlocal left
         if passed == name:
             left -= 1
             if not left:
-                os.kill(os.getpid(), signal.Signals[f"SIG{kind}"])
+                victim = psutil.Process().children()[0].pid if name == WORKER else os.getpid()
+                os.kill(victim, signal.Signals[f"SIG{kind}"])
 
     _hook()
     _listeners.append(end)

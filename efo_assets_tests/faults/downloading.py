@@ -12,12 +12,33 @@ from efo_assets.ols import download as engine
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import Download
 from efo_assets.ols.page_store import PageStore
+from efo_assets.ols.reading import PageWork, ReadPage, Task
+from efo_assets.ols.stored_pages import PageSet
 from efo_assets_tests.faults.fake_ols import FakeOls
 
 PAGE_SIZE = 10
 OF_A_DOWNLOAD = ("page_size", "limit", "on_progress")
 MOST_FOLDERS = 3
 """The download in hand, the complete one before it, and one that can be resumed."""
+
+
+class Keeping:
+    """Reads pages in threads, and makes no rows of them."""
+
+    def __init__(self) -> None:
+        self._work = PageWork()
+
+    async def begin(self, page_set: PageSet) -> None:
+        pass
+
+    async def read(self, task: Task, body: bytes) -> ReadPage:
+        return await asyncio.to_thread(self._work.read, task, body)
+
+    async def take(self, page: ReadPage) -> None:
+        pass
+
+    async def settle(self) -> None:
+        pass
 
 
 class Pauses:
@@ -39,7 +60,7 @@ def download(ols: FakeOls | str, folder: Path, ontology: str = "efo", **options:
     async def run() -> Download:
         async with OlsClient(ols if isinstance(ols, str) else ols.url, **options) as client:
             asked.setdefault("page_size", PAGE_SIZE)
-            return await engine.download(client, PageStore(folder), ontology, **asked)
+            return await engine.download(client, PageStore(folder), Keeping(), ontology, **asked)
 
     return asyncio.run(run())
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from efo_assets.errors import PageStoreError
 from efo_assets.ols.release import Totals
-from efo_assets.ols.stored_pages import PageEntry, PageSet, open_page_set
+from efo_assets.ols.stored_pages import PageEntry, PageSet, read_manifest
 from efo_assets.sample.ontology import FIRST_VERSION, GeneratedRelease, release
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import BLOCKING
@@ -137,7 +137,8 @@ def kept_pages(data_dir: Path, served: GeneratedRelease) -> set[tuple[str, int]]
 def _page_sets(data_dir: Path) -> Iterator[PageSet]:
     for manifest in (data_dir / "pages").rglob("manifest.jsonl"):
         with suppress(PageStoreError):  # of another format, or damaged
-            yield open_page_set(manifest.parent)
+            if page_set := read_manifest(manifest.parent):
+                yield page_set
 
 
 def _is_as_stored(file: Path, entry: PageEntry) -> bool:

@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
+from efo_assets.pipeline.load import fetch
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.faults.crash_points import WORKER
 from efo_assets_tests.faults.engine import load_once
-from efo_assets_tests.faults.one_load import INTERRUPTED, Nursery
+from efo_assets_tests.faults.one_load import FAILED, INTERRUPTED, Nursery
 from efo_assets_tests.faults.worlds import World
 
 POINTS = {
@@ -28,16 +31,20 @@ POINTS = {
     "C10": 2,
     "C11": 1,
     "C12": 1,
+    WORKER: 7,
 }
 """Crash point to the passing at which it ends the load."""
-IN_DOWNLOAD = ("C1", "C2", "C3", "C4")
+IN_DOWNLOAD = ("C1", "C2", "C3", "C4", "C5", "C6", WORKER)
+BEFORE_A_PAGE_IS_KEPT = ("C1", "C5")
+WITH_KEPT_PAGES = ("C5", "C6", "C7", WORKER)
+"""Passed where pages are kept, and no load was filled with them."""
 PASSED_WITH_NOTHING_NEW = ("C1", "C8", "C10", "C11", "C12")
 """Nothing is fetched, staged or judged again."""
 PUBLISHED = ("C11", "C12")
 EXIT_CODES = {"KILL": -signal.SIGKILL, "TERM": INTERRUPTED}
 MOST_S = 10.0
 PATIENCE_S = 30.0
-SITUATIONS = ("first load", "new release", "nothing new")
+SITUATIONS = ("first load", "new release", "kept pages", "nothing new")
 
 
 class Case(NamedTuple):
@@ -53,6 +60,13 @@ class Case(NamedTuple):
         return self.situation != "nothing new" or self.point in PASSED_WITH_NOTHING_NEW
 
     @property
+    def exit_code(self) -> int:
+        """Of the victim."""
+        if not self.is_passed:
+            return 0
+        return FAILED if self.point == WORKER else EXIT_CODES[self.kind]
+
+    @property
     def before(self) -> int | None:
         """The release that stands before."""
         return None if self.situation == "first load" else 1
@@ -60,7 +74,7 @@ class Case(NamedTuple):
     @property
     def served(self) -> int:
         """The release that OLS serves."""
-        return 2 if self.situation == "new release" else 1
+        return 2 if self.situation in ("new release", "kept pages") else 1
 
     @property
     def stands(self) -> int | None:
@@ -69,7 +83,9 @@ class Case(NamedTuple):
 
 
 def _marked(case: Case) -> "pytest.ParameterSet":
-    if case.kind == "TERM":
+    if case.point == WORKER:
+        fault = "X26"
+    elif case.kind == "TERM":
         fault = "X06"
     else:
         number = int(case.point[1:])
@@ -81,13 +97,21 @@ def _marked(case: Case) -> "pytest.ParameterSet":
     return pytest.param(case, id="-".join(case), marks=pytest.mark.fault(fault))
 
 
-CASES = [_marked(Case(*cell)) for cell in itertools.product(SITUATIONS, POINTS, EXIT_CODES)]
+CASES = [
+    _marked(case)
+    for case in itertools.starmap(Case, itertools.product(SITUATIONS, POINTS, EXIT_CODES))
+    if case.situation != "kept pages" or case.point in WITH_KEPT_PAGES
+]
 
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, case: Case) -> World:
     world: World = request.getfixturevalue("fresh" if case.before is None else "loaded")
     world.ols.release = case.served
+    if case.situation == "kept pages":
+        with Warehouse.opened(world.settings) as warehouse:
+            fetch(world.settings, warehouse, fills=False)
+        world.ols.log.clear()
     return world
 
 
@@ -98,7 +122,7 @@ def test_whatever_ends_a_load_the_next_one_ends_right(
     began_s = time.monotonic()
     done = nursery.load(world.settings, f"{case.point}:{POINTS[case.point]}:{case.kind}")
     assert time.monotonic() - began_s < MOST_S
-    assert done.returncode == (EXIT_CODES[case.kind] if case.is_passed else 0), done.stderr
+    assert done.returncode == case.exit_code, done.stderr
     _until_gone(world)
     assert world.oracle.assert_well() == case.stands
 
@@ -111,9 +135,9 @@ def test_whatever_ends_a_load_the_next_one_ends_right(
     assert not set(again) & kept, "a page that is kept was asked for again"
     assert len(again) == len(set(again)), "a page was asked for twice"
     assert len(asked & set(again)) <= world.settings.max_in_flight, "more than those in flight"
-    if case.point not in IN_DOWNLOAD or not case.is_passed:
+    if case.point not in IN_DOWNLOAD or not case.is_passed or case.situation == "kept pages":
         assert not again, "the download was complete"
-    elif case.point != "C1":
+    elif case.point not in BEFORE_A_PAGE_IS_KEPT:
         assert kept, "the pages before the end are kept"
 
 

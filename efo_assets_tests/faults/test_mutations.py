@@ -53,10 +53,10 @@ def pages() -> list[bytes]:
 
 def rows_of(body: bytes) -> Tables:
     """What a download and a decoding pass make of a page; only their own errors come out."""
-    accepted(PageSpec(PageKey("current", 0), ROWS, ROWS), memoryview(body))
+    parsed = accepted(PageSpec(PageKey("current", 0), ROWS, ROWS), memoryview(body))
     tables: Tables = ([], [], [], [])
     sinks = {name: table.append for name, table in zip(COLUMNS, tables, strict=True)}
-    decode_page(memoryview(body), sinks, Findings())
+    decode_page(parsed, sinks, Findings())
     return tables
 
 

@@ -141,7 +141,9 @@ def _keep_pages(disk: Disk) -> None:
     store = PageStore(disk.root / "data" / "pages")
     with store.lock("efo"), store.folder(_plan()) as folder:
         for spec, body in zip(_plan().pages(), BODIES, strict=True):
-            folder.put(_entry(spec.key.number, spec.rows, body), body)
+            entry = _entry(spec.key.number, spec.rows, body)
+            files.write_whole(folder.page_set.folder / entry.file_name, body)
+            folder.add(entry)
             disk.acknowledged += 1
             disk.changed()
         store.complete(folder)

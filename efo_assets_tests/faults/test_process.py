@@ -219,19 +219,6 @@ def test_a_folder_that_is_read_only_is_named_before_anything_is_published(
     assert loaded.oracle.assert_well() == 1
 
 
-@pytest.mark.fault("X25")
-def test_a_folder_of_copy_files_that_is_none_is_named_before_a_page_is_asked_for(
-    loaded: World,
-) -> None:
-    loaded.ols.release = 2
-    folder = loaded.settings.data_dir / "copy"
-    folder.rmdir()
-    folder.touch()
-    with pytest.raises(PageStoreError, match=r"^COPY files cannot be written in .*copy"):
-        load_once(loaded.settings)
-    assert not loaded.ols.asked
-
-
 @pytest.fixture
 def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that nobody can write to, not even root."""

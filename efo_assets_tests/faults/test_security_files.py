@@ -161,7 +161,7 @@ def test_a_data_directory_with_dots_is_the_folder_that_it_names(
     before = seen(outside)
     graph.configure(EFO_DATA_DIR=f"{outside}/folder/../../named")
     assert graph.materialize().success
-    assert {path.name for path in (tmp_path / "named").iterdir()} == {"pages", "copy"}
+    assert {path.name for path in (tmp_path / "named").iterdir()} == {"pages"}
     assert seen(outside) == before
     assert not graph.data_dir.exists()
 
@@ -185,12 +185,10 @@ def test_others_can_write_and_lock_nothing_whatever_the_umask(graph: Graph) -> N
     found = {path: stat.S_IMODE(path.lstat().st_mode) for path in everything}
     assert len(found) > 4
     assert found.pop(pages / "efo" / ".lock") == 0o600
-    assert found.pop(graph.data_dir / "copy") == 0o700
     odd = {
         path: mode for path, mode in found.items() if mode != (0o755 if path.is_dir() else 0o644)
     }
     assert odd == {}
-    assert list((graph.data_dir / "copy").iterdir()) == [], "COPY files have no name"
 
 
 @pytest.fixture

@@ -311,8 +311,8 @@ def defect_while_decoding(scene: Scene) -> None:
     scene.fails(Warehouse, "begin", LookupError(f"{{'password': {CANARY!r}}}"))
 
 
-def defect_in_the_io_manager(scene: Scene) -> None:
-    scene.fails(Warehouse, "copy_into", RuntimeError(CANARY, {"url": scene.server.url()}))
+def defect_while_rows_are_copied(scene: Scene) -> None:
+    scene.fails(Warehouse, "filling", RuntimeError(CANARY, {"url": scene.server.url()}))
 
 
 def defect_in_the_audit(scene: Scene) -> None:
@@ -363,7 +363,7 @@ SCENES = (
     conninfo_in_a_defect,
     password_in_a_defect_of_the_download,
     defect_while_decoding,
-    defect_in_the_io_manager,
+    defect_while_rows_are_copied,
     defect_in_the_audit,
     defect_in_publication,
     password_in_a_sentence,

@@ -1,18 +1,13 @@
 """Staged rows that somebody changes between COPY and publication (O12, O18, O19)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from os import SEEK_END
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from efo_assets.errors import AuditNotPassed, LoadInProgress, PageStoreError
+from efo_assets.errors import AuditNotPassed, LoadInProgress
 from efo_assets.warehouse import session
-from efo_assets.warehouse.copy_files import SEAL, CopyFiles
 from efo_assets.warehouse.load import Load, content
-from efo_assets.warehouse.tables import SYNONYMS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.faults.staged_rows import (
     COPIED,
@@ -26,8 +21,11 @@ from efo_assets_tests.warehouse.loads import (
     COLUMNS,
     Rows,
     ask,
+    begun,
     copy,
     edge,
+    encoded,
+    fill,
     iri,
     publish,
     stage,
@@ -208,8 +206,8 @@ def test_nobody_changes_rows_while_others_are_derived_from_them(
 
 
 @pytest.mark.fault("O18")
-def test_a_trigger_on_a_staged_table_changes_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
-    load = copy(warehouse, "1", **FIRST)
+def test_a_trigger_on_a_staged_table_changes_nothing(warehouse: Warehouse) -> None:
+    load = begun(warehouse)
     run(
         warehouse,
         "create function public.skip() returns trigger language plpgsql as"
@@ -221,53 +219,44 @@ def test_a_trigger_on_a_staged_table_changes_nothing(warehouse: Warehouse, tmp_p
             f"create trigger skip before insert on {load.schema}.{table}"
             " for each row execute function public.skip()",
         )
-    with synonyms_in(tmp_path) as files:
-        assert warehouse.copy_into(load, SYNONYMS, files.file(SYNONYMS)) == 2
+    load = fill(warehouse, load, encoded(**FIRST))
+    assert load.counts["synonyms"] == 2
     assert warehouse.seal(load, {}).counts["ancestors"] == 6
-
-
-@contextmanager
-def synonyms_in(folder: Path) -> Iterator[CopyFiles]:
-    files = CopyFiles(folder, COLUMNS)
-    with files.writing() as write:
-        for each in FIRST["synonyms"]:
-            write["synonyms"](each)
-    yield files
-    files.close()
 
 
 @pytest.mark.fault("O19")
 def test_more_rows_that_were_decoded_than_postgresql_took_are_an_error(
-    warehouse: Warehouse, tmp_path: Path
+    warehouse: Warehouse,
 ) -> None:
-    load = copy(warehouse, "1", **FIRST)
-    with synonyms_in(tmp_path) as files:
-        file = files.parts[0]["synonyms"]
-        file.seek(-SEAL.size, SEEK_END)
-        _, crc = SEAL.unpack(file.read())
-        file.seek(-SEAL.size, SEEK_END)
-        file.write(SEAL.pack(3, crc))
-        with pytest.raises(AuditNotPassed, match=r"took 2 rows of synonyms .*, and 3 were decoded"):
-            warehouse.copy_into(load, SYNONYMS, files.file(SYNONYMS))
+    load, rows = begun(warehouse), encoded(**FIRST)
+    rows["synonyms"] = rows["synonyms"]._replace(rows=3)
+    with pytest.raises(AuditNotPassed, match=r"took 2 rows of synonyms .*, and 3 were decoded"):
+        fill(warehouse, load, rows)
+    assert_dropped(warehouse, load)
 
 
 @pytest.mark.fault("O19")
-@pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "empty"])
-def test_a_copy_file_that_was_damaged_is_refused(
-    warehouse: Warehouse, tmp_path: Path, damage: str
+def test_rows_that_were_changed_on_their_way_are_refused(warehouse: Warehouse) -> None:
+    load, rows = begun(warehouse), encoded(**FIRST)
+    data = rows["synonyms"].data
+    rows["synonyms"] = rows["synonyms"]._replace(data=data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    with pytest.raises(AuditNotPassed, match=r"not as they were decoded.*nothing was published"):
+        fill(warehouse, load, rows)
+    assert_dropped(warehouse, load)
+
+
+@pytest.mark.fault("O19")
+def test_rows_of_which_some_never_came_are_not_taken_for_a_filled_load(
+    warehouse: Warehouse,
 ) -> None:
-    load = copy(warehouse, "1", **FIRST)
-    with synonyms_in(tmp_path) as files:
-        file = files.parts[0]["synonyms"]
-        size = file.seek(0, SEEK_END)
-        if damage == "flipped":
-            file.seek(size // 2)
-            (byte,) = file.read(1)
-            file.seek(size // 2)
-            file.write(bytes([byte ^ 1]))
-        elif damage == "longer":
-            file.write(b"more")
-        else:
-            file.truncate(size - 5 if damage == "cut" else 0)
-        with pytest.raises(PageStoreError, match="not as it was written: nothing was published"):
-            warehouse.copy_into(load, SYNONYMS, files.file(SYNONYMS))
+    load = begun(warehouse)
+    with suppress(KeyboardInterrupt), warehouse.filling(load, COLUMNS) as filling:
+        filling.write(encoded(**FIRST))
+        raise KeyboardInterrupt
+    assert_dropped(warehouse, load)
+
+
+def assert_dropped(warehouse: Warehouse, load: Load) -> None:
+    assert warehouse.filled(load.source) is None
+    assert ask(warehouse, "select state from loads") == [("dropped",)]
+    assert ask(warehouse, f"select to_regnamespace('{load.schema}')") == [(None,)]

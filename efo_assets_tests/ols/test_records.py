@@ -17,6 +17,7 @@ from efo_assets.ols.records import (
     SCOPES,
     Findings,
     decode_page,
+    parse_page,
 )
 from efo_assets.ols.release import OWL_VERSION_INFO, OWL_VERSION_IRI, Release, Totals
 
@@ -36,15 +37,19 @@ class Decoded:
     def __init__(self, *classes: dict[str, Any], body: bytes | None = None) -> None:
         rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         self.findings = Findings()
-        page = body or json.dumps({"elements": classes}).encode()
+        page = body or page_of(*classes)
         sinks = {name: table.append for name, table in rows.items()}
-        self.count = decode_page(page, sinks, self.findings)
+        self.count = decode_page(parse_page(page), sinks, self.findings)
         for name, columns in COLUMNS.items():
             assert {len(row) for row in rows[name]} <= {len(columns)}
         self.terms = [dict(zip(COLUMNS["terms"], row, strict=True)) for row in rows["terms"]]
         self.synonyms = rows["synonyms"]
         self.parent_edges = rows["parent_edges"]
         self.xrefs = rows["xrefs"]
+
+
+def page_of(*classes: dict[str, Any]) -> bytes:
+    return json.dumps({"page": 0, "totalElements": 1, "elements": classes}).encode()
 
 
 def a_class(**fields: Any) -> dict[str, Any]:
@@ -402,7 +407,9 @@ def test_a_nul_becomes_the_replacement_character_everywhere_and_is_counted() -> 
 
 @pytest.mark.fault("P04")
 def test_a_lone_surrogate_becomes_the_replacement_character_and_is_counted() -> None:
-    body = b'{"elements": [{"iri": "http://x", "label": "a\\ud800b"}]}'
+    body = (
+        b'{"page": 0, "totalElements": 1, "elements": [{"iri": "http://x", "label": "a\\ud800b"}]}'
+    )
     found = Decoded(body=body)
     assert found.terms[0]["label"] == "a\ufffdb"
     assert found.findings.counts == {"text_replaced": 1}
@@ -426,15 +433,15 @@ def test_unknown_fields_are_skipped() -> None:
 
 def test_a_body_that_is_no_page_is_an_error_of_the_payload() -> None:
     with pytest.raises(PayloadError):
-        Decoded(body=b'{"elements": [{"label": "no iri"}]}')
+        Decoded(body=page_of({"label": "no iri"}))
 
 
 def test_most_cuts_the_page() -> None:
     findings = Findings()
     terms: list[Any] = []
-    page = json.dumps({"elements": [{"iri": f"http://x/{n}"} for n in range(5)]}).encode()
+    page = page_of(*({"iri": f"http://x/{n}"} for n in range(5)))
     sinks = dict.fromkeys(COLUMNS, terms.append)
-    assert decode_page(page, sinks, findings, most=2) == 2
+    assert decode_page(parse_page(page), sinks, findings, most=2) == 2
     assert [row[0] for row in terms] == ["http://x/0", "http://x/1"]
 
 
@@ -461,7 +468,7 @@ def test_any_json_in_any_field_is_a_row_a_finding_or_a_sentence(field: str) -> N
     for value in ODD_VALUES:
         iri = "" if field == "iri" else f'"iri": "{IRI}", '
         elements = f'"elements": [{{{iri}"{field}": {value}}}]'
-        body = f'{{"page": 0, "elements": [], {elements}}}'.encode()
+        body = f'{{"page": 0, "totalElements": 1, "elements": [], {elements}}}'.encode()
         with suppress(PayloadError, RecordRejected):
             Decoded(body=body)
         with suppress(PayloadError):

@@ -1,12 +1,10 @@
 """Small loads made row by row, for tests of staging, audit and publication."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from tempfile import gettempdir
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypedDict
 
-from efo_assets.warehouse.copy_files import CopyFiles
+from efo_assets.warehouse.copy_rows import CopyRows, RowEncoder
 from efo_assets.warehouse.load import Load, Source
 from efo_assets.warehouse.tables import COPIED, PARENT_EDGES, SYNONYMS, TERMS, XREFS, Table
 from efo_assets.warehouse.warehouse import Warehouse
@@ -83,38 +81,61 @@ def expected(rows: ExpectedRows) -> dict[str, Any]:
     }
 
 
-def copy(
+def begun(
     warehouse: Warehouse,
     version: str | None = "1",
     *,
     version_iri: str | None = "",
+    expected_terms: int = 0,
+    limit: int | None = None,
+    ontology: str = "efo",
+    totals: dict[str, int] | None = None,
+) -> Load:
+    """An empty load."""
+    warehouse.prepare()
+    version_iri = f"http://v/{version}" if version_iri == "" else version_iri
+    fingerprint = str(version)
+    source = Source(ontology, version, version_iri, None, fingerprint, "http://ols", limit, totals)
+    return warehouse.begin(source, expected_terms=expected_terms)
+
+
+def encoded(
+    terms: Sequence[Row] = (),
+    synonyms: Sequence[Row] = (),
+    edges: Sequence[Row] = (),
+    xrefs: Sequence[Row] = (),
+) -> dict[str, CopyRows]:
+    """Rows as COPY takes them."""
+    encoder = RowEncoder(COLUMNS)
+    rows = {"terms": terms, "synonyms": synonyms, "parent_edges": edges, "xrefs": xrefs}
+    for name, each in rows.items():
+        for values in each:
+            encoder.sinks[name](values)
+    return encoder.taken()
+
+
+def fill(warehouse: Warehouse, load: Load, rows: Mapping[str, CopyRows]) -> Load:
+    """Copy rows into an empty load."""
+    with warehouse.filling(load, COLUMNS) as filling:
+        filling.write(rows)
+        return filling.finish({}, expected_terms=load.expected_terms)
+
+
+def copy(
+    warehouse: Warehouse,
+    version: str | None = "1",
+    *,
     terms: Sequence[Row] = (),
     synonyms: Sequence[Row] = (),
     edges: Sequence[Row] = (),
     xrefs: Sequence[Row] = (),
     expected_terms: int | None = None,
-    limit: int | None = None,
-    ontology: str = "efo",
-    totals: dict[str, int] | None = None,
+    **options: Any,
 ) -> Load:
-    """A load of these rows, copied and not sealed yet."""
-    warehouse.prepare()
-    version_iri = f"http://v/{version}" if version_iri == "" else version_iri
-    fingerprint = str(version)
-    source = Source(ontology, version, version_iri, None, fingerprint, "http://ols", limit, totals)
-    load = warehouse.begin(
-        source, expected_terms=len(terms) if expected_terms is None else expected_terms
-    )
-    rows = {"terms": terms, "synonyms": synonyms, "parent_edges": edges, "xrefs": xrefs}
-    files = CopyFiles(Path(gettempdir()), COLUMNS)
-    with files.writing() as write:
-        for name, each in rows.items():
-            for values in each:
-                write[name](values)
-    for table in COPIED:
-        warehouse.copy_into(load, table, files.file(table))
-    files.close()
-    return load
+    """A load of these rows, copied and not sealed yet; options are those of `begun`."""
+    expected = len(terms) if expected_terms is None else expected_terms
+    load = begun(warehouse, version, expected_terms=expected, **options)
+    return fill(warehouse, load, encoded(terms, synonyms, edges, xrefs))
 
 
 def stage(

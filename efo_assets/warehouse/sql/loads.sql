@@ -30,9 +30,13 @@ set
     staged_at = now()
 where load_id = %(load_id)s
 
--- name: load_copied
+-- name: load_filled
 update efo_meta.loads
-set copied = copied || %(copied)s
+set
+    copied = %(copied)s,
+    counts = %(counts)s,
+    findings = %(findings)s,
+    expected_terms = %(expected_terms)s
 where load_id = %(load_id)s
 
 -- name: load_ties
@@ -45,9 +49,10 @@ select
 from efo_meta.loads
 where target_schema = %(schema)s
     and format_version = %(format_version)s
-    and state in ('staged', 'published')
+    and state = any(%(states)s)
+    and (state <> 'staging' or copied ?& %(copied)s)
     and to_regnamespace('efo_load_' || load_id) is not null
-order by staged_at desc
+order by coalesce(staged_at, created_at) desc
 limit 1
 
 -- name: staged_by_another

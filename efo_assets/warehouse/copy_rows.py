@@ -1,0 +1,115 @@
+"""Rows in COPY's binary format. psycopg encodes them without a connection, in any process."""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from psycopg import adapters
+
+# psycopg.copy.Copy, the public way, takes a connection's cursor even where nothing is sent yet.
+from psycopg._copy_base import format_row_binary
+from psycopg.adapt import AdaptersMap, Dumper, Transformer
+from psycopg.pq import Format
+
+from efo_assets.errors import AuditNotPassed
+from efo_assets.warehouse.tables import BY_STAGED_NAME, Table
+
+Columns: TypeAlias = Mapping[str, Sequence[str]]
+"""Staged table name to the names of a row's values, in order."""
+
+SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""With no flags and no header extension (PostgreSQL: COPY, "Binary Format")."""
+TRAILER = b"\xff\xff"
+TEXT_OID, TEXTS_OID = 25, 1009
+
+_NO_TEXTS = struct.pack(">iii", 0, 0, TEXT_OID)
+_SOME_TEXTS = struct.Struct(">iiiii").pack
+_LENGTH = struct.Struct(">i").pack
+
+
+class _TextsDumper(Dumper):
+    """`text[]` in PostgreSQL's binary form; psycopg's own serves any type, and takes four times."""
+
+    format = Format.BINARY
+    oid = TEXTS_OID
+
+    def dump(self, obj: Sequence[str]) -> bytes:
+        if not obj:  # as most are
+            return _NO_TEXTS
+        items = [item.encode() for item in obj]
+        # Dimensions, whether it holds nulls, type; length and lower bound of the dimension.
+        head = _SOME_TEXTS(1, 0, TEXT_OID, len(items), 1)
+        return head + b"".join(_LENGTH(len(item)) + item for item in items)
+
+
+class _Context:
+    """What a psycopg `Transformer` asks of a connection, where there is none."""
+
+    connection = None
+
+    def __init__(self) -> None:
+        self.adapters = AdaptersMap(adapters)
+        self.adapters.register_dumper(list, _TextsDumper)
+
+
+class CopyRows(NamedTuple):
+    """Rows of one table in COPY's binary format, without its signature and trailer."""
+
+    rows: int
+    crc: int
+    """The CRC-32 of `data` where it was made."""
+    data: bytes
+
+    def verified(self) -> bytes:
+        """The data.
+
+        Raises:
+            AuditNotPassed: it is not what was made.
+        """
+        if zlib.crc32(self.data) != self.crc:
+            raise AuditNotPassed(
+                "Rows are not as they were decoded, since bytes changed on their way to COPY: "
+                "nothing was published, the pages are kept; run again."
+            )
+        return self.data
+
+
+class RowEncoder:
+    """Encodes rows of all copied tables."""
+
+    def __init__(self, columns: Columns) -> None:
+        """Make the sinks.
+
+        Raises:
+            ValueError: the columns are not those of the specification.
+        """
+        self._tables = {
+            name: _TableEncoder(BY_STAGED_NAME[name], names) for name, names in columns.items()
+        }
+        self.sinks: Mapping[str, Callable[[Sequence[Any]], None]] = {
+            name: table.add for name, table in self._tables.items()
+        }
+        """Staged table name to what takes one row; its values stand in the order of the columns."""
+
+    def taken(self) -> dict[str, CopyRows]:
+        """What was encoded since the last call, by staged table name."""
+        return {name: table.taken() for name, table in self._tables.items()}
+
+
+class _TableEncoder:
+    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+        self._transformer = Transformer(_Context())
+        known = self._transformer.adapters.types
+        oids = [known.get_oid(name) for name in table.copy_types(columns)]
+        self._transformer.set_dumper_types(oids, Format.BINARY)
+        self._rows, self._encoded = 0, bytearray()
+
+    def add(self, row: Sequence[Any]) -> None:
+        self._rows += 1
+        format_row_binary(row, self._transformer, self._encoded)
+
+    def taken(self) -> CopyRows:
+        rows, data = self._rows, bytes(self._encoded)
+        self._rows, self._encoded = 0, bytearray()
+        return CopyRows(rows, zlib.crc32(data), data)
