@@ -12,6 +12,7 @@ RUNS := 1000
 SEED := 1
 REV := HEAD~1
 ROUNDS := 3
+CLASSES := 94000
 UI_HOME := .efo/dagster_home
 CLEANED = $(VENV) $(DBT_VENV) dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
   .import_linter_cache $(if $(DATA),.efo,.efo/demo)
@@ -91,8 +92,8 @@ deployed: $(STAMP) ## Kill one service of the deployment after the other in the 
 bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
 	@$(BIN)/python -m benchmarks
 
-bench-against: $(STAMP) ## Measure an older commit and this tree in turn: REV=a209675, ROUNDS=3
-	@$(BIN)/python -m benchmarks.against $(REV) --rounds $(ROUNDS)
+bench-against: $(STAMP) ## Measure an older commit and this tree in turn: REV=a209675 ROUNDS=3 CLASSES=94000
+	@$(BIN)/python -m benchmarks.against $(REV) --rounds $(ROUNDS) --classes $(CLASSES)
 
 lint: $(STAMP) ## Check style, types and imports
 	@$(BIN)/ruff check .

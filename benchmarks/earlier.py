@@ -2,7 +2,8 @@
 
 `python -m benchmarks.earlier URL CLASSES` fetches the pages one after another, then the parents
 with 50 requests at once, inserts with executemany into a table made for it, and prints seconds and
-requests as JSON. It drops what fails, keeps no xrefs and checks nothing: like those it stands for.
+requests as JSON. It drops what fails, keeps no xrefs, derives and checks nothing: like those it
+stands for.
 """
 
 import asyncio
@@ -81,9 +82,9 @@ def _insert(
         )
         cursor.executemany(
             "insert into synonyms values (%s, %s)",
-            # The originals would end with an error at a NUL; here they may go on.
+            # The originals would end with an error at a NUL or a number; here they may go on.
             [
-                (term["iri"], text.replace("\0", ""))
+                (term["iri"], str(text).replace("\0", ""))
                 for term in terms
                 for text in term.get("synonyms") or []
             ],

@@ -376,6 +376,16 @@ def metrics(host: str, port: int) -> None:
     show_default=False,
     help="Pose as EFO, for trials in a database that EFO itself will never come to.",
 )
+@click.option(
+    "--shape",
+    type=click.Choice(["efo", "taxonomy", "chains"]),
+    default="efo",
+    help="A taxonomy has one parent each and 38 levels, chains have up to 500; both are made page "
+    "by page, in little memory, however many classes.",
+)
+@click.option(
+    "--all-labelled", is_flag=True, help="No class without a label, for loaders that refuse it."
+)
 @click.option("--generation", type=click.Choice(["A", "B", "C"]), default="C", help="Of OLS.")
 @click.option(
     "--base-latency-ms", type=_milliseconds, metavar="FLOAT", default=0.0, help="Per request."
@@ -384,14 +394,18 @@ def metrics(host: str, port: int) -> None:
     "--row-latency-ms", type=_milliseconds, metavar="FLOAT", default=0.0, help="Per row of a page."
 )
 @click.option("--recorded", type=_path, help="Serve recordings of this folder, too.")
-@click.option("--warm", is_flag=True, help="Render releases 1 and 2 before being ready.")
+@click.option(
+    "--warm",
+    is_flag=True,
+    help="Render releases 1 and 2, of a shape the first, before being ready.",
+)
 @click.option("--port-file", type=_path, help="Write the port here once ready.")
 @click.pass_context
 def sample(context: click.Context, /, port: int, **options: Any) -> None:
     """Serve generated data as a small OLS server.
 
-    Until Ctrl-C or SIGTERM. The ontology has the shape of EFO, and an id, IRIs and versions of its
-    own; the same seed and release give the same one. Needs no network.
+    Until Ctrl-C or SIGTERM. The ontology has the shape of EFO, unless --shape names another, and an
+    id, IRIs and versions of its own; the same seed and release give the same one. Needs no network.
 
     Example: efo-assets sample --port 8080
 

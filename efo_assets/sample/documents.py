@@ -45,15 +45,15 @@ PROPERTIES = (
 
 
 class Documents:
-    """Makes the documents of one release; ancestors are worked out once."""
+    """Makes the documents of one release."""
 
-    def __init__(self, release: GeneratedRelease, generation: Generation) -> None:
+    def __init__(
+        self, release: GeneratedRelease, generation: Generation, *, all_labelled: bool = False
+    ) -> None:
         self.release = release
+        self._all_labelled = all_labelled
         self.identity = release.identity
-        self.by_iri = {each.iri: each for each in release.classes}
         self._as_list = generation != "A"
-        self._ancestors: dict[str, tuple[str, ...]] = {}
-        self._parents = {parent.iri for each in release.classes for parent in each.parents}
 
     def ontology(self) -> Json:
         """The v2 ontology document."""
@@ -76,17 +76,19 @@ class Documents:
 
     def v2_class(self, each: GeneratedClass) -> Json:
         """One class of the v2 list."""
-        label = self._several(_oddly(each.labels) if each.is_oddly_written else each.labels)
-        ancestors = self.ancestors(each)
+        labels = each.labels or (each.short_form,) * self._all_labelled
+        label = self._several(_oddly(labels) if each.is_oddly_written else labels)
+        ancestors = self.release.ancestors(each)
+        has_children = self.release.has_children(each)
         with_thing = self._several([*ancestors, THING])
         document: Json = {
             "appearsIn": [self.identity.ontology],
             "curie": each.curie,
             "definedBy": [self.identity.ontology if each.is_defining else "imported"],
             "directAncestor": with_thing,
-            "hasDirectChildren": each.iri in self._parents,
+            "hasDirectChildren": has_children,
             "hasDirectParents": bool(each.parents),
-            "hasHierarchicalChildren": each.iri in self._parents,
+            "hasHierarchicalChildren": has_children,
             "hasHierarchicalParents": bool(each.parents),
             "hierarchicalAncestor": with_thing,
             "hierarchicalProperty": f"{RDFS}subClassOf",
@@ -105,22 +107,14 @@ class Documents:
             "shortForm": each.short_form,
             "type": ["class", "entity"],
         }
-        if each.labels:
+        if labels:
             document |= {"label": label, f"{RDFS}label": label}
         return document | self._parent_fields(each) | self._text_fields(each)
 
-    def ancestors(self, each: GeneratedClass) -> tuple[str, ...]:
-        """All listed ancestors over every relation, without owl:Thing."""
-        if each.iri not in self._ancestors:
-            ancestors: dict[str, None] = {}
-            for parent in self._listed(each.parents):
-                ancestors |= dict.fromkeys((parent.iri, *self.ancestors(parent)))
-            self._ancestors[each.iri] = tuple(ancestors)
-        return self._ancestors[each.iri]
-
     def _listed(self, parents: Iterable[Parent]) -> list[GeneratedClass]:
         """The classes of those parents that the release has."""
-        return [self.by_iri[parent.iri] for parent in parents if parent.iri in self.by_iri]
+        by_iri = self.release.by_iri
+        return [by_iri[parent.iri] for parent in parents if parent.iri in by_iri]
 
     def _several(self, values: Sequence[Any]) -> Any:
         """A list; the first generation wrote one value as a scalar."""
@@ -190,7 +184,8 @@ class Documents:
             if xref.url
         }
         for iri in ancestors[:LINKED_ANCESTORS]:
-            linked[iri] = self._entity(self.by_iri[iri].curie, self.by_iri[iri].labels[:1], "class")
+            ancestor = self.release.by_iri[iri]
+            linked[iri] = self._entity(ancestor.curie, ancestor.labels[:1], "class")
         for iri, label in PROPERTIES:
             linked[iri] = self._entity(iri.rsplit("/", 1)[-1], [label], "annotationProperty")
         return linked
@@ -221,7 +216,7 @@ class Documents:
             "is_obsolete": each.is_obsolete,
             "is_defining_ontology": each.is_defining,
             "is_root": not each.parents,
-            "has_children": each.iri in self._parents,
+            "has_children": self.release.has_children(each),
             "short_form": each.short_form,
             "obo_id": each.curie,
             "_links": {"self": {"href": itself}, "parents": {"href": f"{itself}/parents"}},
@@ -229,7 +224,7 @@ class Documents:
 
     def v1_parents(self, iri: str) -> list[GeneratedClass]:
         """The listed is_a parents of a class."""
-        parents = self.by_iri[iri].parents
+        parents = self.release.by_iri[iri].parents
         return self._listed(parent for parent in parents if parent.predicate == "is_a")
 
 

@@ -8,7 +8,7 @@ is for tests and measurements. Nothing here knows JSON, HTTP, PostgreSQL or the 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from operator import attrgetter
 from random import Random
@@ -236,7 +236,7 @@ class GeneratedRelease:
     """All classes of one release, in OLS's order, and what was changed to get there."""
 
     number: int
-    classes: tuple[GeneratedClass, ...]
+    classes: Sequence[GeneratedClass]
     changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Kind of change to the IRIs that it was made to."""
     identity: Identity = EFO
@@ -256,6 +256,34 @@ class GeneratedRelease:
     def timestamp(self) -> str:
         """When OLS loaded it; a fixed date per release."""
         return f"2030-{(self.number - 1) % 12 + 1:02d}-15T00:00:00"
+
+    @cached_property
+    def by_iri(self) -> Classes:
+        """The classes by IRI."""
+        return {each.iri: each for each in self.classes}
+
+    def has_children(self, each: GeneratedClass) -> bool:
+        """Whether the class is a parent, over whatever relation."""
+        return each.iri in self._parents
+
+    def ancestors(self, each: GeneratedClass) -> tuple[str, ...]:
+        """All listed ancestors over every relation; worked out once."""
+        if each.iri not in self._ancestors:
+            ancestors: dict[str, None] = {}
+            for parent in each.parents:
+                if parent.iri in self.by_iri:
+                    above = self.ancestors(self.by_iri[parent.iri])
+                    ancestors |= dict.fromkeys((parent.iri, *above))
+            self._ancestors[each.iri] = tuple(ancestors)
+        return self._ancestors[each.iri]
+
+    @cached_property
+    def _parents(self) -> set[str]:
+        return {parent.iri for each in self.classes for parent in each.parents}
+
+    @cached_property
+    def _ancestors(self) -> dict[str, tuple[str, ...]]:
+        return {}
 
 
 @lru_cache(maxsize=4)

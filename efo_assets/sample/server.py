@@ -16,7 +16,7 @@ from functools import lru_cache
 from multiprocessing import get_context
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 import aiohttp
@@ -27,6 +27,7 @@ from efo_assets.errors import EfoError
 from efo_assets.sample.documents import Documents, Generation
 from efo_assets.sample.ontology import IDENTITIES, GeneratedClass, Identity, release
 from efo_assets.sample.recorded import Recordings
+from efo_assets.sample.shapes import ShapeName, shaped_release
 
 Intercept: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 Json: TypeAlias = dict[str, Any]
@@ -47,6 +48,8 @@ class State:
 
     release: int = 1
     generation: Generation = "C"
+    all_labelled: bool = False
+    """Whether classes without a label get their short form for one."""
     cap: int = MOST_ROWS
     gzip: bool = True
     base_latency_ms: float = 0.0
@@ -101,6 +104,7 @@ class Sample:
         classes: int = 200,
         seed: int = 1,
         ontology: str = "efo",
+        shape: ShapeName | Literal["efo"] = "efo",
         recorded: Path | None = None,
         intercept: Intercept | None = None,
         **state: Any,
@@ -108,6 +112,7 @@ class Sample:
         self.classes = classes
         self.seed = seed
         self.identity = IDENTITIES[ontology]
+        self.shape = shape
         self.state = State(**state)
         self.intercept = intercept
         self.requests: list[Asked] = []
@@ -143,9 +148,9 @@ class Sample:
         return application
 
     def warm(self) -> None:
-        """Render every page of releases 1 and 2 in advance, on all cores."""
+        """Render every page in advance, on all cores: of releases 1 and 2, of a shape of 1."""
         global _warming  # noqa: PLW0603  # inherited by forked workers, never pickled
-        for number in (1, 2):
+        for number in (1, 2) if self.shape == "efo" else (1,):
             ontology = _warming = self._generated(number)
             keys = [
                 (name, page, WARM_PAGE_SIZE, WARM_PAGE_SIZE)
@@ -199,7 +204,7 @@ class Sample:
         body = ontology.bodies.get(key)
         if body is None:
             body = gzip.compress(await asyncio.to_thread(ontology.page, *key), GZIP_LEVEL)
-            if len(ontology.bodies) < KEPT_BODIES:
+            if self.shape == "efo" and len(ontology.bodies) < KEPT_BODIES:
                 ontology.bodies[key] = body
         return self._answer(request, body)
 
@@ -286,15 +291,36 @@ class Sample:
         return _recorded(self._recordings, ontology)
 
     def _generated(self, number: int) -> _Ontology:
-        return _generated(self.classes, self.seed, number, self.identity, self.state.generation)
+        state = self.state
+        return _generated(
+            self.classes,
+            self.seed,
+            number,
+            self.identity,
+            shape=self.shape,
+            generation=state.generation,
+            all_labelled=state.all_labelled,
+        )
 
 
 @lru_cache(maxsize=4)
 def _generated(
-    classes: int, seed: int, number: int, identity: Identity, generation: Generation
+    classes: int,
+    seed: int,
+    number: int,
+    identity: Identity,
+    *,
+    shape: ShapeName | Literal["efo"],
+    generation: Generation,
+    all_labelled: bool,
 ) -> _Ontology:
-    documents = Documents(release(classes, seed, number, identity), generation)
-    lists = _lists(documents.release.classes, attrgetter("is_obsolete"))
+    if shape == "efo":
+        made = release(classes, seed, number, identity)
+        lists = _lists(made.classes, attrgetter("is_obsolete"))
+    else:
+        made = shaped_release(shape, classes, number, identity)
+        lists = {"all": made.classes, "current": made.classes, "obsolete": []}
+    documents = Documents(made, generation, all_labelled=all_labelled)
     return _Ontology(documents.ontology(), lists, documents)
 
 

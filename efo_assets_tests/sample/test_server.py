@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from efo_assets.sample.documents import RDFS
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample, running_sample
 
@@ -106,6 +107,16 @@ def test_the_sample_is_served_under_its_own_id_alone() -> None:
             get(sample, "/api/v2/ontologies/efo")
         caught.value.close()
         assert get(sample, "/api/v2/ontologies/efo/classes")["totalElements"] == 0
+
+
+def test_no_class_is_without_a_label_where_all_are_to_have_one() -> None:
+    with running_sample(classes=100) as sample:
+        found = classes(sample, "size=100")["elements"]
+        (bare,) = [each for each in found if "label" not in each]
+        sample.state.all_labelled = True
+        labelled = classes(sample, "size=100")["elements"]
+    changed = {**bare, "label": [bare["shortForm"]], f"{RDFS}label": [bare["shortForm"]]}
+    assert labelled == [changed if each is bare else each for each in found]
 
 
 def test_gzip_is_given_to_those_who_ask(sample: Sample) -> None:
