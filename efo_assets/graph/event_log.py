@@ -101,21 +101,24 @@ class HeldOpenEventLog(SqliteEventLogStorage):
                 return
             self._release()
             for shard in (run_id, INDEX_SHARD_NAME):
-                # Dagster makes the tables of a new database as it connects.
-                with super()._connect(shard):
-                    engine = create_engine(
-                        self.conn_string_for_shard(shard),
-                        poolclass=NullPool,
-                        connect_args={
-                            "timeout": SQLITE_BUSY_TIMEOUT_SECONDS,
-                            "check_same_thread": False,
-                        },
-                    )
-                    connection = self._held[shard] = engine.connect()
+                engine = create_engine(
+                    self.conn_string_for_shard(shard),
+                    poolclass=NullPool,
+                    connect_args={
+                        "timeout": SQLITE_BUSY_TIMEOUT_SECONDS,
+                        "check_same_thread": False,
+                    },
+                )
+                connection = self._held[shard] = engine.connect()
+                # As Dagster does once it has made a new database's tables, four syncs for each.
+                connection.exec_driver_sql("pragma journal_mode = wal")
                 # A commit isn't synced by itself: a power loss may take the last events of a run,
                 # which it ended, and leaves a whole database.
                 connection.exec_driver_sql("pragma synchronous = normal")
                 connection.commit()
+            # Dagster makes the tables of a new database as it connects.
+            with super()._connect(run_id):
+                pass
 
     def _release(self) -> None:
         with self._holding:
