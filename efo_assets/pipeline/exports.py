@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -21,21 +21,20 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from efo_assets.errors import ExportFailed
+from efo_assets.errors import ExportFailed, WarehouseError
 from efo_assets.files import make_folder, whole, write_whole
 from efo_assets.ols.prefixes import registered
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
-from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import exported, statement
+from efo_assets.warehouse.session import Connection, connect
+from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import TABLES, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
 FOLDER = "exports"
 """In the data directory, shared by all schemas and ontologies."""
 _DEFAULT = (Settings().schema, Settings().ontology)
-ROWS_AT_ONCE = 50_000
 SSSOM_NAME = "efo_mesh_terms.sssom.tsv"
 REPLACEMENTS_NAME = "efo_replacements.tsv"
 BESIDE = "-metadata.json"
@@ -77,11 +76,13 @@ def parquet_name(table: Table) -> str:
 
 
 class _Snapshot(NamedTuple):
-    """The published release, as one transaction sees it."""
+    """The published release, as the transactions of both connections see it."""
 
-    connection: Connection
+    id: str
     schema: str
     release: PublishedRelease
+    iris: Any
+    """Of all terms, as `exported` numbers them; None where no file needs them."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -99,30 +100,93 @@ def export(
 ) -> list[Exported]:
     """Write these of the `EXPORT_NAMES` into `folder`, from the published release.
 
-    In a shared folder, all but EFO in the schema `public` have `<schema>/<ontology>` of their own.
+    Two at a time, where PostgreSQL has a second connection at once. In a shared folder, all but EFO
+    in the schema `public` have `<schema>/<ontology>` of their own.
 
     Raises:
         ExportFailed: nothing is published, or the folder can't be written; earlier files stay.
     """
-    wanted = set(names)
+    wanted = set(names) & set(EXPORT_NAMES)
 
     def write(connection: Connection) -> list[Exported]:
-        with connection.transaction():
-            connection.execute("set transaction isolation level repeatable read read only")
-            connection.execute(statement("bulk_session"))
-            # Every row of a cursor is fetched here, where PostgreSQL reckons with a tenth.
-            connection.execute("set local cursor_tuple_fraction = 1")
-            release = current_release(connection, warehouse.schema)
-            if release is None:
-                raise ExportFailed(warehouse.nothing_published)
-            snapshot = _Snapshot(connection, warehouse.schema, release)
-            home = _home(folder, warehouse.schema, release.ontology) if is_shared else folder
-            make_folder(home)
-            with collector_paused():
-                return [_write(snapshot, home / name) for name in EXPORT_NAMES if name in wanted]
+        left = list(wanted)
+        with _second(warehouse, left) as second, ThreadPoolExecutor(max_workers=1) as thread:
+            try:
+                with _snapshot(warehouse, connection, left) as snapshot:
+                    release = snapshot.release
+                    home = _home(folder, warehouse.schema, release.ontology, is_shared=is_shared)
+                    make_folder(home)
+                    # The largest first, so that both end at about the same time.
+                    left.sort(key=lambda name: -release.rows.get(name.partition(".")[0], 0))
+                    each = iter(left)
 
-    with _explained(folder):
-        return warehouse.run("exporting", write)
+                    def work(connection: Connection) -> list[Exported]:
+                        return [_write(connection, snapshot, home / name) for name in each]
+
+                    others = thread.submit(_assist, second, snapshot, work)
+                    files = work(connection)
+                return files + others.result()
+            except BaseException:
+                left.clear()
+                if second is not None:
+                    second.cancel()
+                raise
+
+    with _explained(folder), collector_paused():
+        files = warehouse.run("exporting", write)
+    return sorted(files, key=lambda file: EXPORT_NAMES.index(file.path.name))
+
+
+@contextmanager
+def _snapshot(
+    warehouse: Warehouse, connection: Connection, names: Iterable[str]
+) -> Iterator[_Snapshot]:
+    with _reading(connection):
+        release = current_release(connection, warehouse.schema)
+        if release is None:
+            raise ExportFailed(warehouse.nothing_published)
+        iris = None
+        if any(table.references for table in TABLES if parquet_name(table) in names):
+            from efo_assets.pipeline.parquet import iris_by_place  # noqa: PLC0415  # see there
+
+            iris = iris_by_place(connection, warehouse.schema)
+        (snapshot_id,) = connection.row("select pg_export_snapshot()")
+        yield _Snapshot(snapshot_id, warehouse.schema, release, iris)
+
+
+@contextmanager
+def _second(warehouse: Warehouse, names: Sequence[str]) -> Iterator[Connection | None]:
+    """Another connection, if there is work for it and PostgreSQL has one at once."""
+    with ExitStack() as opened:
+        second = None
+        if len(names) > 1:
+            with suppress(WarehouseError):
+                second = opened.enter_context(connect(warehouse.target, patience_s=0))
+        yield second
+
+
+@contextmanager
+def _reading(connection: Connection, snapshot_id: str | None = None) -> Iterator[None]:
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read read only")
+        if snapshot_id is not None:
+            connection.execute(compose("set transaction snapshot {}", sql.Literal(snapshot_id)))
+        connection.execute(statement("bulk_session"))
+        yield
+
+
+def _assist(
+    second: Connection | None, snapshot: _Snapshot, work: Callable[[Connection], list[Exported]]
+) -> list[Exported]:
+    with ExitStack() as reading:
+        try:
+            if second is None:
+                return []
+            reading.enter_context(_reading(second, snapshot.id))
+        except psycopg.Error:
+            # A pooler has no second session for it before the first connection is done.
+            return []
+        return work(second)
 
 
 def refuse_unwritable(folder: Path, schema: str, ontology: str) -> None:
@@ -132,13 +196,13 @@ def refuse_unwritable(folder: Path, schema: str, ontology: str) -> None:
         ExportFailed: the folder of these can't be written.
     """
     with _explained(folder):
-        home = _home(folder, schema, ontology)
+        home = _home(folder, schema, ontology, is_shared=True)
         make_folder(home)
         TemporaryFile(dir=home).close()
 
 
-def _home(folder: Path, schema: str, ontology: str) -> Path:
-    if (schema, ontology) == _DEFAULT:
+def _home(folder: Path, schema: str, ontology: str, *, is_shared: bool) -> Path:
+    if not is_shared or (schema, ontology) == _DEFAULT:
         return folder
     # What the ledger holds could lead elsewhere.
     return folder / schema / re.sub(r"[^a-z0-9_-]", "_", ontology)
@@ -155,53 +219,20 @@ def _explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(snapshot: _Snapshot, path: Path) -> Exported:
+def _write(connection: Connection, snapshot: _Snapshot, path: Path) -> Exported:
     with whole(path) as file:
-        rows = _WRITERS[path.name](snapshot, file)
+        rows = _WRITERS[path.name](connection, snapshot, file)
     if path.name == REPLACEMENTS_NAME:
         write_whole(path.with_name(path.name + BESIDE), _beside(snapshot, path.name))
     return Exported(path, rows, path.stat().st_size, snapshot.release.name)
 
 
-def _parquet(table: Table, snapshot: _Snapshot, file: IO[bytes]) -> int:
-    # Half a second that a code location need not spend each time it starts.
-    import pyarrow as pa  # noqa: PLC0415
-    from pyarrow import parquet  # noqa: PLC0415
+def _parquet(table: Table, connection: Connection, snapshot: _Snapshot, file: IO[bytes]) -> int:
+    from efo_assets.pipeline.parquet import write_table  # noqa: PLC0415  # see there
 
-    types = {
-        "text": pa.string(),
-        "text[]": pa.list_(pa.string()),
-        "boolean": pa.bool_(),
-        "smallint": pa.int16(),
-        "integer": pa.int32(),
-        "bigint": pa.int64(),
-    }
-    fields = [
-        pa.field(each.name, types[each.type], each.nullable, {"comment": each.comment})
-        for each in table.exported_columns
-    ]
-    facts = {"table": table.name, "comment": table.comment, **snapshot.facts}
-    shape = pa.schema(fields, metadata=facts)
-    rows = 0
-    with parquet.ParquetWriter(file, shape, compression="zstd") as writer:  # type: ignore[no-untyped-call]
-        for batch in _batches(snapshot.connection, exported(snapshot.schema, table)):
-            values = dict(zip(shape.names, zip(*batch, strict=True), strict=True))
-            writer.write_table(pa.Table.from_pydict(values, schema=shape))
-            rows += len(batch)
-    return rows
-
-
-def _batches(connection: Connection, query: sql.Composed) -> Iterator[Sequence[Row]]:
-    """The rows; PostgreSQL makes a batch while the one before it is used."""
-    with (
-        connection.cursor(name="efo_export", withhold=False) as cursor,
-        ThreadPoolExecutor(max_workers=1) as reader,
-    ):
-        cursor.execute(query)
-        ahead = reader.submit(cursor.fetchmany, ROWS_AT_ONCE)
-        while batch := ahead.result():
-            ahead = reader.submit(cursor.fetchmany, ROWS_AT_ONCE)
-            yield batch
+    return write_table(
+        connection, table, file, schema=snapshot.schema, iris=snapshot.iris, facts=snapshot.facts
+    )
 
 
 def _tsv(
@@ -225,9 +256,8 @@ def _cell(value: object) -> str:
     return '"{}"'.format(text.replace('"', '""')) if _NOT_IN_CELL.search(text) else text
 
 
-def _replacements(snapshot: _Snapshot, file: IO[bytes]) -> int:
-    query = statement("export_replacements", schema=snapshot.schema)
-    rows = snapshot.connection.execute(query)
+def _replacements(connection: Connection, snapshot: _Snapshot, file: IO[bytes]) -> int:
+    rows = connection.execute(statement("export_replacements", schema=snapshot.schema))
     return _tsv(_columns(rows), rows, file)
 
 
@@ -242,12 +272,12 @@ def _beside(snapshot: _Snapshot, name: str) -> bytes:
     return json.dumps(facts, indent=2).encode() + b"\n"
 
 
-def _sssom(snapshot: _Snapshot, file: IO[bytes]) -> int:
+def _sssom(connection: Connection, snapshot: _Snapshot, file: IO[bytes]) -> int:
     """Write a mapping set as https://mapping-commons.github.io/sssom/ describes, with metadata.
 
     A mapping has one source there, so that one of several sources is as many rows.
     """
-    cursor = snapshot.connection.execute(statement("export_sssom", schema=snapshot.schema))
+    cursor = connection.execute(statement("export_sssom", schema=snapshot.schema))
     release, curies = snapshot.release, _Curies(_set_id(snapshot.release))
     # Subjects first: their prefixes have a meaning already.
     mappings = [(curies.of_iri(iri, curie), *others) for iri, curie, *others in cursor]
@@ -335,7 +365,7 @@ def _columns(cursor: psycopg.Cursor[Any]) -> list[str]:
     return [column.name for column in cursor.description or ()]
 
 
-_WRITERS: Mapping[str, Callable[[_Snapshot, IO[bytes]], int]] = {
+_WRITERS: Mapping[str, Callable[[Connection, _Snapshot, IO[bytes]], int]] = {
     **{parquet_name(table): partial(_parquet, table) for table in TABLES},
     SSSOM_NAME: _sssom,
     REPLACEMENTS_NAME: _replacements,

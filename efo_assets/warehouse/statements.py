@@ -419,34 +419,30 @@ def resolved(load_schema: str, schema: str, table: Table, release_id: int) -> sq
 
 
 def exported(schema: str, table: Table) -> sql.Composed:
-    """Listed rows by IRI, in an order that no database's keys or collation change."""
-    # A term's place by IRI is a number, sorted by faster than texts that begin alike.
-    placed_terms = compose(
-        '(select id, iri, row_number() over (order by iri collate "C") as place from {} offset 0)',
-        (schema, TERMS.name),
-    )
-    joins = _joined(table, lambda ref: (placed_terms, TERM_ID.name, ref.published))
-    columns = [
-        compose("{} as {}", iri, f"iri_{number}")
-        for number, iri in enumerate(_of_terms(table, "iri"))
-    ]
-    order: list[Part] = [
-        _part((f"r{number}", "place")) for number, ref in enumerate(table.references) if ref.is_key
-    ]
-    order += [
-        compose("{}" + (' collate "C"' if column.type == "text" else ""), ("t", column.name))
-        for column in table.columns
-        if column.name in table.key
-    ]
+    """COPY of the listed rows as CSV, in an order that no database's keys or collation change.
+
+    Terms are told by their places in the order of IRIs, since a number is sorted by and sent
+    faster than texts that begin alike; lists are JSON.
+    """
+    columns: list[Part] = [_part((f"r{n}", "place")) for n, _ in enumerate(table.references)]
+    order = [place for place, ref in zip(columns, table.references, strict=True) if ref.is_key]
+    joins = _joined(table, lambda ref: ("placed", TERM_ID.name, ref.published))
+    for column in table.columns:
+        value = _part(("t", column.name))
+        is_list = column.type == "text[]"
+        columns.append(compose("to_json({})", value) if is_list else value)
+        if column.name in table.key:
+            order.append(value + sql.SQL(' collate "C"' if column.type == "text" else ""))
     if table.is_history:
         joins += compose(" join efo_meta.releases as v on v.release_id = t.release_id")
         columns.insert(0, compose("coalesce(v.version, v.release_id::text)"))
         order.insert(0, sql.SQL("t.release_id"))
-    return compose(
-        "select {} from {} as t{} where {} order by {}",
-        listing([*columns, *_own_columns(table)]),
-        (schema, table.name),
-        joins,
-        listed(table),
-        listing(order),
+    return statement(
+        "export_table",
+        schema=schema,
+        columns=listing(columns),
+        table=(schema, table.name),
+        joins=joins,
+        listed=listed(table),
+        order=listing(order),
     )

@@ -7,7 +7,8 @@ import json
 import re
 import shutil
 import subprocess
-from itertools import dropwhile
+import threading
+from itertools import count, dropwhile
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ import yaml
 from pyarrow import parquet
 
 from efo_assets.errors import ExportFailed
+from efo_assets.pipeline import exports
 from efo_assets.pipeline.exports import (
     REPLACEMENTS_NAME,
     SSSOM_NAME,
@@ -26,11 +28,14 @@ from efo_assets.pipeline.exports import (
     parquet_name,
 )
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse.tables import CHANGES, REPLACEMENTS, TABLES, TERMS, XREFS
+from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import compose
+from efo_assets.warehouse.tables import CHANGES, REPLACEMENTS, SYNONYMS, TABLES, TERMS, XREFS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Row, Rows, edge, iri, publish, row, synonym, term, xref
 
 ALLOW_SHRINK = True
+PATIENCE_S = 60.0
 
 
 # pyarrow has no types.
@@ -90,6 +95,98 @@ def test_the_same_release_gives_the_same_bytes_from_another_database(
     ours = exported(warehouse, tmp_path / "ours")
     for name in set(NAMES) - {parquet_name(CHANGES)}:
         assert ours[name].path.read_bytes() == theirs[name].path.read_bytes(), name
+
+
+ODD_TEXTS = (
+    *("", "NULL", '"', '""', "a,b", "a\tb", "a\nb", "a\rb", "\r\n", "\\.", "\\N", "\\", " spaced "),
+    *("{}", "[]", '["a"]', "null", "t", "1", "\u2028", "\ufeff", "\U0001f600", "Ü"),
+)
+
+
+def test_texts_lists_and_nulls_are_in_parquet_as_they_are_in_postgresql(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that rows fill some batches, and the last one in part.
+    monkeypatch.setattr("efo_assets.pipeline.parquet.ROWS_AT_ONCE", 7)
+    terms = [
+        row(TERMS, iri=iri(f"odd{n:02}"), label=text or "x", definition=text, consider=texts)
+        for n, text in enumerate(ODD_TEXTS)
+        for texts in [list(ODD_TEXTS[:n])]
+    ]
+    terms.append(row(TERMS, iri=iri("z"), label="no definition", definition=None))
+    synonyms = [synonym(f"odd{n:02}", text, "exact") for n, text in enumerate(ODD_TEXTS) if text]
+    publish(warehouse, terms=terms, synonyms=synonyms)
+    made = exported(warehouse, tmp_path)
+    for table in (TERMS, SYNONYMS):
+        names = [column.name for column in table.columns]
+        read = read_table(made[parquet_name(table)].path).select(names).to_pylist()
+        with warehouse.connect() as connection:
+            stored = connection.execute(f"select {', '.join(names)} from public.{table.name}")
+            expected = [dict(zip(names, each, strict=True)) for each in stored]
+        assert sorted(read, key=repr) == sorted(expected, key=repr)
+
+
+def test_all_files_are_of_one_release_though_another_is_published_meanwhile(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(warehouse, **RELEASE)
+    expected = {name: each.rows for name, each in exported(warehouse, tmp_path).items()}
+    calls, write = count(), exports._write
+
+    def publish_another() -> None:
+        publish(warehouse, "2", terms=[term("a"), term("new")])
+
+    both = threading.Barrier(2, action=publish_another)
+
+    def write_late(*given: Any) -> Exported:
+        # Both connections are at their first file.
+        if next(calls) < both.parties:
+            both.wait(PATIENCE_S)
+        return write(*given)
+
+    monkeypatch.setattr(exports, "_write", write_late)
+    made = exported(warehouse, tmp_path)
+    assert {name: each.rows for name, each in made.items()} == expected
+    assert {each.release for each in made.values()} == {"efo 1"}
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
+def test_a_connection_that_is_lost_costs_no_file(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
+) -> None:
+    publish(warehouse, **RELEASE)
+    before = exported(warehouse, tmp_path / "before")
+    calls, write, both = count(), exports._write, threading.Barrier(2)
+
+    def write_cut(connection: Connection, *given: Any) -> Exported:
+        if next(calls) < both.parties:
+            both.wait(PATIENCE_S)
+            if is_first is (threading.current_thread() is threading.main_thread()):
+                with warehouse.connect() as other:
+                    process = connection.info.backend_pid
+                    other.execute("select pg_terminate_backend(%s)", [process])
+        return write(connection, *given)
+
+    monkeypatch.setattr(exports, "_write", write_cut)
+    made = exported(warehouse, tmp_path)
+    assert next(calls) > both.parties
+    for each in before:
+        assert made[each].path.read_bytes() == before[each].path.read_bytes(), each
+
+
+def test_one_connection_is_enough(
+    warehouse: Warehouse, database: DatabaseTarget, tmp_path: Path
+) -> None:
+    publish(warehouse, **RELEASE)
+    before = exported(warehouse, tmp_path / "two")
+    name = str(database.parameters["dbname"])
+    with warehouse.connect() as connection:
+        # One more has the writer's lock.
+        connection.execute_alone(compose("alter database {} connection limit 2", name))
+    alone = exported(warehouse, tmp_path / "one")
+    assert before.keys() == alone.keys()
+    for each in before:
+        assert alone[each].path.read_bytes() == before[each].path.read_bytes(), each
 
 
 def test_changes_name_their_release(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -1,3 +1,18 @@
+-- name: export_iris
+copy (select iri from {schema}.efo_terms order by iri collate "C") to stdout (format csv)
+
+-- name: export_table
+copy (
+    with placed as (
+        select id, row_number() over (order by iri collate "C") - 1 as place
+        from {schema}.efo_terms
+    )
+    select {columns}
+    from {table} as t{joins}
+    where {listed}
+    order by {order}
+) to stdout (format csv)
+
 -- name: export_replacements
 select
     t.iri,
