@@ -153,6 +153,7 @@ class _Downloader:
         """Download, with at most `MAX_RESTARTS` restarts for a release that changes."""
         while True:
             sys.audit("efo_assets.download_began")
+            await self.reader.drop()
             release = await self.client.release(self.ontology)
             await asyncio.to_thread(self.accept_release, release)
             totals = release.totals

@@ -148,7 +148,10 @@ class PageReader(Protocol):
     """What a download hands its pages to."""
 
     async def begin(self, page_set: PageSet) -> None:
-        """Pages of this plan come from now on; those of an earlier plan are of no use any more."""
+        """Pages of this plan come from now on, until all of them came or they are dropped."""
+
+    async def drop(self) -> None:
+        """What was taken so far is of no use any more, since another plan is made."""
 
     async def read(self, task: Task, body: bytes) -> ReadPage:
         """Read one page; see `PageWork.read` for what it raises."""

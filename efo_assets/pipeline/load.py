@@ -126,7 +126,7 @@ async def _download(
             accept_release=accept,
             on_progress=report,
         )
-        await reader.finish(done.page_set)
+        await reader.finish()
         return done
 
 

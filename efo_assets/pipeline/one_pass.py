@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar, cast
 import msgspec
 
 from efo_assets.errors import EfoError, PageStoreError, RecordRejected
-from efo_assets.ols.plan import PageKey, PageSpec
+from efo_assets.ols.plan import PageKey, PageSpec, Plan
 from efo_assets.ols.reading import ReadPage, Task, task_of_kept
 from efo_assets.ols.records import COLUMNS, Findings
 from efo_assets.ols.stored_pages import PageSet
@@ -79,6 +79,7 @@ class OnePass:
     begin_load: Callable[[PageSet], Load | None]
     """Begins a load for the pages of a plan; None where no rows are wanted."""
     is_strict: bool = False
+    _plan: Plan = field(init=False)
     _readers: _Readers | None = field(default=None, init=False)
     _filling: Filling | None = field(default=None, init=False)
     _transaction: ExitStack = field(default_factory=ExitStack, init=False)
@@ -98,10 +99,9 @@ class OnePass:
                 self._readers.close()
 
     async def begin(self, page_set: PageSet) -> None:
-        """Pages of this plan come from now on; what was filled with those of another is dropped."""
-        await self._drop(_Superseded())
+        """Pages of this plan come from now on, and are to fill a load of their own."""
         self._readers = self._readers or _Readers(page_set.plan.rows)
-        self._findings = {}
+        self._plan, self._findings = page_set.plan, {}
         try:
             load = await self._copied(self.begin_load, page_set)
             if load is not None:
@@ -135,17 +135,21 @@ class OnePass:
             if self._filling is filling:
                 self._fail(await self._drop(error))
 
-    async def finish(self, page_set: PageSet) -> Load | None:
+    async def drop(self) -> None:
+        """Drop the load that is being filled, if any: its pages are of no use any more."""
+        await self._drop(_Superseded())
+
+    async def finish(self) -> Load | None:
         """Keep what was filled, once the pages are proven to be the whole; the load, if any."""
         filling = self._filling
         if filling is None:
             return None
         findings = Findings()
         # In the order of pages, however they came, samples are the same each time.
-        for spec in page_set.plan.pages():
+        for spec in self._plan.pages():
             findings.add(self._findings[spec.key])
         # OLS lists owl:Thing as a class of a few ontologies; it is no term.
-        expected_terms = page_set.plan.rows - findings.counts["owl_thing"]
+        expected_terms = self._plan.rows - findings.counts["owl_thing"]
         try:
             load = await self._copied(
                 partial(filling.finish, findings.as_facts(), expected_terms=expected_terms)
@@ -213,4 +217,4 @@ async def replay(reader: OnePass, page_set: PageSet) -> Load:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures.exceptions[0].__cause__
         # One that is strict raises why it has none.
-        return cast("Load", await reader.finish(page_set))
+        return cast("Load", await reader.finish())

@@ -31,6 +31,9 @@ class Keeping:
     async def begin(self, page_set: PageSet) -> None:
         pass
 
+    async def drop(self) -> None:
+        pass
+
     async def read(self, task: Task, body: bytes) -> ReadPage:
         return await asyncio.to_thread(self._work.read, task, body)
 

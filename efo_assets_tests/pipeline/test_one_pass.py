@@ -284,3 +284,25 @@ def test_a_release_that_changes_on_the_way_drops_the_rows_of_the_first(
     states = ask(warehouse, "select state, version from loads order by created_at")
     assert [state for state, _ in states] == ["dropped", "published"]
     assert ask(warehouse, "select version from releases") == [states[1][1:]]
+
+
+def test_a_release_that_changes_to_one_that_is_kept_drops_the_rows_of_the_first(
+    settings: Settings, warehouse: Warehouse, sample: Sample, database: DatabaseTarget
+) -> None:
+    sample.publish(2)
+    with Warehouse(database) as before:
+        fetch(settings, before, fills=False)
+    sample.publish(1)
+    kept = 0
+
+    def publish_the_other(point: str) -> None:
+        nonlocal kept
+        kept += point == "C2"
+        if kept == 5:
+            sample.publish(2)
+
+    with listening(publish_the_other):
+        load_once(settings)
+    states = ask(warehouse, "select state, version from loads order by created_at")
+    assert [state for state, _ in states] == ["dropped", "published"]
+    assert ask(warehouse, "select version from releases") == [states[1][1:]]
