@@ -23,20 +23,16 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# $(call pip_install,ENVIRONMENT,CONSTRAINTS,WHAT): tells every so often where pip is, and all that it
-# said where it fails. In the background it is deaf to Ctrl-C.
+# $(call pip_install,ENVIRONMENT,CONSTRAINTS,WHAT): tells every ten seconds where pip is, and all that
+# it said where it fails. Its bars are not ASCII, so they might be cut within a character.
 define pip_install
-@log=$(1)/pip.log; s=0; \
-$(1)/bin/python -m pip install --constraint $(2) --editable $(3) >$$log 2>&1 & pip=$$!; \
-trap 'kill $$pip; exit 130' INT TERM; \
-while kill -0 $$pip 2>/dev/null; do \
-  sleep 1; s=$$((s + 1)); at="  $$s s: $$(tail -n 1 $$log | cut -c 1-66)"; \
-  if [ -t 1 ]; then printf '\r\033[K%s' "$$at"; elif [ $$((s % 10)) -eq 0 ]; then echo "$$at"; fi; \
-done; \
-if [ -t 1 ]; then printf '\r\033[K'; fi; \
-wait $$pip || { cat $$log >&2; exit 1; }; \
-echo "  Installed in $$s s; compiling"; \
-$(1)/bin/python -m compileall -q -j 0 $(1)/lib >/dev/null 2>&1 || true
+@log=$(1)/pip.log; : >$$log; s=0; \
+while sleep 10 >/dev/null 2>&1; do s=$$((s + 10)); echo "  $$s s: $$(tail -n 1 $$log | cut -c 1-70)"; done & \
+ticker=$$!; \
+trap 'kill $$ticker' EXIT; trap 'exit 130' INT TERM; \
+$(1)/bin/python -m pip install --progress-bar off --constraint $(2) --editable $(3) >$$log 2>&1 || \
+  { cat $$log >&2; exit 1; }
+@$(1)/bin/python -m compileall -q -j 0 $(1)/lib >/dev/null 2>&1 || true
 endef
 
 .DEFAULT_GOAL := help
