@@ -26,7 +26,7 @@ def main() -> None:
         elif event == "efo_assets.download_began":
             seconds[COPIED] = -time.monotonic()
         elif event == "efo_assets.tables_filled":
-            seconds[COPIED] = round(seconds[COPIED] + time.monotonic(), 2)
+            seconds[COPIED] = round(seconds.pop(COPIED) + time.monotonic(), 2)
 
     sys.addaudithook(hear)
     began = time.monotonic()
