@@ -6,6 +6,7 @@ has its name, or follows from the specification of its table. A verdict is store
 check is an entry in `CHECKS`; one that blocks says what to do about what it finds.
 """
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from efo_assets.warehouse.profile import (
     losses,
     profile,
 )
-from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.session import Connection, beside
 from efo_assets.warehouse.statements import repeated, statement, without_terms
 from efo_assets.warehouse.tables import Table
 
@@ -530,8 +531,11 @@ def audit(
     *,
     allow_shrink: bool = False,
     checks: Iterable[Check] = CHECKS,
+    connect: Callable[[], Connection],
 ) -> list[Verdict]:
     """Run the checks over a load and store their verdicts with the hash of its content.
+
+    `connect` opens a second connection, which takes its share of the checks where it can be had.
 
     A load that was published keeps the verdicts that it was published by: what stands is compared
     with them, and never with what became of the staged rows.
@@ -550,21 +554,24 @@ def audit(
         if kept is not None:
             _log.info("load %s was audited before it was published", load.load_id)
             return kept
-        audited, ties = content(connection, load)
-        if load.state != "published" or not stored:
-            refuse_changed(load, load.sealed, ties, "derived")
-        elif any(row[1] != audited.digest for row in stored):
-            # Nothing takes the place of verdicts that a publication rests on.
-            raise AuditNotPassed(
-                f"The staged rows of load {load.load_id} ({load.source.name}) were changed after "
-                "their publication, so they are not audited again: the published release stays; "
-                f"run `{LOAD_COMMAND}`, which stages them anew."
-            )
+        questions = _Questions(load, checks)
+        with beside(connection, connect, questions.ask_in_bulk):
+            audited, ties = content(connection, load)
+            if load.state != "published" or not stored:
+                refuse_changed(load, load.sealed, ties, "derived")
+            elif any(row[1] != audited.digest for row in stored):
+                # Nothing takes the place of verdicts that a publication rests on.
+                raise AuditNotPassed(
+                    f"The staged rows of load {load.load_id} ({load.source.name}) were changed "
+                    "after their publication, so they are not audited again: the published release "
+                    f"stays; run `{LOAD_COMMAND}`, which stages them anew."
+                )
+            questions.ask(connection)
         # A release that was let pass once, by an override or by a version that had fewer checks,
         # is never refused again: what stands may have been changed, and its rows put that right.
         is_published = load.state == "published" and bool(stored)
         allow = allow_shrink or is_published or _is_as_published(connection, load, audited)
-        verdicts = [_verdict(connection, load, check, allow=allow) for check in checks]
+        verdicts = [_verdict(check, questions.found[check.name], allow=allow) for check in checks]
         sys.audit("efo_assets.audited")
         for verdict in verdicts:
             connection.execute(statement("verdict_upsert"), _verdict_row(load, verdict, audited))
@@ -622,8 +629,30 @@ def _is_as_published(connection: Connection, load: Load, audited: Content) -> bo
     return row is not None and without_changes(row[0]) == without_changes(audited.digest)
 
 
-def _verdict(connection: Connection, load: Load, check: Check, *, allow: bool) -> Verdict:
-    offenders, samples, is_tolerable, figures = check.find(connection, load, check)
+class _Questions:
+    """Checks that several connections share, each taking all of a table that nobody has taken."""
+
+    def __init__(self, load: Load, checks: Iterable[Check]) -> None:
+        self.found: dict[str, Offenders] = {}
+        """By check."""
+        self._load = load
+        by_table = itertools.groupby(checks, lambda check: check.table)
+        self._left = iter([list(of_table) for _, of_table in by_table])
+
+    def ask(self, connection: Connection) -> None:
+        """Take what is left, until nothing is."""
+        for checks in self._left:
+            for check in checks:
+                self.found[check.name] = check.find(connection, self._load, check)
+
+    def ask_in_bulk(self, connection: Connection) -> None:
+        """The same over a connection whose transaction just began."""
+        connection.execute(statement("bulk_session"))
+        self.ask(connection)
+
+
+def _verdict(check: Check, found: Offenders, *, allow: bool) -> Verdict:
+    offenders, samples, is_tolerable, figures = found
     blocking = check.blocking and not (offenders and is_tolerable)
     overridden = bool(offenders) and blocking and allow and check.overridable
     passed = not offenders or overridden

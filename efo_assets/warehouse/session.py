@@ -11,8 +11,10 @@ import re
 import secrets
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
@@ -27,7 +29,7 @@ from psycopg.waiting import Wait
 from efo_assets import errors
 from efo_assets.privacy.logs import logger
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse.statements import statement
+from efo_assets.warehouse.statements import compose, statement
 
 CONNECT_TIMEOUT_S = 10
 FIRST_CONNECT_TIMEOUT_S = 3
@@ -328,6 +330,53 @@ def is_lost(error: psycopg.Error) -> bool:
 def in_function(error: psycopg.Error) -> bool:
     """Whether it came out of a trigger's function, whatever SQLSTATE that gave it."""
     return _LANGUAGE in (error.diag.context or "") and not is_lost(error)
+
+
+@contextmanager
+def beside(
+    connection: Connection, connect: Callable[[], Connection], work: Callable[[Connection], None]
+) -> Iterator[None]:
+    """Call `work` with a second connection, too, while the block runs: both see one snapshot.
+
+    `connection` is in a transaction that is repeatable read. Whether there is a second one is not
+    sure: no connection may be left, and a pooler without a free session answers much later.
+    """
+    (snapshot,) = connection.row("select pg_catalog.pg_export_snapshot()")
+    opened: list[Connection] = []
+    has_begun, is_over = threading.Event(), threading.Event()
+
+    def work_beside() -> None:
+        with connect() as other:
+            opened.append(other)
+            if is_over.is_set():
+                return
+            with other.transaction():
+                other.execute("set transaction isolation level repeatable read")
+                other.execute(compose("set transaction snapshot {}", sql.Literal(snapshot)))
+                has_begun.set()
+                work(other)
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work_beside)
+        try:
+            yield
+            if has_begun.is_set():
+                working.result()
+        finally:
+            is_over.set()
+            for other in opened if not working.done() else []:
+                _cut_off(other)
+
+
+def _cut_off(connection: Connection) -> None:
+    """Make what another thread does over a connection fail at once."""
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=FIRST_CONNECT_TIMEOUT_S)
+    with (
+        suppress(psycopg.Error, OSError),
+        socket.socket(fileno=os.dup(connection.fileno())) as link,
+    ):
+        link.shutdown(socket.SHUT_RDWR)
 
 
 def end_left_behind(connect_again: Callable[[], Connection], lost: Connection) -> None:

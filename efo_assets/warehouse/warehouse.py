@@ -5,6 +5,7 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from psycopg import sql
@@ -207,7 +208,13 @@ class Warehouse:
 
     def audit(self, staged: Load) -> list[audit.Verdict]:
         """Run all checks over a load and store the verdicts."""
-        return self.run("auditing", audit.audit, staged, allow_shrink=self.allow_shrink)
+        return self.run(
+            "auditing",
+            audit.audit,
+            staged,
+            allow_shrink=self.allow_shrink,
+            connect=partial(session.connect, self.target, patience_s=0),
+        )
 
     def profiles(self, release_id: int) -> dict[str, Profile]:
         """The profile of each staged table of a release; empty before there were profiles."""

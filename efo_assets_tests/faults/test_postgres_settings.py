@@ -6,6 +6,7 @@ import pytest
 from efo_assets.errors import DatabaseRefused
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import audit
+from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import ask, connected
 from efo_assets_tests.faults.engine import load_once
@@ -95,9 +96,14 @@ def test_a_setting_that_got_past_us_fails_the_audit(
     warehouse: Warehouse, setting: str, expression: str
 ) -> None:
     load = stage(warehouse, terms=[term("a")])
-    with warehouse.connect() as connection:
+
+    def connect() -> Connection:
+        connection = warehouse.connect()
         connection.settings += psycopg.sql.SQL(f"; set local {setting}")
-        verdicts = audit.audit(connection, load)
+        return connection
+
+    with connect() as connection:
+        verdicts = audit.audit(connection, load, connect=connect)
     (failed,) = (verdict for verdict in verdicts if not verdict.passed)
     assert failed.check.name == "sql_means_what_it_says"
     assert [sample["expression"] for sample in failed.samples] == [expression]

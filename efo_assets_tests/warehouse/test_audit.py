@@ -1,16 +1,22 @@
 """The audit: each check passes on a sound load and finds its own offenders."""
 
 import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
-from efo_assets.errors import LOAD_COMMAND, AuditNotPassed
+from efo_assets.errors import LOAD_COMMAND, AuditNotPassed, DatabaseFull, DatabaseUnavailable
 from efo_assets.settings import DatabaseTarget
-from efo_assets.warehouse.audit import BLOCKING, CHECKS, Verdict
+from efo_assets.warehouse import audit
+from efo_assets.warehouse.audit import BLOCKING, CHECKS, Check, Find, Offenders, Verdict
 from efo_assets.warehouse.load import Load, content
 from efo_assets.warehouse.profile import FEW_ROWS
+from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import (
     Rows,
@@ -440,3 +446,85 @@ def test_ancestors_of_any_edges_are_closed(warehouse: Warehouse, number: int) ->
         warehouse, terms=[term(name) for name in names], edges=[edge(*each) for each in edges]
     )
     assert set(failed(warehouse, load)) <= {"edges_have_no_cycle", "ancestors_follow_every_edge"}
+
+
+def audited(
+    warehouse: Warehouse, load: Load, find: Find, connect: Callable[[], Connection] | None = None
+) -> list[Verdict]:
+    """Audit by two checks that find what `find` does, over connections of `connect`."""
+    checks = [
+        replace(check, find=find)
+        for check in CHECKS
+        if check.name in {"terms_are_unique", "synonyms_are_unique"}
+    ]
+    with warehouse.connect() as connection:
+        connect = connect or warehouse.connect
+        return audit.audit(connection, load, checks=checks, connect=connect)
+
+
+def test_two_connections_share_the_checks_and_see_one_snapshot(warehouse: Warehouse) -> None:
+    load, meeting = stage(warehouse, terms=[term("a")]), threading.Barrier(2, timeout=30)
+    seen = []
+
+    def find(connection: Connection, _: Load, __: Check) -> Offenders:
+        meeting.wait()
+        seen.append(connection.row("select pg_current_snapshot()::text, pg_backend_pid()"))
+        return Offenders(0, [])
+
+    def connect_later() -> Connection:
+        connection = warehouse.connect()
+        connection.execute("select pg_current_xact_id()")
+        return connection
+
+    audited(warehouse, load, find, connect_later)
+    (snapshot, process), (other_snapshot, other_process) = seen
+    assert snapshot == other_snapshot
+    assert process != other_process
+
+
+def test_what_fails_over_the_second_connection_stores_no_verdict(warehouse: Warehouse) -> None:
+    load, meeting = stage(warehouse, terms=[term("a")]), threading.Barrier(2, timeout=30)
+
+    def find(_: Connection, __: Load, ___: Check) -> Offenders:
+        meeting.wait()
+        if threading.current_thread() is not threading.main_thread():
+            raise DatabaseFull("no room")
+        return Offenders(0, [])
+
+    with pytest.raises(DatabaseFull):
+        audited(warehouse, load, find)
+    assert ask(warehouse, "select count(*) from verdicts") == [(0,)]
+
+
+def test_a_failure_does_not_wait_for_what_the_second_connection_does(warehouse: Warehouse) -> None:
+    load, meeting = stage(warehouse, terms=[term("a")]), threading.Barrier(2, timeout=30)
+
+    def find(connection: Connection, _: Load, __: Check) -> Offenders:
+        meeting.wait()
+        if threading.current_thread() is threading.main_thread():
+            raise DatabaseFull("no room")
+        connection.execute("select pg_sleep(600)")
+        return Offenders(0, [])
+
+    with pytest.raises(DatabaseFull):
+        audited(warehouse, load, find)
+
+
+@pytest.mark.parametrize("reason", ["none is left", "it gets no answer"])
+def test_where_no_second_connection_can_be_had_one_does_all(
+    warehouse: Warehouse, reason: str
+) -> None:
+    load = stage(warehouse, terms=[term("a")])
+
+    def connect() -> Connection:
+        if reason == "none is left":
+            raise DatabaseUnavailable("no connection left")
+        # As behind a pooler whose sessions are all in use.
+        connection = warehouse.connect()
+        connection.settings += SQL("; set local lock_timeout = 0; select pg_advisory_xact_lock(1)")
+        return connection
+
+    with warehouse.connect() as holder, holder.transaction():
+        holder.execute("select pg_advisory_xact_lock(1)")
+        verdicts = audited(warehouse, load, lambda *_: Offenders(0, []), connect)
+    assert len(verdicts) == 2
