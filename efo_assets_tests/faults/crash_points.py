@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import psutil
 
 from efo_assets.pipeline import crew
+from efo_assets.warehouse import load
 
 VARIABLE = "EFO_CRASH_POINT"
 POINTS = {
@@ -64,6 +65,8 @@ def arm() -> None:
         return
     passing, kind = (*rest, *("1", "KILL")[len(rest) :])
     left = int(passing)
+    if name == "C6":
+        load.COPY_BYTES = 1
     if name == WORKER:
         crew.WORTH_A_WORKER_ROWS = 1
         os.sched_getaffinity = lambda _: {0, 1}

@@ -296,7 +296,10 @@ def test_metadata_holds_no_markdown_made_of_what_ols_sent(graph: Graph) -> None:
     assert not any(mark in texts[0] for mark in ("](", "<", "javascript:"))
 
 
-def test_rows_are_copied_while_pages_come_where_tables_are_staged(graph: Graph) -> None:
+def test_rows_are_copied_while_pages_come_where_tables_are_staged(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("efo_assets.warehouse.load.COPY_BYTES", 1)
     graph.configure(EFO_MAX_IN_FLIGHT="1", EFO_PAGE_SIZE="50")
     passed: list[str] = []
     with listening(passed.append):

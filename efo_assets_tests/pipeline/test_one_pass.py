@@ -31,6 +31,7 @@ from efo_assets.pipeline.load import fetch, newest_pages
 from efo_assets.pipeline.staging import staging
 from efo_assets.sample.server import Sample
 from efo_assets.settings import DatabaseTarget, Settings
+from efo_assets.warehouse import load
 from efo_assets.warehouse.load import Load
 from efo_assets.warehouse.tables import COPIED
 from efo_assets.warehouse.warehouse import Warehouse
@@ -58,12 +59,14 @@ def two_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
-def rows_of(warehouse: Warehouse, load: Load) -> dict[str, list[Any]]:
+def rows_of(warehouse: Warehouse, filled: Load) -> dict[str, list[Any]]:
     rows = {}
     for table in COPIED:
         name = table.staged_name
         columns = ", ".join(COLUMNS[name])
-        rows[name] = sorted(ask(warehouse, f"select {columns} from {load.schema}.{name}"), key=repr)
+        rows[name] = sorted(
+            ask(warehouse, f"select {columns} from {filled.schema}.{name}"), key=repr
+        )
     return rows
 
 
@@ -71,14 +74,14 @@ def fetched(settings: Settings, warehouse: Warehouse) -> tuple[dict[str, list[An
     """Rows and findings of a load that was filled while pages came."""
     pages = fetch(settings, warehouse, fills=True).page_set
     with listening(lambda point: pytest.fail("filled again") if point == "C5" else None):
-        load = staging(settings, warehouse, pages).load
-    return rows_of(warehouse, load), load.findings
+        filled = staging(settings, warehouse, pages).load
+    return rows_of(warehouse, filled), filled.findings
 
 
 def replayed(settings: Settings, warehouse: Warehouse) -> tuple[dict[str, list[Any]], Any]:
     """Rows and findings of a load that was filled from kept pages."""
-    load = staging(settings, warehouse, newest_pages(settings)).load
-    return rows_of(warehouse, load), load.findings
+    filled = staging(settings, warehouse, newest_pages(settings)).load
+    return rows_of(warehouse, filled), filled.findings
 
 
 def drop_all(warehouse: Warehouse) -> None:
@@ -124,8 +127,8 @@ def test_a_load_that_another_process_filled_is_sealed(
     with Warehouse(database) as first:
         pages = fetch(settings, first, fills=True).page_set
     with Warehouse(database) as second:
-        load = staging(settings, second, pages).seal()
-        assert ask(second, "select load_id, state from loads") == [(load.load_id, "staged")]
+        sealed = staging(settings, second, pages).seal()
+        assert ask(second, "select load_id, state from loads") == [(sealed.load_id, "staged")]
 
 
 def test_without_a_table_to_stage_no_load_is_begun(
@@ -243,7 +246,14 @@ def test_a_worker_ends_when_its_parent_has_ended() -> None:
     assert alive == []
 
 
+@pytest.fixture
+def copied_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row waits for others."""
+    monkeypatch.setattr(load, "COPY_BYTES", 1)
+
+
 @pytest.mark.fault("D02")
+@pytest.mark.usefixtures("copied_at_once")
 def test_a_connection_that_is_lost_while_pages_come_costs_the_load_alone(
     settings: Settings, warehouse: Warehouse, sample: Sample
 ) -> None:
@@ -268,6 +278,7 @@ def test_a_connection_that_is_lost_while_pages_come_costs_the_load_alone(
     assert len(pages) == len({str(each.query) for each in pages}), "no page was asked for twice"
 
 
+@pytest.mark.usefixtures("copied_at_once")
 def test_a_release_that_changes_on_the_way_drops_the_rows_of_the_first(
     settings: Settings, warehouse: Warehouse, sample: Sample
 ) -> None:
