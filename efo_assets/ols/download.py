@@ -440,6 +440,7 @@ class _Fetch:
                 content_encoding=response.content_encoding,
                 body_cap_bytes=self.client.body_cap_bytes,
                 wanted_rows=page_set.plan.wanted_rows(spec) if is_kept else None,
+                first_row=page_set.plan.place(spec),
             )
             with self.folder.taking():
                 page = await self.reader.read(task, response.body)

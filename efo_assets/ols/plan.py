@@ -97,6 +97,12 @@ class Plan(msgspec.Struct, frozen=True):
             for number in range(-(-listing.wanted // self.page_size)):
                 yield PageSpec(PageKey(listing.name, number), self.page_size, listing.total)
 
+    def place(self, spec: PageSpec) -> int:
+        """How many rows stand before the page, with all rows of the lists before its own."""
+        names = [listing.name for listing in self.listings]
+        before = self.listings[: names.index(spec.key.listing)]
+        return sum(listing.total for listing in before) + spec.first_row
+
     def wanted_rows(self, spec: PageSpec) -> int:
         """How many rows of the page count: all but those beyond the limit."""
         wanted = next(each.wanted for each in self.listings if each.name == spec.key.listing)

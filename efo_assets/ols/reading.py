@@ -16,13 +16,13 @@ from efo_assets.errors import PageStoreError, RecordRejected
 from efo_assets.ols.acceptance import accepted
 from efo_assets.ols.payload import Inflater, PayloadError, encoding_named
 from efo_assets.ols.plan import PageSpec
-from efo_assets.ols.records import Findings, ParsedPage, parse_page, unknown_fields
+from efo_assets.ols.records import Findings, ParsedPage, TermKeys, parse_page, unknown_fields
 from efo_assets.ols.stored_pages import PageEntry, PageSet, read_body
 
 HASH_BYTES = 8
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, tag=True):
     """A page to be read: as received, or where it is kept already, from its file."""
 
     spec: PageSpec
@@ -37,6 +37,8 @@ class Task(msgspec.Struct, frozen=True):
     """What its file must be, if it has one."""
     wanted_rows: int | None = None
     """How many of its first classes are made into rows; None where no rows are wanted."""
+    first_row: int = 0
+    """Its place in all lists, one after the other."""
 
 
 def task_of_kept(page_set: PageSet, spec: PageSpec) -> Task:
@@ -50,6 +52,7 @@ def task_of_kept(page_set: PageSet, spec: PageSpec) -> Task:
         str(page_set.folder),
         entry=page_set.entry(spec),
         wanted_rows=page_set.plan.wanted_rows(spec),
+        first_row=page_set.plan.place(spec),
     )
 
 
@@ -70,8 +73,8 @@ class ReadPage(msgspec.Struct):
     """What `make_rows` made; not sent with the rest."""
 
 
-MakeRows = Callable[[ParsedPage, Findings, int], Mapping[str, Any]]
-"""What makes rows of the first classes of a page, and notes what it leaves out."""
+MakeRows = Callable[[ParsedPage, Findings, TermKeys, Task], Mapping[str, Any]]
+"""What makes rows of the wanted classes of a page, and notes what it leaves out."""
 
 
 class PageWork:
@@ -80,6 +83,8 @@ class PageWork:
     def __init__(self, make_rows: MakeRows | None = None) -> None:
         self._make_rows = make_rows
         self._inflater = Inflater()
+        self.keys = TermKeys({}, 1)
+        """Of the load that rows are made for."""
 
     def read(self, task: Task, body: bytes) -> ReadPage:
         """Read one page; `body` is as received, and empty where the page is kept already.
@@ -101,7 +106,7 @@ class PageWork:
         if self._make_rows is not None and task.wanted_rows is not None:
             findings = Findings()
             try:
-                page.rows = self._make_rows(parsed, findings, task.wanted_rows)
+                page.rows = self._make_rows(parsed, findings, self.keys, task)
             except RecordRejected as error:
                 page.undecodable, page.is_rejected = str(error), True
             except PayloadError as error:

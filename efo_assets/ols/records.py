@@ -98,12 +98,12 @@ A new column begins here, with a line that names its property and reads it as `l
 """
 COLUMNS: Mapping[str, Sequence[str]] = {
     "terms": (
-        *("iri", "curie", "label", "other_labels", "definition", "other_definitions"),
+        *("id", "iri", "curie", "label", "other_labels", "definition", "other_definitions"),
         *("is_obsolete", "is_root", "is_defining", *ANNOTATIONS),
     ),
-    "synonyms": ("iri", "synonym", "scope", "type", "other_types", "sources"),
-    "parent_edges": ("child_iri", "parent_iri", "predicate"),
-    "xrefs": ("iri", "prefix", "accession", "relation", "sources", "url", "found"),
+    "synonyms": ("term_id", "synonym", "scope", "type", "other_types", "sources"),
+    "parent_edges": ("child_id", "parent_iri", "predicate"),
+    "xrefs": ("term_id", "prefix", "accession", "relation", "sources", "url", "found"),
 }
 """The row contract: staged table to the names of a row's values, in order."""
 
@@ -237,8 +237,25 @@ def parse_page(body: Body) -> ParsedPage:
     return ParsedPage(page, surrogates, _NUL_ESCAPE.search(body) is not None)
 
 
+class TermKeys(msgspec.Struct, frozen=True, tag=True):
+    """The surrogate keys of terms: those that were given before, and what new ones begin with.
+
+    A new term's key follows from its place in the lists, so that pages may be read in any order.
+    """
+
+    given: Mapping[str, int]
+    """By IRI."""
+    first_new: int
+
+
 def decode_page(
-    parsed: ParsedPage, sinks: Sinks, findings: Findings, most: int | None = None
+    parsed: ParsedPage,
+    sinks: Sinks,
+    findings: Findings,
+    keys: TermKeys,
+    *,
+    first_row: int = 0,
+    most: int | None = None,
 ) -> int:
     """Send the rows of one v2 page to their sinks; return the number of terms.
 
@@ -246,6 +263,8 @@ def decode_page(
         parsed: the page.
         sinks: what takes the rows of each table, called once per row.
         findings: receives what was left out or replaced.
+        keys: the keys of terms.
+        first_row: place of the page's first class in all lists, one after the other.
         most: decode only the first classes of the page.
 
     Raises:
@@ -254,9 +273,10 @@ def decode_page(
     """
     if parsed.surrogates:
         findings.note("text_replaced", "lone surrogates in a page", parsed.surrogates)
-    reader = _ClassReader(sinks, findings, parsed.may_hold_nul)
+    reader = _ClassReader(sinks, findings, parsed.may_hold_nul, keys)
     try:
-        return sum(reader.read(ols_class) for ols_class in parsed.page.elements[:most])
+        rows = enumerate(parsed.page.elements[:most], first_row)
+        return sum(reader.read(ols_class, row) for row, ols_class in rows)
     except RecursionError:
         raise PayloadError("a value is nested too deep") from None
 
@@ -292,20 +312,24 @@ class _ClassReader:
     sinks: Sinks
     findings: Findings
     may_hold_nul: bool
+    keys: TermKeys
     prefixes: Prefixes = field(default_factory=registered)
     iri: str = ""
     """Of the class that is being read."""
+    key: int = 0
+    """Of the class that is being read."""
 
-    def read(self, ols_class: OlsClass) -> int:
+    def read(self, ols_class: OlsClass, row: int) -> int:
         """Emit all rows of one class; 1, or 0 for `owl#Thing`, which is no term."""
         if ols_class.iri == OWL_THING:
             self.findings.note("owl_thing", ols_class.iri)
             return 0
         self.iri = self._key("iri", self._clean(ols_class.iri))
+        self.key = self.keys.given.get(self.iri) or self.keys.first_new + row
         edges = self._edges(ols_class)
         self._term(ols_class, is_root=not edges)
         for parent, predicate in edges:
-            self.sinks["parent_edges"]((self.iri, parent, predicate))
+            self.sinks["parent_edges"]((self.key, parent, predicate))
         self._synonyms(ols_class)
         self._xrefs(ols_class)
         return 1
@@ -321,6 +345,7 @@ class _ClassReader:
         is_obsolete = ols_class.is_obsolete is True
         self.sinks["terms"](
             (
+                self.key,
                 self.iri,
                 curie and self._key("curie", curie),
                 self._key("label", label or ""),
@@ -375,7 +400,7 @@ class _ClassReader:
             types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
             sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
             synonym, first = self._key("synonym", text), types[0] if types else None
-            self.sinks["synonyms"]((self.iri, synonym, scope, first, types[1:], sources))
+            self.sinks["synonyms"]((self.key, synonym, scope, first, types[1:], sources))
 
     def _stated(self, axioms: Axioms, predicate: str) -> list[str]:
         """What axioms state by a predicate, each text once and in order."""
@@ -406,7 +431,7 @@ class _ClassReader:
             sources = self._stated(xref.axioms, f"{OBO_IN_OWL}source")
             self.sinks["xrefs"](
                 (
-                    self.iri,
+                    self.key,
                     self._key("prefix of a cross reference", prefix),
                     self._key("cross reference", accession),
                     "exact" if EXACT_EVIDENCE in sources else xref.relation,

@@ -7,9 +7,9 @@ import os
 import queue
 import subprocess
 import sys
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from signal import Signals
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +18,7 @@ from efo_assets.errors import WorkerEnded
 from efo_assets.ols import acceptance, payload
 from efo_assets.ols.acceptance import SmallerPages
 from efo_assets.ols.reading import ReadPage, Task
+from efo_assets.ols.records import TermKeys
 from efo_assets.pipeline.worker import ANSWER, Answer, Failed
 from efo_assets.warehouse.copy_rows import CopyRows
 
@@ -37,6 +38,8 @@ class Crew:
     """Processes that read pages; its methods may be called from any thread."""
 
     def __init__(self, workers: int) -> None:
+        self.keys: TermKeys | None = None
+        """Of the load that rows are made for."""
         self._workers: list[_Worker] = []
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for _ in range(workers):
@@ -51,7 +54,7 @@ class Crew:
         """
         worker = self._idle.get()
         try:
-            return worker.read(task, body)
+            return worker.read(task, body, self.keys)
         finally:
             self._idle.put(worker)
 
@@ -63,13 +66,19 @@ class Crew:
                 process.kill()
 
 
-class _Worker(NamedTuple):
+@dataclass
+class _Worker:
     process: "subprocess.Popen[bytes]"
     connection: "Connection"
+    keys: TermKeys | None = None
+    """Those that it was told of."""
 
-    def read(self, task: Task, body: bytes) -> ReadPage:
+    def read(self, task: Task, body: bytes, keys: TermKeys | None) -> ReadPage:
         sys.audit("efo_assets.page_handed_over", self.process.pid)
         try:
+            if keys is not self.keys:
+                self.connection.send_bytes(msgspec.msgpack.encode(keys))
+                self.keys = keys
             self.connection.send_bytes(msgspec.msgpack.encode(task))
             if task.entry is None:
                 self.connection.send_bytes(body)

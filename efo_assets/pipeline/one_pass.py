@@ -19,7 +19,7 @@ import msgspec
 from efo_assets.errors import EfoError, PageStoreError, RecordRejected
 from efo_assets.ols.plan import PageKey, PageSpec, Plan
 from efo_assets.ols.reading import ReadPage, Task, task_of_kept
-from efo_assets.ols.records import COLUMNS, Findings
+from efo_assets.ols.records import COLUMNS, Findings, TermKeys
 from efo_assets.ols.stored_pages import PageSet
 from efo_assets.pipeline.crew import MOST_WORKERS, Crew, workers_for
 from efo_assets.pipeline.worker import page_work
@@ -44,15 +44,19 @@ class _Readers:
     def __init__(self, rows: int) -> None:
         workers = workers_for(rows)
         self._crew = Crew(workers) if workers else None
-        self._read = self._crew.read if self._crew else page_work().read
+        self._work = self._crew or page_work()
         self._threads = ThreadPoolExecutor(workers or 1, "efo-read")
         self._under_way: set[Future[ReadPage]] = set()
 
     async def read(self, task: Task, body: bytes) -> ReadPage:
-        reading = self._threads.submit(self._read, task, body)
+        reading = self._threads.submit(self._work.read, task, body)
         self._under_way.add(reading)
         reading.add_done_callback(self._under_way.discard)
         return await asyncio.wrap_future(reading)
+
+    def make_rows_by(self, keys: TermKeys) -> None:
+        """Rows of pages that are read from now on have these keys."""
+        self._work.keys = keys
 
     async def settle(self) -> None:
         await asyncio.to_thread(wait, tuple(self._under_way))
@@ -106,6 +110,8 @@ class OnePass:
             load = await self._copied(self.begin_load, page_set)
             if load is not None:
                 sys.audit("efo_assets.staging_began")
+                keys = await self._copied(self.warehouse.term_keys)
+                self._readers.make_rows_by(TermKeys(*keys))
                 filling = self.warehouse.filling(load, COLUMNS)
                 self._filling = await self._copied(self._transaction.enter_context, filling)
         except EfoError as error:

@@ -5,7 +5,7 @@ what was read: facts, and rows in COPY's binary format. It ends when the socket 
 its parent has ended.
 
 A message to it is a `Task`, and the body where the page was received just now. Its answer is a
-`ReadPage`, with the rows of each table, or `Failed`.
+`ReadPage`, with the rows of each table, or `Failed`. `TermKeys` go before the first task of a load.
 """
 
 import gc
@@ -20,10 +20,10 @@ from efo_assets.errors import EfoError
 from efo_assets.ols.acceptance import SmallerPages
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.reading import PageWork, ReadPage, Task
-from efo_assets.ols.records import COLUMNS, Findings, ParsedPage, decode_page
+from efo_assets.ols.records import COLUMNS, Findings, ParsedPage, TermKeys, decode_page
 from efo_assets.warehouse.copy_rows import CopyRows, RowEncoder
 
-TASK = msgspec.msgpack.Decoder(Task)
+MESSAGE = msgspec.msgpack.Decoder(Task | TermKeys)
 
 
 class Failed(msgspec.Struct, tag=True):
@@ -52,9 +52,12 @@ def page_work() -> PageWork:
     """Work that makes rows for COPY."""
     encoder = RowEncoder(COLUMNS)
 
-    def make_rows(parsed: ParsedPage, findings: Findings, most: int) -> dict[str, CopyRows]:
+    def make_rows(
+        parsed: ParsedPage, findings: Findings, keys: TermKeys, task: Task
+    ) -> dict[str, CopyRows]:
+        first, most = task.first_row, task.wanted_rows
         try:
-            decode_page(parsed, encoder.sinks, findings, most)
+            decode_page(parsed, encoder.sinks, findings, keys, first_row=first, most=most)
         finally:
             rows = encoder.taken()
         return rows
@@ -69,7 +72,10 @@ def main() -> None:
     connection, work = Connection(int(sys.argv[1])), page_work()
     try:
         while True:
-            task = TASK.decode(connection.recv_bytes())
+            task = MESSAGE.decode(connection.recv_bytes())
+            if isinstance(task, TermKeys):
+                work.keys = task
+                continue
             body = b"" if task.entry else connection.recv_bytes()
             _answer(connection, work, task, body)
     except (EOFError, ConnectionError):

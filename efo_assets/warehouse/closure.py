@@ -24,7 +24,7 @@ Integers: TypeAlias = "array[int]"
 MOST_LEVELS = 500
 """EFO has some thirty. Rows grow with the square of a chain's length: one of all terms would be
 billions."""
-COLUMNS = ("term_number", "ancestor_number", "distance", "is_a_distance")
+COLUMNS = ("term_id", "ancestor_id", "distance", "is_a_distance")
 """Of a row of `ancestor_rows`."""
 PIECE_BYTES = 1 << 17
 
@@ -36,7 +36,7 @@ _NO_IS_A = 1 << 12
 """Added to the distance over is_a where there is none; beyond all that can be."""
 
 _FIELDS = struct.pack(">h", len(COLUMNS))
-_KEY = struct.Struct(">ii").pack
+_KEY = struct.Struct(">iq").pack
 _DISTANCES = struct.Struct(">ihih").pack
 _NO_IS_A_DISTANCE = struct.Struct(">ihi").pack
 
@@ -174,7 +174,7 @@ def ancestor_rows(edges: Edges) -> Iterator[bytes]:
                 "is no classification: nothing was published and the last release stays; look at "
                 "the ontology's parents in OLS, and run again when they are mended."
             )
-        key = _KEY(4, edges.keys[place])
+        key = _KEY(8, edges.keys[place])
         if children_left[place]:
             kept[place] = key, ancestors
         if ancestors:

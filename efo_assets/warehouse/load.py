@@ -9,7 +9,7 @@ made from reaches it as a `Source` and as rows in COPY's binary format.
 import secrets
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,7 +31,6 @@ from efo_assets.warehouse.statements import (
     listing,
     staged_hash,
     statement,
-    tied_hash,
 )
 from efo_assets.warehouse.tables import (
     CHANGES,
@@ -39,8 +38,10 @@ from efo_assets.warehouse.tables import (
     DERIVED,
     FORMAT_VERSION,
     PARENT_EDGES,
+    READ_VERSION,
     TABLES,
     TERMS,
+    Column,
     Table,
 )
 
@@ -51,7 +52,7 @@ COPY_BYTES = 1 << 20
 NO_ROWS = "0:0"
 """The tie of a table without rows."""
 DANGLING = "dangling_edges"
-"""The table of a load that holds the edges whose parent is not listed."""
+"""The table of a load that holds the edges whose parent is not listed, as they were copied."""
 
 _STAGED_ANEW = (
     "Nothing was published, and the published release stays; run "
@@ -141,18 +142,40 @@ class Content:
     @classmethod
     def of_digest(cls, digest: str) -> "Content":
         """The content that has this digest."""
-        rows, hashes = {}, {}
-        for part in digest.split():
-            name, _, facts = part.partition("=")
-            count, _, hashes[name] = facts.partition(":")
-            rows[name] = int(count)
-        return cls(rows, hashes)
+        return cls.of_ties(dict(part.split("=") for part in digest.split()))
+
+    @classmethod
+    def of_ties(cls, ties: Mapping[str, str]) -> "Content":
+        """The content of tables with these ties (`rows:hash`)."""
+        parts = {name: tie.split(":") for name, tie in ties.items()}
+        return cls(
+            {name: int(rows) for name, (rows, _) in parts.items()},
+            {name: hash_ for name, (_, hash_) in parts.items()},
+        )
 
 
 def without_changes(digest: str) -> str:
     """The part of a `Content.digest` that says what a release is, not what it changed."""
     changes = f"{CHANGES.staged_name}="
     return " ".join(part for part in digest.split() if not part.startswith(changes))
+
+
+def term_keys(connection: Connection, target_schema: str) -> tuple[dict[str, int], int]:
+    """Key by IRI of every term that the schema knows, and the first key for a new one.
+
+    Until such a load is published, the caller keeps the writer's lock, so that no other load gives
+    the same keys; the publisher looks at them again.
+    """
+    name = f'"{target_schema}".{TERMS.name}'
+    if not connection.has_table(name):
+        return {}, 1
+    terms = (target_schema, TERMS.name)
+    with connection.transaction():
+        given: dict[str, int] = dict(
+            connection.execute(statement("keys_given", terms=terms)).fetchall()
+        )
+        (last,) = connection.row(statement("last_key", terms=terms), {"terms": name})
+    return given, (last or 0) + 1
 
 
 def begin(
@@ -190,7 +213,7 @@ def begin(
             compose(
                 "create table {} (like {})",
                 (load.schema, DANGLING),
-                (load.schema, PARENT_EDGES.staged_name),
+                (load.schema, PARENT_EDGES.copied_name),
             )
         )
     return load
@@ -238,7 +261,8 @@ class Filling:
         for table in COPIED:
             name = table.staged_name
             self._copy(name)
-            tie = ties[name] = _tie(self._connection, table, (self._load.schema, name))
+            place = (self._load.schema, table.copied_name)
+            tie = ties[name] = _tie(self._connection, place, table.copied_columns)
             if (rows := _rows(tie)) != self._decoded[name]:
                 raise AuditNotPassed(
                     f"PostgreSQL took {rows:,} rows of {name} of {self._load.source.name}, and "
@@ -267,12 +291,12 @@ def filling(connection: Connection, load: Load, columns: Columns) -> Iterator[Fi
         # Pages may be long in coming.
         connection.execute("set local idle_in_transaction_session_timeout = 0")
         for table in COPIED:
-            _empty(connection, load, table)
+            _empty(connection, (load.schema, table.copied_name))
         yield Filling(connection, load, columns)
 
 
 def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Load:
-    """Set edges without a listed parent aside, derive the other tables, mark the load as staged.
+    """Resolve the parents of edges, derive the other tables, mark the load as staged.
 
     Raises:
         AuditNotPassed: copied rows are not those that were decoded.
@@ -281,11 +305,13 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
         connection.execute(statement("bulk_session"))
         sealed = _as_copied(connection, load)
         load = replace(load, base_release=comparable_release(connection, load))
-        connection.execute(statement("set_dangling_aside", load=load.schema))
+        for name in (PARENT_EDGES.staged_name, DANGLING):
+            _empty(connection, (load.schema, name))
+        connection.execute(statement("resolve_parents", load=load.schema))
         for table in COPIED:
             _analyze(connection, load, table)
         for table in DERIVED:
-            _empty(connection, load, table)
+            _empty(connection, (load.schema, table.staged_name))
             if not table.is_history:
                 derive(connection, load.schema, table)
             elif load.base_release is not None:
@@ -294,8 +320,8 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
                 )
             _analyze(connection, load, table)
         for table in (PARENT_EDGES, *DERIVED):
-            sealed[table.staged_name] = _tie(connection, table, (load.schema, table.staged_name))
-        sealed[DANGLING] = _tie(connection, PARENT_EDGES, (load.schema, DANGLING))
+            sealed[table.staged_name] = _tie_staged(connection, load, table)
+        sealed[DANGLING] = _tie_dangling(connection, load)
         counts = {name: _rows(tie) for name, tie in sealed.items()}
         connection.execute(
             statement("load_seal"),
@@ -310,20 +336,25 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
     return replace(load, state="staged", counts=counts, findings=dict(findings), sealed=sealed)
 
 
-def _empty(connection: Connection, load: Load, table: Table) -> None:
+def _empty(connection: Connection, place: tuple[str, str]) -> None:
     """Empty a table for the rows of this transaction, which no trigger is to change."""
     # Emptied by the transaction that fills it, a table needs no WAL where none is kept.
     connection.execute(
-        compose(
-            "truncate {table}; alter table {table} disable trigger user",
-            table=(load.schema, table.staged_name),
-        )
+        compose("truncate {table}; alter table {table} disable trigger user", table=place)
     )
 
 
-def _tie(connection: Connection, table: Table, *places: tuple[str, str]) -> str:
-    """`rows:hash` of the rows as they are staged: what ties them to a later moment."""
-    return ":".join(map(str, connection.row(tied_hash(table, *places))))
+def _tie(connection: Connection, place: tuple[str, str], columns: Sequence[Column]) -> str:
+    """`rows:hash` of a table of a load: what ties its rows to a later moment."""
+    return ":".join(map(str, connection.row(staged_hash(place, columns))))
+
+
+def _tie_staged(connection: Connection, load: Load, table: Table) -> str:
+    return _tie(connection, (load.schema, table.staged_name), table.staged_columns)
+
+
+def _tie_dangling(connection: Connection, load: Load) -> str:
+    return _tie(connection, (load.schema, DANGLING), PARENT_EDGES.copied_columns)
 
 
 def _rows(tie: str) -> int:
@@ -336,13 +367,12 @@ def _as_copied(connection: Connection, load: Load) -> dict[str, str]:
     Raises:
         AuditNotPassed: rows are not those that COPY left there.
     """
-    places = {table.staged_name: [(load.schema, table.staged_name)] for table in COPIED}
-    # Sealing may be done once more, when edges are set aside already.
-    places[PARENT_EDGES.staged_name].append((load.schema, DANGLING))
-    every = listing(compose("{}", place) for each in places.values() for place in each)
+    places = {table: (load.schema, table.copied_name) for table in COPIED}
+    every = listing(compose("{}", place) for place in places.values())
     connection.execute(compose("lock table {} in share mode", every))
     ties = {
-        table.staged_name: _tie(connection, table, *places[table.staged_name]) for table in COPIED
+        table.staged_name: _tie(connection, place, table.copied_columns)
+        for table, place in places.items()
     }
     (copied,) = connection.row(statement("load_ties"), {"load_id": load.load_id})
     refuse_changed(load, copied, ties, "decoded")
@@ -383,7 +413,8 @@ def comparable_release(connection: Connection, load: Load) -> int | None:
     values = {
         "schema": load.target_schema,
         "ontology": load.source.ontology,
-        "format_version": FORMAT_VERSION,
+        "oldest": READ_VERSION,
+        "newest": FORMAT_VERSION,
         "tables": [table.name for table in TABLES],
     }
     row = connection.execute(statement("comparable_release"), values).fetchone()
@@ -430,7 +461,8 @@ def reusable(connection: Connection, target_schema: str, source: Source) -> Load
     if load is None or load.source != source:
         return None
     is_fit = load.sealed is not None and load.base_release == comparable_release(connection, load)
-    return load if is_fit or load.state == "published" else None
+    is_fit = is_fit or load.state == "published"
+    return load if is_fit and not key_of_another(connection, load) else None
 
 
 def filled(connection: Connection, target_schema: str, source: Source) -> Load | None:
@@ -439,7 +471,22 @@ def filled(connection: Connection, target_schema: str, source: Source) -> Load |
     The caller holds the writer's lock, so that nobody is filling it.
     """
     load = _find(connection, target_schema, "staging")
-    return load if load is not None and load.source == source else None
+    if load is None or load.source != source or key_of_another(connection, load):
+        return None
+    return load
+
+
+def key_of_another(connection: Connection, load: Load) -> str | None:
+    """A staged term whose key is another's in the target schema, or that has another one there.
+
+    None, as long as nothing was published since the keys were given that gave others.
+    """
+    terms = (load.target_schema, TERMS.name)
+    if not connection.has_table(f'"{load.target_schema}".{TERMS.name}'):
+        return None
+    places = {"staged": (load.schema, TERMS.staged_name), "terms": terms}
+    row = connection.execute(statement("keys_of_others", **places)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _find(connection: Connection, target_schema: str, *states: str) -> Load | None:
@@ -460,15 +507,10 @@ def _find(connection: Connection, target_schema: str, *states: str) -> Load | No
 
 def content(connection: Connection, load: Load) -> tuple[Content, dict[str, str]]:
     """Rows and hash of each staged table, and the tie of each; all computed now."""
-    rows, hashes, ties = {}, {}, {}
-    terms = (load.schema, TERMS.staged_name)
-    (is_gapless,) = connection.row(statement("numbers_are_gapless", terms=terms))
-    for table in TABLES:
-        name, query = table.staged_name, staged_hash(load.schema, table, is_gapless=is_gapless)
-        rows[name], hashes[name], hash_as_staged = connection.row(query)
-        ties[name] = f"{rows[name]}:{hash_as_staged}"
-    ties[DANGLING] = _tie(connection, PARENT_EDGES, (load.schema, DANGLING))
-    return Content(rows, hashes), ties
+    ties = {table.staged_name: _tie_staged(connection, load, table) for table in TABLES}
+    staged = Content.of_ties(ties)
+    ties[DANGLING] = _tie_dangling(connection, load)
+    return staged, ties
 
 
 def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") -> list[str]:

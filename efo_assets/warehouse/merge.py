@@ -8,9 +8,9 @@ from typing import Any
 
 from psycopg import sql
 
-from efo_assets.errors import WarehouseError
+from efo_assets.errors import LOAD_COMMAND, PublicationRefused, WarehouseError
 from efo_assets.warehouse.ledger import Changes
-from efo_assets.warehouse.load import Content, Load
+from efo_assets.warehouse.load import Content, Load, key_of_another
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     add_column,
@@ -24,7 +24,7 @@ from efo_assets.warehouse.statements import (
     names,
     of_release,
     published_hash,
-    resolved,
+    staged_rows,
     statement,
 )
 from efo_assets.warehouse.tables import TABLES, Table
@@ -110,6 +110,8 @@ def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> 
     """Fill a new table, then make its keys and indexes."""
     schema = load.target_schema
     inserted = connection.execute(_insert(load, table, release_id)).rowcount
+    if table.is_referenced:
+        _move_sequence_on(connection, load, table)
     for definition in constrain_published(schema, table) + comment_published(schema, table):
         connection.execute(definition)
     connection.execute(compose("analyze {}", (schema, table.name)))
@@ -129,31 +131,53 @@ def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
         "insert into {} ({}) {}",
         (load.target_schema, table.name),
         names(column.name for column in table.published_columns),
-        resolved(load.schema, load.target_schema, table, release_id),
+        staged_rows(load.schema, table, release_id),
     )
 
 
 def _merge_referenced(
     connection: Connection, load: Load, table: Table, release_id: int
 ) -> tuple[int, int, int]:
-    """Merge by key and return rows removed, changed, inserted; one that vanished stays, marked."""
+    """Merge by key and return rows removed, changed, inserted; one that vanished stays, marked.
+
+    Raises:
+        PublicationRefused: see `_refuse_other_keys`.
+    """
     columns = [column.name for column in table.columns]
     parts: dict[str, Any] = {
         "terms": (load.target_schema, table.name),
         "staged": (load.schema, table.staged_name),
         "release": sql.Literal(release_id),
     }
+    _refuse_other_keys(connection, load)
     compared = {"ours": names(columns, "t"), "theirs": names(columns, "s")}
     removed = connection.execute(statement("terms_remove", **parts)).rowcount
     changed = connection.execute(
         statement("terms_update", columns=names(columns), **compared, **parts)
     ).rowcount
-    # Under wal_level=minimal a crash takes a sequence back to where the transaction that made it
-    # left it (PostgreSQL 18.4), behind the keys that were given since.
+    inserted = connection.execute(_insert(load, table, release_id)).rowcount
+    _move_sequence_on(connection, load, table)
+    return removed, changed, inserted
+
+
+def _move_sequence_on(connection: Connection, load: Load, table: Table) -> None:
+    """Let PostgreSQL number the rows of others beyond those that came with their keys."""
     place = {"schema": load.target_schema, "table": table.name}
     connection.execute(statement("keys_resume", terms=(load.target_schema, table.name)), place)
-    inserted = connection.execute(_insert(load, table, release_id)).rowcount
-    return removed, changed, inserted
+
+
+def _refuse_other_keys(connection: Connection, load: Load) -> None:
+    """Refuse terms whose keys have become others' since they were given.
+
+    Raises:
+        PublicationRefused: with the first of them.
+    """
+    if iri := key_of_another(connection, load):
+        raise PublicationRefused(
+            f"Load {load.load_id} ({load.source.name}) was staged when the terms in schema "
+            f"{load.target_schema} had other keys ({iri}): nothing was published; run "
+            f"`{LOAD_COMMAND}`, which stages the kept pages anew."
+        )
 
 
 def _merge_rows(
@@ -179,7 +203,7 @@ def _merge_rows(
     connection.execute(
         statement(
             "rows_differing",
-            rows=resolved(load.schema, load.target_schema, table, release_id),
+            rows=staged_rows(load.schema, table, release_id),
             selected=listing(selected),
             which=of_release(table, release_id),
             is_changed=is_changed if values else sql.SQL("false"),

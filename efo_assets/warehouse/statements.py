@@ -6,7 +6,7 @@ identifiers and parts of SQL fill `{placeholders}`. Nothing here runs.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from typing import TypeAlias
 from psycopg import sql
 
 from efo_assets.warehouse import tables
-from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Index, Reference, Table
+from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Index, Table
 
 Part: TypeAlias = sql.Composable
 Name: TypeAlias = str | tuple[str, str] | Part
@@ -87,31 +87,32 @@ def column_clause(column: Column) -> sql.Composed:
 
 
 def create_staged(load_schema: str, table: Table) -> sql.Composed:
-    """A LOGGED table without constraints other than keys that are there.
-
-    Terms get a number each, by which derived tables name them.
-    """
-    clauses = [
-        compose(
-            "{} {}" + (" not null" if column.name in table.staged_key else ""),
-            column.name,
-            sql.SQL(column.type),
-        )
-        for column in table.staged_columns
-    ]
-    if table.is_referenced:
-        clauses.append(compose(f"number {tables.NUMBER} generated always as identity"))
+    """The tables of a load for these rows, LOGGED, without constraints other than keys be there."""
+    columns = {} if table.is_derived else {table.copied_name: table.copied_columns}
+    columns[table.staged_name] = table.staged_columns
+    keys = {TERM_ID.name, *table.staged_key, *(ref.copied for ref in table.references)}
     # Where logical replication publishes all tables, PostgreSQL refuses DELETE without one.
-    return compose(
-        "create table {table} ({}); alter table {table} replica identity full",
-        listing(clauses),
-        table=(load_schema, table.staged_name),
+    made = "create table {table} ({}); alter table {table} replica identity full"
+    return sql.SQL("; ").join(
+        compose(
+            made,
+            listing(
+                compose(
+                    "{} {}" + (" not null" if column.name in keys else ""),
+                    column.name,
+                    sql.SQL(column.type),
+                )
+                for column in of_name
+            ),
+            table=(load_schema, name),
+        )
+        for name, of_name in columns.items()
     )
 
 
 def copy_staged(load_schema: str, table: Table, columns: Sequence[str]) -> sql.Composed:
     """COPY in binary, in the order of these columns."""
-    where = (load_schema, table.staged_name)
+    where = (load_schema, table.copied_name)
     return compose("copy {} ({}) from stdin (format binary)", where, names(columns))
 
 
@@ -149,7 +150,7 @@ def constrain_published(schema: str, table: Table) -> list[sql.Composed]:
     references = [(column.name, releases) for column in table.lifecycle]
     if table.is_history:
         references.append((RELEASE_ID.name, releases))
-    references += [(ref.published, terms) for ref in table.references]
+    references += [(ref.name, terms) for ref in table.references]
     foreign_keys = [
         compose(
             add + "foreign key ({}) references {} ({})",
@@ -197,71 +198,38 @@ def comment_published(schema: str, table: Table) -> list[sql.Composed]:
     return [compose("comment on table {} is {}", where, sql.Literal(table.comment)), *on_columns]
 
 
-def staged_hash(load_schema: str, table: Table, *, is_gapless: bool) -> sql.Composed:
-    """Rows of a staged table, their hash with terms as IRIs, and as they are; see `_hash`.
-
-    `is_gapless`: the numbers of terms follow each other, so that a million of them are looked up in
-    an array, which takes half the time of joins.
-    """
-    columns: list[Part] = []
-    joins = before = sql.Composed([])
-    terms = (load_schema, TERMS.staged_name)
-    for number, ref in enumerate(table.references):
-        alias, held = f"r{number}", _part(("t", ref.staged))
-        if ref.by != "iri" and is_gapless:
-            before = statement("hashes_by_number", terms=terms) + sql.SQL("\n")
-            held = compose("(select iris from hashed)[{} - (select before from hashed)]", held)
-        elif ref.by != "iri":
-            hashed = _hashed_terms(terms, ref.by)
-            joins += compose(" join {} as {} on {} = {}", hashed, alias, (alias, ref.by), held)
-            held = _part((alias, "iri"))
-        columns.append(held)
-    content, as_staged = _hash([*columns, *_own_columns(table)]), _hash(_staged(table))
-    where = (load_schema, table.staged_name)
-    query = "select count(*), {}, {} from {} as t{}"
-    return before + compose(query, content, as_staged, where, joins)
-
-
-def tied_hash(table: Table, *places: tuple[str, str]) -> sql.Composed:
-    """Rows and hash of the staged rows of `table` in all of `places`, with no term looked up."""
-    rows = sql.SQL(" union all ").join(compose("select * from {}", place) for place in places)
-    return compose("select count(*), {} from ({}) as t", _hash(_staged(table)), rows)
-
-
-def _staged(table: Table) -> list[Part]:
-    """All that is in a staged row (`t`)."""
-    number = ["number"] if table.is_referenced else []
-    return [_part(("t", name)) for name in [*number, *(c.name for c in table.staged_columns)]]
+def staged_hash(place: tuple[str, str], columns: Sequence[Column]) -> sql.Composed:
+    """Rows of a table of a load, and their hash over these columns; see `_hash`."""
+    return compose("select count(*), {} from {} as t", _hash(_of_row(columns)), place)
 
 
 def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
-    """Rows and hash of a published table, surrogate keys turned back into IRIs.
+    """Rows and hash of a published table, as `staged_hash` gives them; of a history, a release's.
 
-    Of a history, those of the release alone.
+    A term's row ties its key to its IRI, and all other rows hold keys.
     """
-    terms: Name = (schema, TERMS.name)
-    # Hashes of IRIs where the staged rows have numbers for them.
-    hashed = _hashed_terms(terms, TERM_ID.name)
-
-    def side(ref: Reference) -> tuple[Name, str, str]:
-        return hashed if ref.by == "number" else terms, TERM_ID.name, ref.published
-
     return compose(
-        "select count(*), {} from {} as t{} where {}",
-        _hash([*_of_terms(table, "iri"), *_own_columns(table)]),
+        "select count(*), {} from {} as t where {}",
+        _hash(_of_row(table.staged_columns)),
         (schema, table.name),
-        _joined(table, side),
         of_release(table, release_id),
     )
 
 
-def history_hashes(schema: str, table: Table) -> sql.Composed:
-    """Release, rows and hash, as `published_hash` gives them, of each release in a history."""
+def history_hashes(schema: str, table: Table, *, by_iri: bool) -> sql.Composed:
+    """Release, rows and hash of each release in a history.
+
+    `by_iri`: as versions before `KEYED_VERSION` hashed, terms by their IRIs.
+    """
+    columns, joins = _of_row(table.staged_columns), sql.Composed([])
+    if by_iri:
+        columns = [*_of_terms(table, "iri"), *_of_row(table.columns)]
+        joins = _joined(table, (schema, TERMS.name))
     return compose(
         "select {release}, count(*), {} from {} as t{} group by {release}",
-        _hash([*_of_terms(table, "iri"), *_own_columns(table)]),
+        _hash(columns, is_linear=by_iri),
         (schema, table.name),
-        _joined(table, lambda ref: ((schema, TERMS.name), TERM_ID.name, ref.published)),
+        joins,
         release=("t", RELEASE_ID.name),
     )
 
@@ -280,7 +248,7 @@ def listed(table: Table) -> Part:
 
 def measured(table: Table) -> list[str]:
     """Columns that may be without a value (null, an empty array, false), as published."""
-    references = [ref.published for ref in table.references if not ref.is_key]
+    references = [ref.name for ref in table.references if not ref.is_key]
     return references + [column.name for column in _fillable(table)]
 
 
@@ -294,9 +262,7 @@ def _fillable(table: Table) -> list[Column]:
 
 def profiled(schema: str, table: Table, *, is_published: bool) -> sql.Composed:
     """By the words of `kinds`: rows, and how many hold a value in each column of `measured`."""
-    held = [
-        ref.published if is_published else ref.staged for ref in table.references if not ref.is_key
-    ]
+    held = [ref.name for ref in table.references if not ref.is_key]
     tests = {"text[]": "{} <> '{{}}'", "boolean": "{}"}
     conditions = [compose("{} is not null", ("t", name)) for name in held]
     conditions += [
@@ -317,31 +283,48 @@ def profiled(schema: str, table: Table, *, is_published: bool) -> sql.Composed:
 def repeated(load_schema: str, table: Table) -> sql.Composed:
     """Keys that a staged table has more than once; of a referenced table, how often each."""
     times = sql.SQL(", count(*) as times" if table.is_referenced else "")
-    return compose(
+    query = compose(
         "select {key}{times} from {table} group by {key} having count(*) > 1",
         key=names(table.staged_key),
         times=times,
         table=(load_schema, table.staged_name),
     )
+    return _told(load_schema, table, query, table.key)
 
 
 def without_terms(load_schema: str, table: Table) -> sql.Composed:
     """References of staged rows to terms that are not staged."""
+    terms = (load_schema, TERMS.staged_name)
     is_missing = (
-        compose(
-            "not exists (select from {} as t where {} = {})",
-            (load_schema, TERMS.staged_name),
-            ("t", ref.by),
-            ("x", ref.staged),
-        )
+        compose("not exists (select from {} as t where t.id = {})", terms, ("x", ref.name))
         for ref in table.references
     )
-    return compose(
+    query = compose(
         "select {} from {} as x where {}",
-        names((ref.staged for ref in table.references), "x"),
+        names((ref.name for ref in table.references), "x"),
         (load_schema, table.staged_name),
         sql.SQL(" or ").join(is_missing),
     )
+    return _told(load_schema, table, query)
+
+
+def _told(
+    load_schema: str, table: Table, query: sql.Composed, columns: Sequence[str] = ()
+) -> sql.Composed:
+    """The rows of a query with each term's IRI, which people know, in place of its key."""
+    if not table.references:
+        return query
+    iris = (
+        compose(
+            "coalesce((select min(iri) from {} where id = {id}), 'key ' || {id}) as {iri}",
+            (load_schema, TERMS.staged_name),
+            id=("o", ref.name),
+            iri=ref.name.removesuffix("id").removeprefix("term_") + "iri",
+        )
+        for ref in table.references
+    )
+    others = [_part(("o", name)) for name in columns]
+    return compose("select {} from ({}) as o", listing([*iris, *others]), query)
 
 
 def row_counts(schema: str) -> sql.Composed:
@@ -360,9 +343,9 @@ def row_counts(schema: str) -> sql.Composed:
     return compose("select name, rows from ({}) as counted order by place", every)
 
 
-def _own_columns(table: Table) -> list[Part]:
-    """The columns of a row (`t`) that are no references."""
-    return [_part(("t", column.name)) for column in table.columns]
+def _of_row(columns: Iterable[Column]) -> list[Part]:
+    """These columns of a row (`t`)."""
+    return [_part(("t", column.name)) for column in columns]
 
 
 def _of_terms(table: Table, column: str) -> list[Part]:
@@ -370,52 +353,39 @@ def _of_terms(table: Table, column: str) -> list[Part]:
     return [_part((f"r{number}", column)) for number, _ in enumerate(table.references)]
 
 
-def _hashed_terms(terms: Name, key: str) -> sql.Composed:
-    """Terms with a hash for their IRI, worked out once and not for each of a million rows."""
-    return compose("(select {}, hashtextextended(iri, 0) as iri from {} offset 0)", key, terms)
-
-
-def _joined(table: Table, side: Callable[[Reference], tuple[Name, str, str]]) -> sql.Composed:
-    """Joins from a row (`t`) to the terms that it refers to (`r0`, `r1`, …).
-
-    `side` gives the terms, their key, and the column of the row that holds it.
-    """
+def _joined(table: Table, terms: Name) -> sql.Composed:
+    """Joins from a row (`t`) to the terms that it refers to (`r0`, `r1`, …)."""
     joins = sql.Composed([])
     for number, ref in enumerate(table.references):
-        (terms, key, column), alias = side(ref), f"r{number}"
-        kind = "inner" if ref.is_key else "left"
+        kind, alias = "inner" if ref.is_key else "left", f"r{number}"
         clause = f" {kind} join {{}} as {{}} on {{}} = {{}}"
-        joins += compose(clause, terms, alias, (alias, key), ("t", column))
+        joins += compose(clause, terms, alias, (alias, TERM_ID.name), ("t", ref.name))
     return joins
 
 
-def _hash(columns: Sequence[Part]) -> sql.Composed:
-    """The sum of the rows' hashes: the same in any order of rows."""
+def _hash(columns: Sequence[Part], *, is_linear: bool = False) -> sql.Composed:
+    """The sum of the rows' hashes: the same in any order of rows.
+
+    `is_linear`: as versions before `KEYED_VERSION` hashed.
+    """
+    row = compose("pg_catalog.hash_record_extended(row({}), 0)", listing(columns))
+    if not is_linear:
+        # PostgreSQL adds up the hashes of a row's values. So does the sum of rows, which would be
+        # the same, most of the time, where two rows swap a value.
+        row = compose('pg_catalog.hashtextextended({}::text collate "C", 0)', row)
+    return compose("coalesce(sum({}), 0)::text", row)
+
+
+def staged_rows(load_schema: str, table: Table, release_id: int) -> sql.Composed:
+    """The staged rows as they are to be published."""
+    release = []
+    if table.is_history:
+        release = [compose("{} as {}", sql.Literal(release_id), RELEASE_ID.name)]
     return compose(
-        "coalesce(sum(pg_catalog.hash_record_extended(row({}), 0)), 0)::text", listing(columns)
+        "select {} from {} as t",
+        listing([*release, *_of_row(table.staged_columns)]),
+        (load_schema, table.staged_name),
     )
-
-
-def resolved(load_schema: str, schema: str, table: Table, release_id: int) -> sql.Composed:
-    """The staged rows as they are to be published: terms turned into surrogate keys."""
-    terms = (schema, TERMS.name)
-    release = [sql.Literal(release_id)] if table.is_history else []
-    values = [*release, *_of_terms(table, TERM_ID.name), *_own_columns(table)]
-    selected = (
-        compose("{} as {}", value, column.name)
-        for value, column in zip(values, table.published_columns, strict=True)
-    )
-    joins = _joined(
-        table, lambda ref: ("numbered" if ref.by == "number" else terms, ref.by, ref.staged)
-    )
-    where = (load_schema, table.staged_name)
-    query = compose("select {} from {} as t{}", listing(selected), where, joins)
-    if all(ref.by == "iri" for ref in table.references):
-        return query
-    # Once, not per reference: a number says nothing to published terms.
-    numbers = "select s.number, p.id from {} as s join {} as p on p.iri = s.iri"
-    staged_terms = (load_schema, TERMS.staged_name)
-    return compose(f"with numbered as materialized ({numbers}) ", staged_terms, terms) + query
 
 
 def exported(schema: str, table: Table) -> sql.Composed:
@@ -426,7 +396,7 @@ def exported(schema: str, table: Table) -> sql.Composed:
     """
     columns: list[Part] = [_part((f"r{n}", "place")) for n, _ in enumerate(table.references)]
     order = [place for place, ref in zip(columns, table.references, strict=True) if ref.is_key]
-    joins = _joined(table, lambda ref: ("placed", TERM_ID.name, ref.published))
+    joins = _joined(table, "placed")
     for column in table.columns:
         value = _part(("t", column.name))
         is_list = column.type == "text[]"

@@ -1,9 +1,9 @@
 """Table specifications: the one source of DDL, COPY types, column docs, diffs and checks.
 
-A `Table` stands twice in PostgreSQL. *Staged*, in the schema of one load, it holds natural keys
-(IRIs) and no constraints. *Published*, in the schema that people read, IRIs of terms are replaced
-by surrogate keys that survive releases, and constraints, indexes and comments apply. A new table
-is an entry in `TABLES`; this module holds no SQL that runs.
+A `Table` stands twice in PostgreSQL: *staged*, in the schema of one load, without constraints, and
+*published*, in the schema that people read, with keys, indexes and comments. Both hold terms by
+the surrogate keys that survive releases. A new table is an entry in `TABLES`; this module holds no
+SQL that runs.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 
 TERM_KEY = "bigint"
-NUMBER = "integer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +44,19 @@ def _texts(name: str, comment: str, *, since: int = 1) -> Column:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A column that holds a term: its IRI when staged, its surrogate key when published."""
+    """A column that holds a term, by its surrogate key."""
 
-    staged: str
-    published: str
+    name: str
     comment: str
-    by: str = "iri"
-    """The column of staged terms that it holds; `number` where IRIs would be millions."""
     is_key: bool = True
     """Whether it helps to identify the row; one that doesn't may be null."""
+    copied: str | None = None
+    """The column that COPY brings instead, with an IRI: the class may come on a later page."""
 
     @property
-    def staged_type(self) -> str:
-        """PostgreSQL's name of the staged column's type."""
-        return "text" if self.by == "iri" else NUMBER
-
-    def column(self, name: str, type_: str) -> Column:
-        """The column that holds it in one of the two forms."""
-        return Column(name, type_, self.comment, nullable=not self.is_key)
+    def column(self) -> Column:
+        """The column that holds it."""
+        return Column(self.name, TERM_KEY, self.comment, nullable=not self.is_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +111,7 @@ class Table:
     def is_referenced(self) -> bool:
         """Whether other tables refer to its rows.
 
-        Then each has a surrogate key, a number while it is staged, and stays when it vanishes,
-        marked as removed.
+        Then each has a surrogate key, and stays when it vanishes, marked as removed.
         """
         return bool(self.lifecycle)
 
@@ -131,25 +124,36 @@ class Table:
     def values(self) -> tuple[str, ...]:
         """The published columns that may change while the row stays the same row."""
         return (
-            *(ref.published for ref in self.references if not ref.is_key),
+            *(ref.name for ref in self.references if not ref.is_key),
             *(column.name for column in self.columns if column.name not in self.key),
         )
 
     @property
     def staged_columns(self) -> tuple[Column, ...]:
-        """All columns when staged, in COPY's order; only keys are NOT NULL, checks see the rest."""
-        return (
-            *(ref.column(ref.staged, ref.staged_type) for ref in self.references),
-            *self.columns,
+        """All columns when staged; only keys are NOT NULL, checks see the rest."""
+        surrogate = (TERM_ID,) if self.is_referenced else ()
+        return (*surrogate, *(ref.column for ref in self.references), *self.columns)
+
+    @property
+    def copied_columns(self) -> tuple[Column, ...]:
+        """All columns of a copied row; those of `staged_columns` but for a `Reference.copied`."""
+        by_iri = {ref.name: ref.copied for ref in self.references if ref.copied}
+        return tuple(
+            Column(by_iri[column.name], "text", column.comment) if column.name in by_iri else column
+            for column in self.staged_columns
         )
+
+    @property
+    def copied_name(self) -> str:
+        """The table that COPY fills: the staged one, unless IRIs must be resolved first."""
+        is_resolved_later = any(ref.copied for ref in self.references)
+        return f"copied_{self.staged_name}" if is_resolved_later else self.staged_name
 
     @property
     def published_columns(self) -> tuple[Column, ...]:
         """All columns when published, in the table's order."""
-        references = (ref.column(ref.published, TERM_KEY) for ref in self.references)
-        surrogate = (TERM_ID,) if self.is_referenced else ()
         release = (RELEASE_ID,) if self.is_history else ()
-        return (*surrogate, *release, *references, *self.columns, *self.lifecycle)
+        return (*release, *self.staged_columns, *self.lifecycle)
 
     @property
     def exported_columns(self) -> tuple[Column, ...]:
@@ -157,9 +161,9 @@ class Table:
         release = (RELEASE_VERSION,) if self.is_history else ()
         references = (
             Column(
-                ref.published.removesuffix("_id") + "_iri",
+                ref.name.removesuffix("_id") + "_iri",
                 "text",
-                f"IRI for {ref.published}: {ref.comment}",
+                f"IRI for {ref.name}: {ref.comment}",
                 nullable=not ref.is_key,
             )
             for ref in self.references
@@ -167,12 +171,12 @@ class Table:
         return (*release, *references, *self.columns)
 
     def copy_types(self, columns: Sequence[str]) -> list[str]:
-        """The types of a staged row's values, which stand in the order of `columns`.
+        """The types of a copied row's values, which stand in the order of `columns`.
 
         Raises:
-            ValueError: the names are not those of the staged columns.
+            ValueError: the names are not those of the copied columns.
         """
-        types = {column.name: column.type for column in self.staged_columns}
+        types = {column.name: column.type for column in self.copied_columns}
         if differing := sorted(types.keys() ^ set(columns)):
             raise ValueError(
                 f"Rows of {self.staged_name} and their specification differ in "
@@ -183,14 +187,13 @@ class Table:
     @property
     def staged_key(self) -> tuple[str, ...]:
         """The columns whose values identify a staged row."""
-        return (*(ref.staged for ref in self.references if ref.is_key), *self.key)
+        return (*(ref.name for ref in self.references if ref.is_key), *self.key)
 
     @property
     def published_key(self) -> tuple[str, ...]:
         """The columns whose values identify a published row."""
         release = (RELEASE_ID.name,) if self.is_history else ()
-        keys = (ref.published for ref in self.references if ref.is_key)
-        return (*release, *keys, *self.key)
+        return (*release, *self.staged_key)
 
 
 MESH_ID = "^[CDQ]([0-9]{6}|[0-9]{9})$"
@@ -235,7 +238,7 @@ TERM_ID = Column(
     "id", TERM_KEY, "Surrogate key; stays with the IRI over all releases.", is_identity=True
 )
 
-_TERM = Reference("iri", "term_id", "The term (`efo_terms.id`; staged: its IRI).")
+_TERM = Reference("term_id", "The term (`efo_terms.id`).")
 
 TERMS = Table(
     staged_name="terms",
@@ -333,8 +336,8 @@ PARENT_EDGES = Table(
     name="efo_parent_edges",
     comment="Every parent of every listed term, each with its relation.",
     references=(
-        Reference("child_iri", "child_id", "The child (`efo_terms.id`; staged: its IRI)."),
-        Reference("parent_iri", "parent_id", "The parent (`efo_terms.id`; staged: its IRI)."),
+        Reference("child_id", "The child (`efo_terms.id`)."),
+        Reference("parent_id", "The parent (`efo_terms.id`).", copied="parent_iri"),
     ),
     columns=(
         _text(
@@ -379,12 +382,9 @@ REPLACEMENTS = Table(
     name="efo_replacements",
     comment="What replaces each obsolete class today: one row per class and final target.",
     references=(
-        Reference("iri", "term_id", "The obsolete class (`efo_terms.id`; staged: its IRI)."),
+        Reference("term_id", "The obsolete class (`efo_terms.id`)."),
         Reference(
-            "target_iri",
-            "target_id",
-            "Where its replacements lead in the end (`efo_terms.id`; staged: its IRI).",
-            is_key=False,
+            "target_id", "Where its replacements lead in the end (`efo_terms.id`).", is_key=False
         ),
     ),
     columns=(
@@ -411,8 +411,8 @@ ANCESTORS = Table(
     name="efo_ancestors",
     comment="Every ancestor of every term, with the shortest distance to it; no term is its own.",
     references=(
-        Reference("term_number", "term_id", "The term (`efo_terms.id`).", by="number"),
-        Reference("ancestor_number", "ancestor_id", "Its ancestor (`efo_terms.id`).", by="number"),
+        _TERM,
+        Reference("ancestor_id", "Its ancestor (`efo_terms.id`)."),
     ),
     columns=(
         Column(
@@ -433,7 +433,7 @@ MESH_TERMS = Table(
     staged_name="mesh_terms",
     name="efo_mesh_terms",
     comment="MeSH to EFO: one row per well-formed MeSH id and current term that it leads to.",
-    references=(Reference("iri", "term_id", "The current term (`efo_terms.id`)."),),
+    references=(Reference("term_id", "The current term (`efo_terms.id`)."),),
     columns=(
         _text("mesh_id", "Unique id in MeSH, such as D006973; never a tree number."),
         _text("mesh_kind", "descriptor (D…), supplementary (C…) or qualifier (Q…)."),
@@ -487,9 +487,14 @@ TABLES: tuple[Table, ...] = (
 COPIED = tuple(table for table in TABLES if not table.is_derived)
 DERIVED = tuple(table for table in TABLES if table.is_derived)
 
-FORMAT_VERSION = max(
+READ_VERSION = max(
     max(column.since, column.read_since) for table in TABLES for column in table.columns
 )
+"""The format since which a document gives the same values in the same columns as today."""
+KEYED_VERSION = 4
+"""The format since which staged rows hold terms by their surrogate keys and hashes cover these;
+before, both held IRIs, and a hash was often the same where two rows had swapped a value."""
+FORMAT_VERSION = max(KEYED_VERSION, READ_VERSION)
 """Of the staged rows; a load of another version is never reused."""
 
 BY_STAGED_NAME = {table.staged_name: table for table in TABLES}

@@ -13,7 +13,7 @@ from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.load import Content
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import history_hashes, published_hash, statement
-from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Table
+from efo_assets.warehouse.tables import FORMAT_VERSION, KEYED_VERSION, TABLES, Table
 from efo_assets.warehouse.views import outdated
 
 
@@ -45,36 +45,50 @@ def history(connection: Connection, schema: str) -> Iterator[Comparison]:
     recorded = _recorded(connection, schema)
     for table in TABLES:
         if table.is_history:
-            found = {}
+            found: dict[tuple[int, bool], tuple[int, str]] = {}
             if connection.has_table(f'"{schema}".{table.name}'):
-                rows = connection.execute(history_hashes(schema, table))
-                found = {release_id: (int(count), hash_) for release_id, count, hash_ in rows}
-            for release_id in sorted(recorded.keys() | found.keys()):
-                name, content = recorded.get(
-                    release_id, ("no release of this schema", Content({}, {}))
-                )
-                yield _compared(table, release_id, name, content, found.get(release_id, NO_ROWS))
+                for by_iri in {each.by_iri for each in recorded.values()} | {False}:
+                    rows = connection.execute(history_hashes(schema, table, by_iri=by_iri))
+                    found |= {(n, by_iri): (int(count), hash_) for n, count, hash_ in rows}
+            for release_id in sorted(recorded.keys() | {n for n, _ in found}):
+                release = recorded.get(release_id, NO_RELEASE)
+                rows_found = found.get((release_id, release.by_iri), NO_ROWS)
+                yield _compared(table, release_id, release, rows_found)
+
+
+class Recorded(NamedTuple):
+    """What the ledger has of a release."""
+
+    name: str
+    content: Content
+    by_iri: bool
+    """Whether its hashes cover the IRIs of terms in place of their keys."""
 
 
 NO_ROWS = (0, "0")
+NO_RELEASE = Recorded("no release of this schema", Content({}, {}), by_iri=False)
 
 
-def _recorded(connection: Connection, schema: str) -> dict[int, tuple[str, Content]]:
-    """Name and content of each release by its number."""
+def _recorded(connection: Connection, schema: str) -> dict[int, Recorded]:
+    """What the ledger has of each release, by its number."""
     rows = connection.execute(statement("release_contents"), {"schema": schema})
     return {
-        release_id: (release_name(ontology, version), Content.of_digest(digest))
-        for release_id, ontology, version, digest in rows
+        release_id: Recorded(
+            release_name(ontology, version),
+            Content.of_digest(digest),
+            by_iri=format_version < KEYED_VERSION,
+        )
+        for release_id, ontology, version, digest, format_version in rows
     }
 
 
 def _compared(
-    table: Table, release_id: int, name: str, content: Content, found: tuple[int, str]
+    table: Table, release_id: int, release: Recorded, found: tuple[int, str]
 ) -> Comparison:
     # A release from before a table was there has no rows in it.
-    rows = content.rows.get(table.staged_name, 0)
-    recorded = (rows, content.hashes.get(table.staged_name, "0"))
-    return Comparison(table.name, release_id, name, recorded, found)
+    rows = release.content.rows.get(table.staged_name, 0)
+    recorded = (rows, release.content.hashes.get(table.staged_name, "0"))
+    return Comparison(table.name, release_id, release.name, recorded, found)
 
 
 def verify(connection: Connection, schema: str) -> list[Comparison]:
@@ -111,9 +125,8 @@ def verify(connection: Connection, schema: str) -> list[Comparison]:
                 "pages, but rows of earlier releases in efo_changes only a backup has."
             )
         release_id = max(recorded)
-        name, content = recorded[release_id]
         standing = [
-            _compared(table, release_id, name, content, (int(rows), content_hash))
+            _compared(table, release_id, recorded[release_id], (int(rows), content_hash))
             for table in TABLES
             if not table.is_history
             for rows, content_hash in [connection.row(published_hash(schema, table, release_id))]

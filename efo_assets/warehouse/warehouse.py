@@ -131,6 +131,10 @@ class Warehouse:
             "comparing releases", predecessor, self.schema, source, allow_older=self.allow_older
         )
 
+    def term_keys(self) -> tuple[dict[str, int], int]:
+        """Key by IRI of every term that the schema knows, and the first key for a new one."""
+        return self.run("reading the keys of terms", load.term_keys, self.schema)
+
     def begin(self, source: Source, *, expected_terms: int, run_id: str | None = None) -> Load:
         """Make an empty load."""
         return self.run(

@@ -373,7 +373,7 @@ def tampered_rows(scene: Scene) -> str:
             "select nspname from pg_namespace where nspname like 'efo_load_2%' order by 1 desc"
         )
         for (schema,) in schemas[:1]:
-            scene.command(mutations(schema, table)[kind])
+            scene.command(mutations(schema, table, as_copied=point == "C7")[kind])
 
     scene.at(point, 1, tamper)
     return f"staged {table} are changed at {point}, in way {kind} of {MUTATIONS}"

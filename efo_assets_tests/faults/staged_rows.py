@@ -1,6 +1,6 @@
 """How somebody may change the rows of a load behind the loader's back, in SQL."""
 
-from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.tables import PARENT_EDGES, TABLES
 
 _CHANGED = {
     "terms": "label = label || '!'",
@@ -17,16 +17,22 @@ _CHANGED = {
 _COLUMNS = {
     table.staged_name: ", ".join(column.name for column in table.staged_columns) for table in TABLES
 }
-_COLUMNS["dangling_edges"] = _COLUMNS["parent_edges"]
+_COLUMNS["dangling_edges"] = ", ".join(column.name for column in PARENT_EDGES.copied_columns)
 COPIED = tuple(table.staged_name for table in TABLES if not table.is_derived)
 PUBLISHED = tuple(table.staged_name for table in TABLES)
 EVERY = tuple(_CHANGED)
 MUTATIONS, INSERT = 5, 1
 
 
-def mutations(schema: str, table: str) -> list[str]:
-    """So many statements, each of which makes the rows of a table others than they were."""
-    where, names = f"{schema}.{table}", _COLUMNS[table]
+def mutations(schema: str, table: str, *, as_copied: bool = False) -> list[str]:
+    """So many statements, each of which makes the rows of a table others than they were.
+
+    `as_copied`: before the load is sealed.
+    """
+    name, names = table, _COLUMNS[table]
+    if as_copied and table == PARENT_EDGES.staged_name:
+        name, names = PARENT_EDGES.copied_name, _COLUMNS["dangling_edges"]
+    where = f"{schema}.{name}"
     one = f"where ctid = (select min(ctid) from {where})"
     delete = f"delete from {where} {one}"
     insert = f"insert into {where} ({names}) select {names} from {where} limit 1"

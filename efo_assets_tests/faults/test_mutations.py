@@ -12,7 +12,7 @@ from efo_assets.errors import RecordRejected
 from efo_assets.ols.acceptance import accepted
 from efo_assets.ols.payload import PayloadError
 from efo_assets.ols.plan import PageKey, PageSpec
-from efo_assets.ols.records import COLUMNS, Findings, decode_page
+from efo_assets.ols.records import COLUMNS, Findings, TermKeys, decode_page
 from efo_assets.sample.documents import Documents
 from efo_assets.sample.ontology import release
 from efo_assets_tests.faults import mutations
@@ -56,18 +56,18 @@ def rows_of(body: bytes) -> Tables:
     parsed = accepted(PageSpec(PageKey("current", 0), ROWS, ROWS), memoryview(body))
     tables: Tables = ([], [], [], [])
     sinks = {name: table.append for name, table in zip(COLUMNS, tables, strict=True)}
-    decode_page(parsed, sinks, Findings())
+    decode_page(parsed, sinks, Findings(), TermKeys({}, 1))
     return tables
 
 
 def assert_postgresql_takes(tables: Tables) -> None:
-    """Every value is of its column's type: text without NUL that is UTF-8, a list of it, a bool."""
+    """Every value is of its column's type: UTF-8 text without NUL, a list, a bool or a key."""
     for table in tables:
         for row in table:
             for value in row:
                 texts = value if isinstance(value, list) else [value]
                 for text in texts:
-                    assert text is None or isinstance(text, str | bool)
+                    assert text is None or isinstance(text, str | bool | int)
                     assert not isinstance(text, str) or b"\0" not in text.encode()
             assert isinstance(row[0], str)
             assert row[0]

@@ -14,6 +14,7 @@ from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import BY_STAGED_NAME, TERMS, Table
 from efo_assets_tests.databases import connected
 from efo_assets_tests.oracle.tables import ROW_TYPES
+from efo_assets_tests.warehouse.loads import iri_column
 
 Rows = set[Any]
 
@@ -69,14 +70,13 @@ def published_rows(ask: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, Row
 
 def _published(ask: Callable[[str], list[tuple[Any, ...]]], table: Table, made: Any) -> Rows:
     """All rows of a table, as the oracle's type takes them by name; terms by IRI."""
-    names = [column.name for column in table.staged_columns]
-    columns = [f"r.{column.name}" for column in table.columns]
+    names = [column.name for column in table.columns]
+    columns = [f"r.{name}" for name in names]
     joins = ""
     for ref in reversed(table.references):
-        columns.insert(0, f"{ref.published}.iri")
-        joins += (
-            f" left join efo_terms as {ref.published} on {ref.published}.id = r.{ref.published}"
-        )
+        names.insert(0, iri_column(ref))
+        columns.insert(0, f"{ref.name}.iri")
+        joins += f" left join efo_terms as {ref.name} on {ref.name}.id = r.{ref.name}"
     where = " where r.removed_in is null" if table is TERMS else ""
     rows = _rows(ask(f"select {', '.join(columns)} from {table.name} as r{joins}{where}"))
     return {made(**dict(zip(names, row, strict=True))) for row in rows}

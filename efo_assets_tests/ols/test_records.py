@@ -16,6 +16,7 @@ from efo_assets.ols.records import (
     RELATIONS,
     SCOPES,
     Findings,
+    TermKeys,
     decode_page,
     parse_page,
 )
@@ -31,21 +32,26 @@ SUBCLASS_OF = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
 
 
+NEW = TermKeys({}, 1)
+
+
 class Decoded:
-    """The rows of one page, and the findings; of terms the columns by name."""
+    """The rows of one page, by IRI, and the findings; of terms the columns by name."""
 
     def __init__(self, *classes: dict[str, Any], body: bytes | None = None) -> None:
         rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         self.findings = Findings()
         page = body or page_of(*classes)
         sinks = {name: table.append for name, table in rows.items()}
-        self.count = decode_page(parse_page(page), sinks, self.findings)
+        self.count = decode_page(parse_page(page), sinks, self.findings, NEW)
         for name, columns in COLUMNS.items():
             assert {len(row) for row in rows[name]} <= {len(columns)}
         self.terms = [dict(zip(COLUMNS["terms"], row, strict=True)) for row in rows["terms"]]
-        self.synonyms = rows["synonyms"]
-        self.parent_edges = rows["parent_edges"]
-        self.xrefs = rows["xrefs"]
+        iris = {term["id"]: term["iri"] for term in self.terms}
+        self.synonyms, self.parent_edges, self.xrefs = (
+            [(iris[key], *values) for key, *values in rows[name]]
+            for name in ("synonyms", "parent_edges", "xrefs")
+        )
 
 
 def page_of(*classes: dict[str, Any]) -> bytes:
@@ -71,6 +77,7 @@ def test_a_plain_class_is_one_term() -> None:
     )
     (term,) = found.terms
     assert {name: value for name, value in term.items() if value} == {
+        "id": 1,
         "iri": IRI,
         "curie": "EFO:0000001",
         "label": "a label",
@@ -441,8 +448,18 @@ def test_most_cuts_the_page() -> None:
     terms: list[Any] = []
     page = page_of(*({"iri": f"http://x/{n}"} for n in range(5)))
     sinks = dict.fromkeys(COLUMNS, terms.append)
-    assert decode_page(parse_page(page), sinks, findings, most=2) == 2
-    assert [row[0] for row in terms] == ["http://x/0", "http://x/1"]
+    assert decode_page(parse_page(page), sinks, findings, NEW, most=2) == 2
+    assert [row[1] for row in terms] == ["http://x/0", "http://x/1"]
+
+
+def test_a_known_class_keeps_its_key_and_a_new_one_has_that_of_its_place() -> None:
+    rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    fields = {"synonym": ["other"], "directParent": [IRI]}
+    page = parse_page(page_of(*(a_class(iri=f"http://x/{n}", **fields) for n in range(3))))
+    sinks = {name: table.append for name, table in rows.items()}
+    decode_page(page, sinks, Findings(), TermKeys({"http://x/1": 7}, 100), first_row=500)
+    for table in ("terms", "synonyms", "parent_edges"):
+        assert [row[0] for row in rows[table]] == [600, 7, 602]
 
 
 DIGITS = "1" * 5000

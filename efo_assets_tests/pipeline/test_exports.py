@@ -308,7 +308,7 @@ def test_every_mapping_with_each_of_its_sources_is_read_back(
             xref("a", "mesh", "D013577", sources=["DOID:225", EQUIVALENT]),
             xref("none", "mesh", "D000001", sources=ODD_SOURCES),
             *(
-                row(XREFS, iri=iri, prefix="mesh", accession=f"C{n:06}", relation="exact")
+                row(XREFS, term_id=iri, prefix="mesh", accession=f"C{n:06}", relation="exact")
                 for n, iri in enumerate(ODD_SUBJECTS)
             ),
         ],

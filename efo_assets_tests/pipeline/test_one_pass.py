@@ -64,9 +64,8 @@ def rows_of(warehouse: Warehouse, filled: Load) -> dict[str, list[Any]]:
     for table in COPIED:
         name = table.staged_name
         columns = ", ".join(COLUMNS[name])
-        rows[name] = sorted(
-            ask(warehouse, f"select {columns} from {filled.schema}.{name}"), key=repr
-        )
+        of = f"{filled.schema}.{table.copied_name}"
+        rows[name] = sorted(ask(warehouse, f"select {columns} from {of}"), key=repr)
     return rows
 
 

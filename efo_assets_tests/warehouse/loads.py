@@ -3,16 +3,30 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypedDict
+from zlib import crc32
 
 from efo_assets.warehouse.copy_rows import CopyRows, RowEncoder
 from efo_assets.warehouse.load import Load, Source
-from efo_assets.warehouse.tables import COPIED, PARENT_EDGES, SYNONYMS, TERMS, XREFS, Table
+from efo_assets.warehouse.tables import (
+    COPIED,
+    PARENT_EDGES,
+    SYNONYMS,
+    TERMS,
+    XREFS,
+    Reference,
+    Table,
+)
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.oracle.tables import ExpectedRows
 
 Row = tuple[Any, ...]
-COLUMNS = {table.staged_name: [column.name for column in table.staged_columns] for table in COPIED}
-EMPTY: dict[str, Callable[[], Any]] = {"text": type(None), "text[]": list, "boolean": bool}
+COLUMNS = {table.staged_name: [column.name for column in table.copied_columns] for table in COPIED}
+EMPTY: dict[str, Callable[[], Any]] = {
+    "text": type(None),
+    "text[]": list,
+    "boolean": bool,
+    "bigint": int,
+}
 """Type of a column to what makes its empty value."""
 PARAMETERS = {"terms": TERMS, "synonyms": SYNONYMS, "edges": PARENT_EDGES, "xrefs": XREFS}
 """Parameter of `stage` to the table that it fills."""
@@ -31,11 +45,16 @@ def iri(name: str) -> str:
     return f"http://example.org/{name}"
 
 
+def key(of_iri: str) -> int:
+    """A surrogate key for the term with this IRI, the same in every load."""
+    return crc32(of_iri.encode())
+
+
 def row(table: Table, **columns: Any) -> Row:
     """A staged row; columns that are not named are empty, false or null."""
     unknown = columns.keys() - set(COLUMNS[table.staged_name])
     assert not unknown, f"{table.staged_name} has no {unknown}"
-    blank = {column.name: EMPTY[column.type]() for column in table.staged_columns}
+    blank = {column.name: EMPTY[column.type]() for column in table.copied_columns}
     values = (blank | columns).values()
     return tuple(list(value) if isinstance(value, tuple) else value for value in values)
 
@@ -48,11 +67,12 @@ def term(name: str, label: str | None = "", **columns: Any) -> Row:
         "definition": f"Definition of {name}.",
         "is_defining": True,
     }
-    return row(TERMS, iri=iri(name), **(defaults | columns))
+    values = {"iri": iri(name), **defaults, **columns}
+    return row(TERMS, id=key(values["iri"]), **values)
 
 
 def synonym(name: str, text: str, scope: str = "exact", *sources: str) -> Row:
-    return row(SYNONYMS, iri=iri(name), synonym=text, scope=scope, sources=sources)
+    return row(SYNONYMS, term_id=iri(name), synonym=text, scope=scope, sources=sources)
 
 
 def edge(child: str, parent: str, predicate: str = "is_a") -> Row:
@@ -64,7 +84,7 @@ def xref(
 ) -> Row:
     return row(
         XREFS,
-        iri=iri(name),
+        term_id=iri(name),
         prefix=prefix,
         accession=accession,
         relation=relation,
@@ -76,9 +96,24 @@ def xref(
 def expected(rows: ExpectedRows) -> dict[str, Any]:
     """The rows that the oracle expects, to be staged."""
     return {
-        parameter: [row(table, **each._asdict()) for each in getattr(rows, table.staged_name)]
+        parameter: [
+            row(table, **_named(table, each._asdict())) for each in getattr(rows, table.staged_name)
+        ]
         for parameter, table in PARAMETERS.items()
     }
+
+
+def _named(table: Table, columns: dict[str, Any]) -> dict[str, Any]:
+    """A row of the oracle's by the names of copied columns; `encoded` turns its IRI into a key."""
+    if table is TERMS:
+        return {"id": key(columns["iri"]), **columns}
+    refs = {iri_column(ref): ref.name for ref in table.references if not ref.copied}
+    return {refs.get(name, name): value for name, value in columns.items()}
+
+
+def iri_column(ref: Reference) -> str:
+    """The oracle's name for the IRI of a term that a row refers to."""
+    return ref.name.removesuffix("id").removeprefix("term_") + "iri"
 
 
 def begun(
@@ -104,13 +139,15 @@ def encoded(
     synonyms: Sequence[Row] = (),
     edges: Sequence[Row] = (),
     xrefs: Sequence[Row] = (),
+    given: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, CopyRows]:
-    """Rows as COPY takes them."""
+    """Rows as COPY takes them, with the keys that were given to IRIs, or others."""
     encoder = RowEncoder(COLUMNS)
     rows = {"terms": terms, "synonyms": synonyms, "parent_edges": edges, "xrefs": xrefs}
     for name, each in rows.items():
-        for values in each:
-            encoder.sinks[name](values)
+        for first, *values in each:
+            of_iri = values[0] if name == "terms" else first
+            encoder.sinks[name]((given.get(of_iri, key(of_iri)), *values))
     return encoder.taken()
 
 
@@ -135,7 +172,8 @@ def copy(
     """A load of these rows, copied and not sealed yet; options are those of `begun`."""
     expected = len(terms) if expected_terms is None else expected_terms
     load = begun(warehouse, version, expected_terms=expected, **options)
-    return fill(warehouse, load, encoded(terms, synonyms, edges, xrefs))
+    given, _ = warehouse.term_keys()
+    return fill(warehouse, load, encoded(terms, synonyms, edges, xrefs, given))
 
 
 def stage(

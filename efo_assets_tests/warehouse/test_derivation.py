@@ -63,9 +63,8 @@ def test_a_replacement_without_a_curie_is_found_by_what_its_iri_ends_with(
 
 
 def test_a_value_that_is_an_iri_is_that_iri(warehouse: Warehouse) -> None:
-    odd = term("odd")
-    odd = (f"{iri('odd')} (2)", *odd[1:])
-    found = replacements(warehouse, odd, term("new"), obsolete("old", odd[0]))
+    odd = f"{iri('odd')} (2)"
+    found = replacements(warehouse, term("odd", iri=odd), term("new"), obsolete("old", odd))
     assert found == [("old", "replaced_by", "odd (2)", "resolved", 1, "old odd (2)")]
 
 
@@ -162,7 +161,7 @@ def test_evidence_is_the_value_as_found(warehouse: Warehouse) -> None:
     replacements(warehouse, term("x"), obsolete("a", "see EX:x"), obsolete("b", "gone for good"))
     assert ask(
         warehouse,
-        "select evidence, target_id is null, target is null from efo_replacements order by term_id",
+        "select evidence, target_id is null, target is null from efo_replacements order by 2",
     ) == [("see EX:x", False, False), ("gone for good", True, True)]
 
 
@@ -278,6 +277,7 @@ def test_however_deep_edges_are_read_once_and_ancestors_never(warehouse: Warehou
     edges = [edge(child, parent) for parent, child in pairwise(names)]
     load = copy(warehouse, terms=[term(name) for name in names], edges=edges)
     with warehouse.connect() as connection, connection.transaction():
+        connection.execute(statement("resolve_parents", load=load.schema))
         derive(connection, load.schema, ANCESTORS)
         read = [
             read_rows(connection, f"{load.schema}.{table}")

@@ -7,7 +7,17 @@ import pytest
 from efo_assets.errors import WarehouseError
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, stage, synonym, term
+from efo_assets_tests.warehouse.loads import (
+    Rows,
+    ask,
+    edge,
+    iri,
+    key,
+    publish,
+    stage,
+    synonym,
+    term,
+)
 
 MAJORS = (18, 16)
 FIRST: Rows = {
@@ -28,11 +38,11 @@ DAMAGE = {
         "holds 2 rows of efo 2 (release 2) that are not the 2 published ones",
     ),
     "of another term": (
-        "update efo_changes set term_id = 3 where release_id = 2 and ordinal = 1",
+        f"update efo_changes set term_id = {key(iri('c'))} where release_id = 2 and ordinal = 1",
         "holds 2 rows of efo 2 (release 2) that are not the 2 published ones",
     ),
     "added": (
-        "insert into efo_changes (release_id, term_id, ordinal, kind) values (1, 1, 1, 'added')",
+        "insert into efo_changes select 1, min(id), 1, 'added', null, null from efo_terms",
         "holds 1 rows of efo 1 (release 1) that are not the 0 published ones",
     ),
     "gone": (

@@ -44,41 +44,45 @@ group by folded
 having min(iri collate "C") <> max(iri collate "C")
 
 -- name: check_edges_are_not_dangling
-select child_iri, parent_iri from {load}.dangling_edges
+select t.iri as child_iri, d.parent_iri
+from {load}.dangling_edges as d
+left join {load}.terms as t on t.id = d.child_id
 
 -- name: edges_named
 select c.iri as child_iri, p.iri as parent_iri
 from unnest({children}::bigint[], {parents}::bigint[]) as e (child, parent)
-join {load}.terms as c on c.number = e.child
-join {load}.terms as p on p.number = e.parent
+join {load}.terms as c on c.id = e.child
+join {load}.terms as p on p.id = e.parent
 
 -- name: check_replacements_are_of_every_obsolete_class
 select t.iri
 from {load}.terms as t
-where t.is_obsolete <> exists (select from {load}.replacements as r where r.iri = t.iri)
+where t.is_obsolete <> exists (select from {load}.replacements as r where r.term_id = t.id)
 union all
-select r.iri
+select r.path[1]
 from {load}.replacements as r
-where not exists (select from {load}.terms as t where t.iri = r.iri)
+where not exists (select from {load}.terms as t where t.id = r.term_id)
 
 -- name: check_replacements_lead_where_they_say
-select r.iri, r.status, r.target
+select r.path[1] as iri, r.status, r.target
 from {load}.replacements as r
-left join {load}.terms as t on t.iri = r.target_iri
-where r.path[1] is distinct from r.iri
+left join {load}.terms as o on o.id = r.term_id
+left join {load}.terms as t on t.id = r.target_id
+where r.path[1] is distinct from o.iri
     or r.hops is distinct from cardinality(r.path) - 1
-    or r.path[r.hops + 1] is distinct from coalesce(r.target, r.iri)
+    or r.path[r.hops + 1] is distinct from coalesce(r.target, o.iri)
+    or t.iri <> r.target
     or case r.status
         when 'resolved' then t.is_obsolete is not false
         when 'ambiguous' then t.is_obsolete is not false
         when 'dead_end' then t.is_obsolete is not true
         when 'cycle' then not r.target = any (r.path[: r.hops])
-        else r.target_iri is not null
+        else r.target_id is not null
     end
 union
-select r.iri, r.status, t.iri
+select o.iri, r.status, t.iri
 from {load}.replacements as r
-join {load}.terms as o on o.iri = r.iri
+join {load}.terms as o on o.id = r.term_id
 cross join lateral unnest(o.replaced_by || o.consider || r.target) as stated (value)
 join {load}.terms as t on t.iri = stated.value
 where r.status in ('no_replacement', 'target_missing')
@@ -87,88 +91,89 @@ where r.status in ('no_replacement', 'target_missing')
 
 -- name: check_mesh_terms_follow_from_xrefs
 with carried as materialized (
-    select iri, upper(btrim(accession)) as mesh_id
+    select term_id, upper(btrim(accession)) as mesh_id
     from {load}.xrefs
     where prefix = 'mesh' and upper(btrim(accession)) ~ {mesh_id}
 ),
 
 reached as (
-    select c.iri, c.mesh_id, true as is_own
+    select c.term_id, c.mesh_id, true as is_own
     from carried as c
-    join {load}.terms as t on t.iri = c.iri and not t.is_obsolete
+    join {load}.terms as t on t.id = c.term_id and not t.is_obsolete
     union
-    select r.target_iri, c.mesh_id, false
+    select r.target_id, c.mesh_id, false
     from carried as c
     join {load}.replacements as r
-        on r.iri = c.iri and r.kind = 'replaced_by' and r.status = 'resolved'
+        on r.term_id = c.term_id and r.kind = 'replaced_by' and r.status = 'resolved'
 ),
 
 wanted as (
     select
-        iri,
+        term_id,
         mesh_id,
         bool_or(is_own) as is_own,
         count(*) over (partition by mesh_id) = 1 as is_only_term,
-        count(*) over (partition by iri) = 1 as is_only_mesh_id
+        count(*) over (partition by term_id) = 1 as is_only_mesh_id
     from reached
-    group by iri, mesh_id
+    group by term_id, mesh_id
 )
 
-select coalesce(w.iri, m.iri) as iri, coalesce(w.mesh_id, m.mesh_id) as mesh_id
+select t.iri, coalesce(w.mesh_id, m.mesh_id) as mesh_id
 from wanted as w
-full join {load}.mesh_terms as m on m.iri = w.iri and m.mesh_id = w.mesh_id
-where w.iri is null
-    or m.iri is null
+full join {load}.mesh_terms as m on m.term_id = w.term_id and m.mesh_id = w.mesh_id
+left join {load}.terms as t on t.id = coalesce(w.term_id, m.term_id)
+where w.term_id is null
+    or m.term_id is null
     or (w.is_own, w.is_only_term, w.is_only_mesh_id)
         is distinct from (m.is_own, m.is_only_term, m.is_only_mesh_id)
 
 -- name: check_mesh_terms_are_current
-select m.mesh_id, m.iri
+select m.mesh_id, t.iri
 from {load}.mesh_terms as m
-where not exists (select from {load}.terms as t where t.iri = m.iri and not t.is_obsolete)
+left join {load}.terms as t on t.id = m.term_id
+where t.is_obsolete is not false
 
 -- name: check_mesh_ids_are_well_formed
-select x.iri, x.accession
+select t.iri, x.accession
 from {load}.xrefs as x
+left join {load}.terms as t on t.id = x.term_id
 where x.prefix = 'mesh' and not upper(btrim(x.accession)) ~ {mesh_id}
-order by x.iri
+order by t.iri
 
 -- name: check_ancestors_are_others
 select t.iri
 from {load}.ancestors as a
-left join {load}.terms as t on t.number = a.term_number
-where a.term_number = a.ancestor_number
+left join {load}.terms as t on t.id = a.term_id
+where a.term_id = a.ancestor_id
 
 -- name: followed_edges
 -- The edges that make ancestors, and whether the derivation followed them.
 create temporary table if not exists efo_followed_edges on commit drop as
 select e.child, e.parent, e.is_a, a.distance is not null as is_followed
 from (
-    select c.number as child, p.number as parent, bool_or(e.predicate = 'is_a') as is_a
+    select e.child_id as child, e.parent_id as parent, bool_or(e.predicate = 'is_a') as is_a
     from {load}.parent_edges as e
-    join {load}.terms as c on c.iri = e.child_iri
-    join {load}.terms as p on p.iri = e.parent_iri
     where e.predicate = any({closure_predicates})
-    group by c.number, p.number
+    group by e.child_id, e.parent_id
 ) as e
 left join {load}.ancestors as a
-    on a.term_number = e.child and a.ancestor_number = e.parent and a.distance = 1;
+    on a.term_id = e.child and a.ancestor_id = e.parent and a.distance = 1;
 analyze pg_temp.efo_followed_edges
 
 -- name: edges_not_followed
-select e.child_iri, e.parent_iri, e.predicate
+select c.iri as child_iri, p.iri as parent_iri, e.predicate
 from {load}.parent_edges as e
-join {load}.terms as c on c.iri = e.child_iri
-join {load}.terms as p on p.iri = e.parent_iri
-join pg_temp.efo_followed_edges as f on f.child = c.number and f.parent = p.number
+join pg_temp.efo_followed_edges as f on f.child = e.child_id and f.parent = e.parent_id
+join {load}.terms as c on c.id = e.child_id
+join {load}.terms as p on p.id = e.parent_id
 where not f.is_followed and e.predicate = any({closure_predicates})
 
 -- name: edges_left_out
 -- Edges that were not followed and close no cycle.
 select c.iri as child, p.iri as parent
 from pg_temp.efo_followed_edges as e
-join {load}.terms as c on c.number = e.child
-join {load}.terms as p on p.number = e.parent
+join {load}.terms as c on c.id = e.child
+join {load}.terms as p on p.id = e.parent
 left join unnest({children}::bigint[], {parents}::bigint[]) as cyclic (child, parent)
     on cyclic.child = e.child and cyclic.parent = e.parent
 where not e.is_followed and cyclic.child is null
@@ -196,12 +201,12 @@ wanted as (
 
 select c.iri as term, p.iri as ancestor
 from wanted as w
-full join (select * from {load}.ancestors where mod(term_number, {step}) = 0) as a
-    on a.term_number = w.term and a.ancestor_number = w.ancestor
-left join {load}.terms as c on c.number = coalesce(w.term, a.term_number)
-left join {load}.terms as p on p.number = coalesce(w.ancestor, a.ancestor_number)
+full join (select * from {load}.ancestors where mod(term_id, {step}) = 0) as a
+    on a.term_id = w.term and a.ancestor_id = w.ancestor
+left join {load}.terms as c on c.id = coalesce(w.term, a.term_id)
+left join {load}.terms as p on p.id = coalesce(w.ancestor, a.ancestor_id)
 where w.term is null
-    or a.term_number is null
+    or a.term_id is null
     or (w.distance, w.is_a_distance) is distinct from (a.distance, a.is_a_distance)
 
 -- name: changes_miscounted
@@ -216,7 +221,7 @@ with pairs as (
         p.label <> s.label as is_relabelled,
         p.definition is distinct from s.definition as is_redefined
     from {schema}.efo_terms as p
-    full join {load}.terms as s on s.iri = p.iri
+    full join {load}.terms as s on s.id = p.id
 ),
 
 counted as (
@@ -249,7 +254,9 @@ left join told as t on t.kind = k.kind
 where coalesce(t.rows, 0) <> k.rows
 
 -- name: changes_without_base
-select iri, kind from {load}.changes
+select t.iri, c.kind
+from {load}.changes as c
+left join {load}.terms as t on t.id = c.term_id
 
 -- name: check_sql_means_what_it_says
 -- One known answer for each kind of expression that derivations, keys and functions rest on.
@@ -302,10 +309,10 @@ join {schema}.efo_terms as t on t.id = r.term_id
 where r.status = 'cycle'
 
 -- name: loops_staged
-select distinct on (r.iri) r.iri, r.path
+select distinct on (r.term_id) r.path[1], r.path
 from {load}.replacements as r
 where r.status = 'cycle'
-order by r.iri, r.ordinal
+order by r.term_id, r.ordinal
 
 -- name: touched
 -- Classes that stood when the load was compared, and those of them that it changes.
@@ -315,4 +322,4 @@ select
         from efo_meta.releases as r
         where r.release_id = %(base_release)s
     ),
-    (select count(*) from (select iri from {load}.changes where kind <> 'added' group by iri) as t)
+    (select count(*) from (select term_id from {load}.changes where kind <> 'added' group by term_id) as t)

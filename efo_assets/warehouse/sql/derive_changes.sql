@@ -1,7 +1,7 @@
-insert into {load}.changes (iri, ordinal, kind, before, after)
+insert into {load}.changes (term_id, ordinal, kind, before, after)
 with terms as (
     select
-        p.id,
+        s.id,
         s.iri,
         p.label as label_before,
         s.label as label_after,
@@ -12,144 +12,147 @@ with terms as (
         p.id is null as is_added,
         p.removed_in is not null as is_back
     from {load}.terms as s
-    left join {schema}.efo_terms as p on p.iri = s.iri
+    left join {schema}.efo_terms as p on p.id = s.id
 ),
 
 -- Whose synonyms, references and parents can be compared.
 kept as (
-    select id, iri, was_obsolete, is_obsolete from terms where not is_added and not is_back
+    select id, was_obsolete, is_obsolete from terms where not is_added and not is_back
 ),
 
 synonyms_before as (
-    select k.iri, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
+    select k.id, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
     from {schema}.efo_synonyms as s
     join kept as k on k.id = s.term_id
-    group by k.iri, s.synonym
+    group by k.id, s.synonym
 ),
 
 synonyms_after as (
-    select k.iri, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
+    select k.id, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
     from {load}.synonyms as s
-    join kept as k on k.iri = s.iri
-    group by k.iri, s.synonym
+    join kept as k on k.id = s.term_id
+    group by k.id, s.synonym
 ),
 
 xrefs_before as (
-    select k.iri, x.prefix, x.accession
+    select k.id, x.prefix, x.accession
     from {schema}.efo_xrefs as x
     join kept as k on k.id = x.term_id
 ),
 
 xrefs_after as (
-    select k.iri, x.prefix, x.accession
+    select k.id, x.prefix, x.accession
     from {load}.xrefs as x
-    join kept as k on k.iri = x.iri
+    join kept as k on k.id = x.term_id
 ),
 
 parents_before as (
-    select k.iri, e.predicate, p.iri as parent
+    select k.id, e.predicate, e.parent_id
     from {schema}.efo_parent_edges as e
     join kept as k on k.id = e.child_id
-    join {schema}.efo_terms as p on p.id = e.parent_id
 ),
 
 parents_after as (
-    select k.iri, e.predicate, e.parent_iri as parent
+    select k.id, e.predicate, e.parent_id
     from {load}.parent_edges as e
-    join kept as k on k.iri = e.child_iri
+    join kept as k on k.id = e.child_id
 ),
 
 replacements_before as (
     select
-        k.iri,
+        k.id,
         string_agg(r.kind || ' ' || r.target, '; ' order by r.kind, r.target collate "C") as targets
     from {schema}.efo_replacements as r
     join kept as k on k.id = r.term_id
     where k.was_obsolete and k.is_obsolete
-    group by k.iri
+    group by k.id
 ),
 
 replacements_after as (
     select
-        k.iri,
+        k.id,
         string_agg(r.kind || ' ' || r.target, '; ' order by r.kind, r.target collate "C") as targets
     from {load}.replacements as r
-    join kept as k on k.iri = r.iri
+    join kept as k on k.id = r.term_id
     where k.was_obsolete and k.is_obsolete
-    group by k.iri
+    group by k.id
 ),
 
-found (iri, kind, before, after) as (
-    select iri, 'added', null, label_after from terms where is_added
+found (id, kind, before, after) as (
+    select id, 'added', null, label_after from terms where is_added
     union all
-    select iri, 'restored', case when is_back then null else label_before end, label_after
+    select id, 'restored', case when is_back then null else label_before end, label_after
     from terms
     where is_back or (was_obsolete and not is_obsolete)
     union all
-    select p.iri, 'removed', p.label, null
+    select p.id, 'removed', p.label, null
     from {schema}.efo_terms as p
-    where p.removed_in is null and not exists (select from {load}.terms as s where s.iri = p.iri)
+    where p.removed_in is null and not exists (select from {load}.terms as s where s.id = p.id)
     union all
-    select iri, 'obsoleted', label_before, label_after
+    select id, 'obsoleted', label_before, label_after
     from terms
     where not is_back and is_obsolete and not was_obsolete
     union all
     -- The label of a class that becomes obsolete changes by that alone.
-    select iri, 'relabelled', label_before, label_after
+    select id, 'relabelled', label_before, label_after
     from terms
     where not is_back and label_before <> label_after and was_obsolete = is_obsolete
     union all
-    select iri, 'redefined', definition_before, definition_after
+    select id, 'redefined', definition_before, definition_after
     from terms
     where not is_added and not is_back and definition_before is distinct from definition_after
     union all
-    select a.iri, 'replacement changed', b.targets, a.targets
+    select a.id, 'replacement changed', b.targets, a.targets
     from replacements_after as a
-    join replacements_before as b on b.iri = a.iri
+    join replacements_before as b on b.id = a.id
     where a.targets is distinct from b.targets
     union all
     select
-        coalesce(a.iri, b.iri),
+        coalesce(a.id, b.id),
         case
-            when b.iri is null then 'synonym added'
-            when a.iri is null then 'synonym removed'
+            when b.id is null then 'synonym added'
+            when a.id is null then 'synonym removed'
             else 'synonym scope moved'
         end,
         b.scopes || ': ' || b.synonym,
         a.scopes || ': ' || a.synonym
     from synonyms_before as b
-    full join synonyms_after as a on a.iri = b.iri and a.synonym = b.synonym
+    full join synonyms_after as a on a.id = b.id and a.synonym = b.synonym
     where a.scopes is distinct from b.scopes
     union all
     select
-        coalesce(a.iri, b.iri),
-        case when b.iri is null then 'xref added' else 'xref removed' end,
+        coalesce(a.id, b.id),
+        case when b.id is null then 'xref added' else 'xref removed' end,
         b.prefix || ':' || b.accession,
         a.prefix || ':' || a.accession
     from xrefs_before as b
     full join xrefs_after as a
-        on a.iri = b.iri and a.prefix = b.prefix and a.accession = b.accession
-    where a.iri is null or b.iri is null
+        on a.id = b.id and a.prefix = b.prefix and a.accession = b.accession
+    where a.id is null or b.id is null
     union all
     select
-        coalesce(a.iri, b.iri),
-        case when b.iri is null then 'parent added' else 'parent removed' end,
-        b.predicate || ' ' || b.parent,
-        a.predicate || ' ' || a.parent
+        coalesce(a.id, b.id),
+        case when b.id is null then 'parent added' else 'parent removed' end,
+        b.predicate || ' ' || pb.iri,
+        a.predicate || ' ' || pa.iri
     from parents_before as b
     full join parents_after as a
-        on a.iri = b.iri and a.predicate = b.predicate and a.parent = b.parent
-    where a.iri is null or b.iri is null
+        on a.id = b.id and a.predicate = b.predicate and a.parent_id = b.parent_id
+    left join {schema}.efo_terms as pb on pb.id = b.parent_id
+    left join {load}.terms as pa on pa.id = a.parent_id
+    where a.id is null or b.id is null
 )
 
 select
-    iri,
+    f.id,
     row_number() over (
         order by
-            iri collate "C", kind collate "C",
+            coalesce(s.iri, p.iri) collate "C", kind collate "C",
             before collate "C" nulls first, after collate "C" nulls first
     ),
     kind,
     before,
     after
-from found
+from found as f
+left join {load}.terms as s on s.id = f.id
+left join {schema}.efo_terms as p on p.id = f.id

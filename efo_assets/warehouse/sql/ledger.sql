@@ -36,9 +36,10 @@ where r.target_schema = %(schema)s
 order by r.release_id desc
 
 -- name: release_contents
-select release_id, ontology, version, content_hash
-from efo_meta.releases
-where target_schema = %(schema)s
+select r.release_id, r.ontology, r.version, r.content_hash, l.format_version
+from efo_meta.releases as r
+join efo_meta.loads as l on l.load_id = r.load_id
+where r.target_schema = %(schema)s
 
 -- name: release_content
 select content_hash from efo_meta.releases where release_id = %(release_id)s
@@ -54,7 +55,7 @@ where r.release_id = (
     )
     and not r.is_partial
     and r.ontology = %(ontology)s
-    and l.format_version = %(format_version)s
+    and l.format_version between %(oldest)s and %(newest)s
     and not exists (
         select from unnest(%(tables)s::text[]) as published (name)
         where to_regclass(format('%%I.%%I', %(schema)s::text, published.name)) is null

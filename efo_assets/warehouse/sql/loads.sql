@@ -9,15 +9,20 @@ insert into efo_meta.loads (
     %(expected_terms)s, %(state)s, %(run_id)s, %(totals)s, %(staged_by)s
 )
 
--- name: set_dangling_aside
-with aside as (
-    delete from {load}.parent_edges as e
-    where not exists (select from {load}.terms as t where t.iri = e.parent_iri)
-    returning e.*
+-- name: resolve_parents
+with resolved as materialized (
+    select e.child_id, p.id as parent_id, e.parent_iri, e.predicate
+    from {load}.copied_parent_edges as e
+    left join {load}.terms as p on p.iri = e.parent_iri
+),
+
+listed as (
+    insert into {load}.parent_edges (child_id, parent_id, predicate)
+    select child_id, parent_id, predicate from resolved where parent_id is not null
 )
 
-insert into {load}.dangling_edges
-select * from aside
+insert into {load}.dangling_edges (child_id, parent_iri, predicate)
+select child_id, parent_iri, predicate from resolved where parent_id is null
 
 -- name: load_seal
 update efo_meta.loads
@@ -81,13 +86,23 @@ where state = 'staging'
     or (state = 'published' and age > 1)
     or (state = 'staged' and age > %(kept)s)
 
--- name: numbers_are_gapless
-select coalesce(max(number) - min(number) + 1 = count(*), true) from {terms}
+-- name: keys_given
+-- The key of every term that the target schema knows; terms that come get higher ones.
+select iri, id from {terms}
 
--- name: hashes_by_number
-with hashed as materialized (
-    select
-        array_agg(hashtextextended(iri, 0) order by number) as iris,
-        min(number) - 1 as before
-    from {terms}
+-- name: last_key
+select greatest(
+    (select max(id) from {terms}),
+    (select pg_sequence_last_value(pg_get_serial_sequence(%(terms)s, 'id')::regclass))
 )
+
+-- name: keys_of_others
+-- Staged terms whose key another term has in the target schema, or that have another key there.
+select s.iri
+from {staged} as s
+join {terms} as t on t.iri = s.iri and t.id <> s.id
+union all
+select s.iri
+from {staged} as s
+join {terms} as t on t.id = s.id and t.iri <> s.iri
+limit 1

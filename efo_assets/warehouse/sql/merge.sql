@@ -1,9 +1,8 @@
 -- name: terms_insert
-insert into {terms} ({columns}, first_release, changed_release)
-select {columns}, {release}, {release}
+insert into {terms} (id, {columns}, first_release, changed_release)
+select s.id, {columns}, {release}, {release}
 from {staged} as s
-where not exists (select from {terms} as t where t.iri = s.iri)
-order by s.iri
+where not exists (select from {terms} as t where t.id = s.id)
 
 -- name: keys_resume
 select setval(k.sequence, t.highest)
@@ -20,19 +19,19 @@ cross join (
         and n.nspname = %(schema)s
         and c.relname = %(table)s
 ) as k
-where t.highest > pg_sequence_last_value(k.sequence)
+where t.highest > coalesce(pg_sequence_last_value(k.sequence), 0)
 
 -- name: terms_update
 update {terms} as t
 set ({columns}, changed_release, removed_in) = row({theirs}, {release}, null)
 from {staged} as s
-where s.iri = t.iri
+where s.id = t.id
     and (t.removed_in is not null or row({ours}) is distinct from row({theirs}))
 
 -- name: terms_remove
 update {terms} as t
 set removed_in = {release}, changed_release = {release}
-where t.removed_in is null and not exists (select from {staged} as s where s.iri = t.iri)
+where t.removed_in is null and not exists (select from {staged} as s where s.id = t.id)
 
 -- name: rows_differing
 create temporary table efo_differing on commit drop as

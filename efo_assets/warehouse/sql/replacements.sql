@@ -88,7 +88,7 @@ order by s.start, s.kind, v.target, s.evidence collate "C"
 
 -- name: replacement_rows
 insert into {load}.replacements (
-    iri, target_iri, ordinal, kind, target, status, hops, path, evidence
+    term_id, target_id, ordinal, kind, target, status, hops, path, evidence
 )
 with ends as (
     select
@@ -151,16 +151,18 @@ every as (
 )
 
 select
-    start,
-    node,
+    t.id,
+    n.id,
     row_number() over (
-        partition by start
-        order by kind desc nulls last, hops, target collate "C"
+        partition by e.start
+        order by e.kind desc nulls last, e.hops, e.target collate "C"
     ),
-    kind,
-    target,
-    status,
-    hops,
-    path,
-    evidence
-from every
+    e.kind,
+    e.target,
+    e.status,
+    e.hops,
+    e.path,
+    e.evidence
+from every as e
+join {load}.terms as t on t.iri = e.start
+left join {load}.terms as n on n.iri = e.node
