@@ -8,7 +8,7 @@ is in them are Dagster's own, so an instance can change between the two classes 
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import OperationalError
 
 FOLDER = Path("history", "runs")
 """In the instance's folder, where Dagster keeps an event log that isn't configured."""
@@ -88,7 +89,7 @@ class HeldOpenEventLog(SqliteEventLogStorage):
     def _transaction(self, shard: str) -> Iterator[Connection]:
         with self._holding:
             if shard not in self._held:
-                with super()._connect(shard) as connection:
+                with super().run_connection(shard) as connection:
                     yield connection
             else:
                 with self._held[shard].begin():
@@ -110,14 +111,16 @@ class HeldOpenEventLog(SqliteEventLogStorage):
                     },
                 )
                 connection = self._held[shard] = engine.connect()
-                # As Dagster does once it has made a new database's tables, four syncs for each.
-                connection.exec_driver_sql("pragma journal_mode = wal")
+                # Dagster sets it after a new database's tables, each of which takes four syncs till
+                # then. It fails where another process makes them just now.
+                with suppress(OperationalError):
+                    connection.exec_driver_sql("pragma journal_mode = wal")
                 # A commit isn't synced by itself: a power loss may take the last events of a run,
                 # which it ended, and leaves a whole database.
                 connection.exec_driver_sql("pragma synchronous = normal")
-                connection.commit()
+                connection.rollback()  # ends what SQLAlchemy began; pragmas stay
             # Dagster makes the tables of a new database as it connects.
-            with super()._connect(run_id):
+            with super().run_connection(run_id):
                 pass
 
     def _release(self) -> None:
