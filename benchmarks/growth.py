@@ -45,7 +45,8 @@ def main() -> None:
 
 def _growth(load: str) -> Growth:
     shape, _, classes = load.partition(":")
-    with sample_server(int(classes), "--shape", shape) as sample, fresh_home() as home:
+    server = sample_server(int(classes), "--shape", shape, releases=1)
+    with server as sample, fresh_home() as home:
         line = materialized(sample, home, f"first load of {load}", int(classes))
     return Growth(shape, int(classes), line.run)
 

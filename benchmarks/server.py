@@ -51,11 +51,11 @@ class Sample:
 
 
 @contextmanager
-def sample_server(classes: int, *options: str) -> Iterator[Sample]:
-    """Start the server, wait until every page is rendered, end it in the end."""
+def sample_server(classes: int, *options: str, releases: int = 2) -> Iterator[Sample]:
+    """Start the server, wait until so many releases are rendered, end it in the end."""
     with tempfile.TemporaryDirectory() as folder:
         port_file = Path(folder) / "port"
-        command = [sys.executable, "-m", "efo_assets", "sample", "--as-efo", "--warm"]
+        command = [sys.executable, "-m", "efo_assets", "sample", "--as-efo", f"--warm={releases}"]
         command += ["--port", "0", "--port-file", str(port_file)]
         command += ["--classes", str(classes), *options]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -397,8 +397,10 @@ def metrics(host: str, port: int) -> None:
 @click.option("--recorded", type=_path, help="Serve recordings of this folder, too.")
 @click.option(
     "--warm",
-    is_flag=True,
-    help="Render releases 1 and 2, of a shape the first, before being ready.",
+    is_flag=False,
+    flag_value=2,
+    type=_release_number,
+    help="Render so many releases before being ready; 2 without a number.",
 )
 @click.option("--port-file", type=_path, help="Write the port here once ready.")
 @click.pass_context
@@ -433,7 +435,7 @@ def sample(context: click.Context, /, port: int, **options: Any) -> None:
 
 
 async def _serve_sample(
-    port: int, *, host: str, warm: bool, port_file: Path | None, **options: Any
+    port: int, *, host: str, warm: int | None, port_file: Path | None, **options: Any
 ) -> None:
     from efo_assets.files import write_whole
     from efo_assets.sample.server import Sample, serving
@@ -442,8 +444,7 @@ async def _serve_sample(
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    if warm:
-        server.warm()
+    server.warm(warm or 0)
     async with serving(server, port, host):
         if port_file is not None:
             write_whole(port_file, server.url.rpartition(":")[2].encode())

@@ -147,10 +147,10 @@ class Sample:
         router.add_put("/_sample/state", self._put_state)
         return application
 
-    def warm(self) -> None:
-        """Render every page in advance, on all cores: of releases 1 and 2, of a shape of 1."""
+    def warm(self, releases: int) -> None:
+        """Render every page of the first so many releases in advance, on all cores."""
         global _warming  # noqa: PLW0603  # inherited by forked workers, never pickled
-        for number in (1, 2) if self.shape == "efo" else (1,):
+        for number in range(1, releases + 1):
             ontology = _warming = self._generated(number)
             keys = [
                 (name, page, WARM_PAGE_SIZE, WARM_PAGE_SIZE)
