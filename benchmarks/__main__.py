@@ -10,7 +10,6 @@ memory of a first load at two sizes. Writes Markdown with the machine's data to
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine import COPIED
-from benchmarks.measure import MEGABYTE, Run, fresh_home, heading, timed
+from benchmarks.measure import MEGABYTE, Run, fresh_home, heading, isolated, timed
 from benchmarks.server import LATENCY, NO_LATENCY, Sample, sample_server
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -98,7 +97,7 @@ def _measured(sample: Sample, classes: int, few: int, latency: dict[str, float])
 def _answers(environment: dict[str, str]) -> str:
     command = [sys.executable, "-m", "benchmarks.questions"]
     done = subprocess.run(
-        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
+        command, env=isolated(environment), stdout=subprocess.PIPE, text=True, check=True
     )
     answers: dict[str, tuple[int, float]] = json.loads(done.stdout)
     listed = (f"{what} ({rows:,} rows) {ms:.1f}" for what, (rows, ms) in answers.items())
@@ -151,7 +150,7 @@ def _ledger(environment: dict[str, str]) -> int:
     reset = "select pg_stat_reset()"
     command = [sys.executable, "-m", "efo_assets", "psql", "-XAtqc", query, "-c", reset]
     done = subprocess.run(
-        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
+        command, env=isolated(environment), stdout=subprocess.PIPE, text=True, check=True
     )
     return int(done.stdout.split()[0])
 

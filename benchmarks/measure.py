@@ -76,13 +76,12 @@ def timed(
     Raises:
         CommandFailed: it failed; the end of its log is printed.
     """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
     log = home / "log"
     before_s = _children_cpu_s()
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=inherited | dict(environment), stdout=output, stderr=output, cwd=cwd
+            command, env=isolated(environment), stdout=output, stderr=output, cwd=cwd
         )
         usage = _Usage(process.pid, home)
         process.wait()
@@ -93,6 +92,12 @@ def timed(
         raise CommandFailed(f"{' '.join(command)} failed with {process.returncode}.")
     cpu_seconds = _children_cpu_s() - before_s + usage.postgres_cpu_s
     return Run(seconds, cpu_seconds, usage.peak_mb, usage.postgres_peak_mb)
+
+
+def isolated(environment: Mapping[str, str]) -> dict[str, str]:
+    """These variables, and of those that are set only what isn't about us."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+    return inherited | dict(environment)
 
 
 def _children_cpu_s() -> float:
