@@ -94,14 +94,15 @@ class _Worker:
         return answer.page
 
     def _ended(self) -> Exception:
-        _, complaint = self.process.communicate()
-        code = self.process.returncode
+        """Why the process doesn't answer; all that wait for it ask."""
+        code = self.process.wait()
         if code < 0:
             return WorkerEnded(
                 f"A process that reads pages was ended by {Signals(-code).name}, perhaps since "
                 "memory ran out: nothing was published, and pages that were downloaded are kept; "
                 "run again."
             )
+        complaint = self.process.stderr.read() if self.process.stderr else b""
         said = complaint.decode(errors="replace")[-3000:]
         return RuntimeError(f"a process that reads pages ended with {code}: {said}")
 
