@@ -8,9 +8,10 @@ not with the ancestors. What SQL has to do is to give the edges and to take the 
 import struct
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate, compress
 from typing import Self, TypeAlias
 
@@ -43,10 +44,10 @@ _NO_IS_A_DISTANCE = struct.Struct(">ihi").pack
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """One edge per child and parent, by their places in the order of the terms' keys."""
+    """One edge per child and parent, by their places among the keys of terms that have edges."""
 
     keys: Integers
-    """Key of each term, by place."""
+    """In ascending order."""
     children: Integers
     parents: Integers
     is_a: bytes
@@ -57,8 +58,10 @@ class Edges:
         """The edges of a load that make ancestors."""
         query = statement("closure_edges", load=load_schema)
         # Texts of all numbers, in binary: no row or object per edge, here or in libpq.
-        keys, children, parents, is_a = connection.execute(query, binary=True).fetchall()[0]
-        return cls(_integers("q", keys), _integers("i", children), _integers("i", parents), is_a)
+        *sent, is_a = connection.execute(query, binary=True).fetchall()[0]
+        keys, children, parents = map(_bigints, sent)
+        place = partial(bisect_left, keys)
+        return cls(keys, array("i", map(place, children)), array("i", map(place, parents)), is_a)
 
     def only(self, chosen: bytes) -> Self:
         """Those for which there is no 0 in `chosen`."""
@@ -72,8 +75,8 @@ class Edges:
         return type(self)(self.keys, self.parents, self.children, self.is_a)
 
 
-def _integers(typecode: str, sent: bytes) -> Integers:
-    integers = array(typecode, sent)
+def _bigints(sent: bytes) -> Integers:
+    integers = array("q", sent)
     if sys.byteorder == "little":  # PostgreSQL sends the other order
         integers.byteswap()
     return integers
