@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from aiohttp import web
 
 from efo_assets.errors import PageStoreError, RecordRejected, WorkerEnded
 from efo_assets.ols.stored_pages import (
@@ -316,3 +318,41 @@ def test_a_release_that_changes_to_one_that_is_kept_drops_the_rows_of_the_first(
     states = ask(warehouse, "select state, version from loads order by created_at")
     assert [state for state, _ in states] == ["dropped", "published"]
     assert ask(warehouse, "select version from releases") == [states[1][1:]]
+
+
+@pytest.mark.usefixtures("two_workers")
+def test_what_a_process_refuses_is_told_as_a_thread_tells_it(
+    settings: Settings, warehouse: Warehouse, sample: Sample
+) -> None:
+    are_cut = iter([True, True])
+
+    async def cut(request: web.Request) -> web.Response | None:
+        if request.query.get("page") == "3" and next(are_cut, False):
+            return web.Response(body=gzip.compress(b"{")[:-4], headers={"Content-Encoding": "gzip"})
+        return None
+
+    sample.intercept = cut
+    sample.state.cap = 20
+    done = fetch(settings, warehouse, fills=True)
+    assert done.traffic.retries >= 2
+    assert done.notes == ["OLS serves 20 rows in a page at most: asked for pages of that size."]
+    assert done.page_set.plan.page_size == 20
+    filled = staging(settings, warehouse, done.page_set).load
+    assert filled.counts["terms"] == CLASSES
+
+
+@pytest.mark.fault("X11")
+@pytest.mark.usefixtures("two_workers")
+def test_a_page_that_a_process_cannot_write_is_one_sentence(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    def be_in_the_way(point: str) -> None:
+        if point == "C2":
+            for folder in (settings.data_dir / "pages" / "efo").glob("*-two"):
+                (folder / ".current-00011.json.gz.part").mkdir(exist_ok=True)
+
+    with listening(be_in_the_way), pytest.raises(PageStoreError) as caught:
+        fetch(settings, warehouse, fills=True)
+    said = r"^The page store .* cannot take a page: Is a directory .*run again"
+    assert re.match(said, str(caught.value))
+    assert_dropped(warehouse)
