@@ -155,5 +155,5 @@ def test_releases_are_published_behind_a_pooler_and_its_other_users_feel_nothing
             second.prepare()
         warehouse._writer.release()
         with session.connect(pooled) as connection:
-            assert connection.execute("show search_path").fetchone() == ("pg_catalog",)
+            assert connection.execute("show search_path").fetchone() == ("pg_catalog, pg_temp",)
     assert locks(database) == 0

@@ -134,10 +134,15 @@ left join {load}.terms as t on t.id = m.term_id
 where t.is_obsolete is not false
 
 -- name: check_mesh_ids_are_well_formed
-select t.iri, x.accession
-from {load}.xrefs as x
-left join {load}.terms as t on t.id = x.term_id
-where x.prefix = 'mesh' and not upper(btrim(x.accession)) ~ {mesh_id}
+with malformed as materialized (
+    select term_id, accession
+    from {load}.xrefs
+    where prefix = 'mesh' and not upper(btrim(accession)) ~ {mesh_id}
+)
+
+select t.iri, m.accession
+from malformed as m
+left join {load}.terms as t on t.id = m.term_id
 order by t.iri
 
 -- name: check_ancestors_are_others
