@@ -26,6 +26,8 @@ from efo_assets.warehouse.load import (
     Load,
     comparable_release,
     content,
+    is_moved,
+    published_content,
     refuse_changed,
     without_changes,
 )
@@ -554,6 +556,12 @@ def audit(
         if kept is not None:
             _log.info("load %s was audited before it was published", load.load_id)
             return kept
+        if is_moved(connection, load):
+            raise AuditNotPassed(
+                f"Load {load.load_id} ({load.source.name}) is published, some of its verdicts are "
+                "gone or of another version, and it has no staged rows to be audited again: the "
+                f"published release stays; run `{LOAD_COMMAND}`, which stages the kept pages anew."
+            )
         questions = _Questions(load, checks)
         with beside(connection, connect, questions.ask_in_bulk):
             audited, ties = content(connection, load)
@@ -612,7 +620,11 @@ def is_spoilt(connection: Connection, load: Load) -> bool:
     looks at it then.
     """
     stored = _stored(connection, load)
-    if _kept(load, stored) is not None:
+    kept = _kept(load, stored)
+    if is_moved(connection, load):
+        # Nothing is left to make anything of but what is published.
+        return kept is None or stored[0][1] != published_content(connection, load).digest
+    if kept is not None:
         return False
     if any(is_blocking and not passed for _, _, is_blocking, passed, *_ in stored):
         return True

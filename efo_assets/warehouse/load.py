@@ -29,6 +29,7 @@ from efo_assets.warehouse.statements import (
     copy_staged,
     create_staged,
     listing,
+    published_hash,
     staged_hash,
     statement,
 )
@@ -461,6 +462,8 @@ def reusable(connection: Connection, target_schema: str, source: Source) -> Load
     if load is None or load.source != source:
         return None
     is_fit = load.sealed is not None and load.base_release == comparable_release(connection, load)
+    if is_moved(connection, load):
+        return load
     is_fit = is_fit or load.state == "published"
     return load if is_fit and not key_of_another(connection, load) else None
 
@@ -474,6 +477,12 @@ def filled(connection: Connection, target_schema: str, source: Source) -> Load |
     if load is None or load.source != source or key_of_another(connection, load):
         return None
     return load
+
+
+def is_moved(connection: Connection, load: Load) -> bool:
+    """Whether the load's tables became the published ones."""
+    is_there = connection.has_table(f"{load.schema}.{TERMS.staged_name}")
+    return load.state == "published" and not is_there
 
 
 def key_of_another(connection: Connection, load: Load) -> str | None:
@@ -511,6 +520,19 @@ def content(connection: Connection, load: Load) -> tuple[Content, dict[str, str]
     staged = Content.of_ties(ties)
     ties[DANGLING] = _tie_dangling(connection, load)
     return staged, ties
+
+
+def published_content(connection: Connection, load: Load) -> Content:
+    """Rows and hash of each published table, of a history those of the load's release."""
+    values = {"schema": load.target_schema, "load_id": load.load_id}
+    row = connection.execute(statement("published_release"), values).fetchone()
+    ties = {}
+    for table in TABLES:
+        is_there = connection.has_table(f'"{load.target_schema}".{table.name}')
+        if row is not None and is_there:
+            query = published_hash(load.target_schema, table, row[0])
+            ties[table.staged_name] = ":".join(map(str, connection.row(query)))
+    return Content.of_ties(ties)
 
 
 def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") -> list[str]:

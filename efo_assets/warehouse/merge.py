@@ -1,7 +1,8 @@
 """Make one published table equal to the staged one, and prove that it is, inside a transaction.
 
-A new table is filled and then gets its keys and indexes; in one that is there, only rows that
-differ are written.
+The staged tables of a first release become the published ones. A table that a later version brings
+is filled; both get their keys and indexes then. In one that is there, only rows that differ are
+written.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from psycopg import sql
 
 from efo_assets.errors import LOAD_COMMAND, PublicationRefused, WarehouseError
 from efo_assets.warehouse.ledger import Changes
-from efo_assets.warehouse.load import Content, Load, key_of_another
+from efo_assets.warehouse.load import Content, Load, is_moved, key_of_another
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     add_column,
@@ -21,6 +22,7 @@ from efo_assets.warehouse.statements import (
     create_published,
     index_name,
     listing,
+    move_in,
     names,
     of_release,
     published_hash,
@@ -29,28 +31,43 @@ from efo_assets.warehouse.statements import (
 )
 from efo_assets.warehouse.tables import TABLES, Table
 
+FIRST_STATISTICS_TARGET = 30
+"""Of new tables; autovacuum analyzes them by the server's own setting when they change."""
+
 
 class NotAsStaged(WarehouseError):
     """A published table would not hold the rows that were audited."""
 
 
-def create_missing(connection: Connection, schema: str) -> list[Table]:
-    """Make the published tables that are not there, without keys; return them.
+def fill_missing(connection: Connection, load: Load, release_id: int) -> list[Table]:
+    """Make the published tables that are not there, with their rows, without keys; return them.
 
     Those of an earlier version of this project get the columns and indexes that came later.
     """
-    missing = []
+    missing, schema = [], load.target_schema
     for table in TABLES:
         rows = connection.execute(statement("columns"), {"schema": schema, "table": table.name})
         present = {name for name, *_ in rows}
         if not present:
-            connection.execute(create_published(schema, table))
             missing.append(table)
             continue
         for column in table.columns:
             if column.name not in present:
                 connection.execute(add_column(schema, table, column))
         _renew_indexes(connection, schema, table)
+    for table in missing:
+        # One that stays behind for itself would be missed where it is read with the others.
+        if len(missing) == len(TABLES) and not table.is_history:
+            for step in move_in(load.schema, schema, table, release_id):
+                connection.execute(step)
+            place = {"schema": schema, "table": table.name}
+            for (grant,) in connection.execute(statement("default_grants"), place).fetchall():
+                connection.execute(grant)
+        else:
+            connection.execute(create_published(schema, table))
+            connection.execute(_insert(load, table, release_id))
+        if table.is_referenced:
+            _move_sequence_on(connection, load, table)
     return missing
 
 
@@ -82,10 +99,12 @@ def equalize(
     rows, schema = audited.rows[table.staged_name], load.target_schema
     wanted = (rows, audited.hashes[table.staged_name])
     if is_fresh:
-        changes = _fill(connection, load, table, release_id)
+        _complete(connection, schema, table)
+        changes = Changes(inserted=rows)
     elif _published_content(connection, schema, table, release_id) == wanted:
         return Changes(unchanged=rows)
     else:
+        _refuse_moved(connection, load, table)
         merge = _merge_referenced if table.is_referenced else _merge_rows
         removed, changed, inserted = merge(connection, load, table, release_id)
         changes = Changes(inserted, changed, removed, rows - inserted - changed)
@@ -106,16 +125,27 @@ def _published_content(
     return int(rows), str(content_hash)
 
 
-def _fill(connection: Connection, load: Load, table: Table, release_id: int) -> Changes:
-    """Fill a new table, then make its keys and indexes."""
-    schema = load.target_schema
-    inserted = connection.execute(_insert(load, table, release_id)).rowcount
-    if table.is_referenced:
-        _move_sequence_on(connection, load, table)
+def _complete(connection: Connection, schema: str, table: Table) -> None:
+    """Give a new table that is full its keys, indexes, comments and statistics."""
     for definition in constrain_published(schema, table) + comment_published(schema, table):
         connection.execute(definition)
+    # At PostgreSQL's own target, expressions of indexes are evaluated for 30,000 rows each.
+    connection.execute(f"set local default_statistics_target = {FIRST_STATISTICS_TARGET}")
     connection.execute(compose("analyze {}", (schema, table.name)))
-    return Changes(inserted=inserted)
+
+
+def _refuse_moved(connection: Connection, load: Load, table: Table) -> None:
+    """Refuse to mend rows by a load whose rows became the published ones.
+
+    Raises:
+        PublicationRefused: it is such a load.
+    """
+    if is_moved(connection, load):
+        raise PublicationRefused(
+            f"{load.target_schema}.{table.name} was changed since {load.source.name} was "
+            "published, by whom isn't known, and no staged rows are left to put it right: run "
+            f"`{LOAD_COMMAND}`, which stages the kept pages anew and does so."
+        )
 
 
 def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:

@@ -28,7 +28,7 @@ from efo_assets.warehouse.load import (
     drop,
     without_changes,
 )
-from efo_assets.warehouse.merge import NotAsStaged, create_missing, equalize
+from efo_assets.warehouse.merge import NotAsStaged, equalize, fill_missing
 from efo_assets.warehouse.preflight import refuse_taken_names
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
@@ -143,7 +143,7 @@ def _in_one_transaction(
             release_id = known.release_id
         refuse_taken_names(connection, schema)
         create_views(connection, schema, FOLDS)
-        fresh = create_missing(connection, schema)
+        fresh = fill_missing(connection, load, release_id)
         if is_anew:
             _clear(connection, schema, release_id, [t for t in TABLES if t not in fresh])
         is_known_by_another = known is not None and known.load_id != load.load_id

@@ -148,8 +148,11 @@ def test_rows_changed_between_audit_and_publication_are_not_published(
 
 @pytest.mark.fault("O12")
 def test_a_published_load_without_verdicts_is_compared_with_what_was_derived(
-    warehouse: Warehouse, standing: list[Any]
+    warehouse: Warehouse,
 ) -> None:
+    publish(warehouse, "1", **FIRST)
+    publish(warehouse, "2", **SECOND)
+    standing = ask(warehouse, "select t, (select count(*) from releases) from efo_terms as t")
     load = warehouse.latest()
     run(warehouse, "delete from efo_meta.verdicts")
     run(warehouse, mutations(load.schema, "synonyms")[0])

@@ -142,12 +142,15 @@ def encoded(
     given: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, CopyRows]:
     """Rows as COPY takes them, with the keys that were given to IRIs, or others."""
-    encoder = RowEncoder(COLUMNS)
+    encoder, taken = RowEncoder(COLUMNS), set(given.values())
     rows = {"terms": terms, "synonyms": synonyms, "parent_edges": edges, "xrefs": xrefs}
     for name, each in rows.items():
         for first, *values in each:
             of_iri = values[0] if name == "terms" else first
-            encoder.sinks[name]((given.get(of_iri, key(of_iri)), *values))
+            new = key(of_iri)
+            # Another's, once somebody has changed an IRI.
+            new += new in taken
+            encoder.sinks[name]((given.get(of_iri, new), *values))
     return encoder.taken()
 
 

@@ -282,7 +282,7 @@ FUNCTIONS = ("efo_descendants", "efo_ancestors_of", "efo_resolve")
 def test_an_id_is_found_in_every_form(warehouse: Warehouse, name: str) -> None:
     base = "http://example.org/efo/"
     short = "_".join(name.rsplit(":", 1))
-    top = (f"{base}{short}", *term("x", "top", curie=name)[1:])
+    top = term("x", "top", curie=name, iri=f"{base}{short}")
     publish(warehouse, terms=[top, term("b")], edges=[(iri("b"), f"{base}{short}", "is_a")])
     forms = [name, short, f"{base}{short}"]
     forms += [form for each in forms for form in (each.lower(), each.upper())]

@@ -21,6 +21,23 @@ cross join (
 ) as k
 where t.highest > coalesce(pg_sequence_last_value(k.sequence), 0)
 
+-- name: default_grants
+-- What PostgreSQL would have granted on a table that is made in this schema.
+select
+    format(
+        'grant %%s on table %%I.%%I to %%s%%s',
+        a.privilege_type,
+        %(schema)s::text,
+        %(table)s::text,
+        case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+        case when a.is_grantable then ' with grant option' else '' end
+    )
+from pg_default_acl as d
+cross join lateral aclexplode(d.defaclacl) as a
+where d.defaclnamespace = to_regnamespace(quote_ident(%(schema)s))
+    and d.defaclobjtype = 'r'
+    and d.defaclrole = (select r.oid from pg_roles as r where r.rolname = current_user)
+
 -- name: terms_update
 update {terms} as t
 set ({columns}, changed_release, removed_in) = row({theirs}, {release}, null)

@@ -1,0 +1,150 @@
+"""The first release: staged tables become the published ones, as if they had been made there."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from efo_assets.errors import PublicationRefused
+from efo_assets.warehouse.load import is_moved
+from efo_assets.warehouse.statements import comment_published, constrain_published, create_published
+from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, synonym, term, xref
+
+MAJORS = (18, 16)
+FIRST: Rows = {
+    "terms": [term("a"), term("b"), term("old", is_obsolete=True, replaced_by=["EX:a"])],
+    "synonyms": [synonym("a", "first")],
+    "edges": [edge("b", "a"), edge("b", "gone")],
+    "xrefs": [xref("a", "mesh", "D000001")],
+}
+READER = "grant select on tables to public"
+SHAPE = """
+select jsonb_build_object(
+    'columns', (
+        select jsonb_agg(jsonb_build_array(
+            a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+            pg_get_expr(d.adbin, d.adrelid), a.attstorage, a.attcompression, a.attstattarget,
+            a.attacl, col_description(c.oid, a.attnum)
+        ) order by a.attnum)
+        from pg_attribute as a
+        left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    ),
+    'constraints', (
+        select jsonb_agg(jsonb_build_array(
+            k.conname, k.contype, k.convalidated, pg_get_constraintdef(k.oid)
+        ) order by k.conname)
+        from pg_constraint as k where k.conrelid = c.oid
+    ),
+    'indexes', (
+        select jsonb_agg(pg_get_indexdef(i.indexrelid) order by i.indexrelid::regclass::text)
+        from pg_index as i where i.indrelid = c.oid and i.indisvalid
+    ),
+    'sequence', (
+        select jsonb_build_array(s.relname, s.relacl, pg_get_userbyid(s.relowner))
+        from pg_depend as o
+        join pg_class as s on s.oid = o.objid and s.relkind = 'S'
+        where o.refobjid = c.oid
+    ),
+    'table', jsonb_build_array(
+        c.relpersistence, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.reloptions,
+        (select array_agg(acl::text order by acl::text) from unnest(c.relacl) as acl),
+        pg_get_userbyid(c.relowner), c.reltype::regtype::text, c.relhastriggers,
+        obj_description(c.oid)
+    )
+)
+from pg_class as c
+where c.oid = to_regclass('public.' || quote_ident(%(name)s))
+"""
+
+
+def shapes(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """All that PostgreSQL's catalogs know of each published table."""
+    return {
+        table.name: connection.execute(SHAPE, {"name": table.name}).fetchall() for table in TABLES
+    }
+
+
+@pytest.mark.fault("O27")
+@pytest.mark.parametrize("defaults", ["", "in schema public", "in schema public, other"])
+def test_a_table_that_moved_in_is_as_one_that_was_made_there(
+    warehouse: Warehouse, defaults: str
+) -> None:
+    with warehouse.connect() as connection:
+        connection.execute("create schema other")
+        connection.execute(f"alter default privileges {defaults} {READER}")
+        connection.execute(
+            f"alter default privileges {defaults} grant usage on sequences to public"
+        )
+    publish(warehouse, **FIRST)
+    with warehouse.connect() as connection:
+        moved = shapes(connection)
+        with connection.transaction(force_rollback=True):
+            connection.execute("drop table public.efo_terms cascade")
+            for table in TABLES[1:]:
+                connection.execute(f"drop table public.{table.name} cascade")
+            for table in TABLES:
+                connection.execute(create_published("public", table))
+            for table in TABLES:
+                for step in (
+                    *constrain_published("public", table),
+                    *comment_published("public", table),
+                ):
+                    connection.execute(step)
+            made = shapes(connection)
+    assert all(moved.values())
+    assert moved == made
+
+
+def test_rows_that_are_inserted_next_have_the_next_key(warehouse: Warehouse) -> None:
+    publish(warehouse, **FIRST)
+    next_one = "select nextval(pg_get_serial_sequence('efo_terms', 'id')) - max(id) from efo_terms"
+    assert ask(warehouse, next_one) == [(1,)]
+
+
+def test_the_load_of_the_first_release_has_no_rows_left_and_is_used_again(
+    warehouse: Warehouse,
+) -> None:
+    first = publish(warehouse, **FIRST)
+    load = warehouse.latest()
+    with warehouse.connect() as connection:
+        assert is_moved(connection, load)
+    assert warehouse.reusable(load.source) == load
+    verdicts = warehouse.audit(load)
+    assert all(verdict.passed for verdict in verdicts if verdict.blocking)
+    again = warehouse.publish(load)
+    assert (again.release_id, again.is_new, again.written) == (first.release_id, False, 0)
+
+
+@pytest.mark.fault("O27")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "delete from efo_synonyms",
+        "update efo_terms set label = 'else' where curie = 'EX:a'",
+        "update efo_terms set iri = iri || '!' where curie = 'EX:a'",
+        "drop table efo_ancestors cascade",
+        "delete from efo_meta.verdicts",
+    ],
+)
+def test_rows_changed_after_the_first_release_are_put_right_from_pages(
+    warehouse: Warehouse, damage: str
+) -> None:
+    publish(warehouse, **FIRST)
+    published = "select label from efo_terms where removed_in is null order by label"
+    before = ask(warehouse, published)
+    load = warehouse.latest()
+    with warehouse.connect() as connection, connection.transaction():
+        connection.execute("set local search_path = public")
+        connection.execute(damage)
+    assert warehouse.reusable(load.source) is None
+    if not damage.startswith(("drop", "delete from efo_meta")):
+        with pytest.raises(PublicationRefused, match=r"was changed since efo 1 .*stages the kept"):
+            warehouse.publish(load)
+    publish(warehouse, **FIRST)
+    assert ask(warehouse, published) == before
+    assert ask(warehouse, "select count(*) from efo_synonyms") == [(1,)]
+    assert ask(warehouse, "select count(*) from efo_ancestors") == [(1,)]
+    assert not any(compared.differs for compared in warehouse.verify())
