@@ -161,12 +161,13 @@ class Transport:
                 if self._outage.is_total:
                     raise OlsUnreachable(f"OLS at {place_of(url)} answers nothing but failures.")
                 response = await self._send(url, session)
+        failures_before = self._outage.failures
         with self._counting_failures(halvings):
             value = await self._accept(response, accept)
         if is_probe:
             self._outage.ever_succeeded = True  # and yet pages may not be served
         else:
-            self._outage.succeeded()
+            self._outage.succeeded(failures_before)
             self.gate.succeeded()  # a probe's one row says nothing of how many OLS can bear
         self.traffic.latencies_s.append(response.latency_s)
         return value

@@ -120,20 +120,27 @@ class Outage:
     """Failures since the last success: is it bad luck, an outage, or time to give up?"""
 
     def __init__(self) -> None:
-        self.failures_in_a_row = 0
+        self.failures = 0
         self.ever_succeeded = False
+        self._before_success = 0
         self._since_s = 0.0
 
-    def succeeded(self) -> None:
-        """Count from 0 again."""
-        self.failures_in_a_row = 0
+    def succeeded(self, failures_before: int) -> None:
+        """Forget the failures before a success; it may be known for one when others have failed."""
+        self._before_success = max(self._before_success, failures_before)
+        self._since_s = time.monotonic()
         self.ever_succeeded = True
 
     def failed(self) -> None:
         """Count one more."""
         if not self.failures_in_a_row:
             self._since_s = time.monotonic()
-        self.failures_in_a_row += 1
+        self.failures += 1
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """How many there were since the last success."""
+        return self.failures - self._before_success
 
     @property
     def is_suspected(self) -> bool:

@@ -56,7 +56,7 @@ def fill_missing(connection: Connection, load: Load, release_id: int) -> list[Ta
                 connection.execute(add_column(schema, table, column))
         _renew_indexes(connection, schema, table)
     for table in missing:
-        # One that stays behind for itself would be missed where it is read with the others.
+        # All or none: what reads the tables of a load reads them together.
         if len(missing) == len(TABLES) and not table.is_history:
             for step in move_in(load.schema, schema, table, release_id):
                 connection.execute(step)

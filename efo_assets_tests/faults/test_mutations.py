@@ -69,8 +69,8 @@ def assert_postgresql_takes(tables: Tables) -> None:
                 for text in texts:
                     assert text is None or isinstance(text, str | bool | int)
                     assert not isinstance(text, str) or b"\0" not in text.encode()
-            assert isinstance(row[0], str)
-            assert row[0]
+            assert isinstance(row[0], int)
+    assert all(row[1] for row in tables[0]), "every term has an IRI"
 
 
 def outcome(body: bytes) -> str:
