@@ -21,6 +21,7 @@ from efo_assets.privacy.disclosure import one_line
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import tables
 from efo_assets.warehouse.closure import MOST_LEVELS, Edges, on_cycles
+from efo_assets.warehouse.ledger import current_release
 from efo_assets.warehouse.load import (
     Content,
     Load,
@@ -617,10 +618,15 @@ def is_spoilt(connection: Connection, load: Load) -> bool:
     """Whether a load failed an audit, or its rows aren't those that were derived or audited.
 
     What a published one holds matters only if what was made of it must be made again; the publisher
-    looks at it then.
+    looks at it then. Where another content stands now, it is of no use.
     """
     stored = _stored(connection, load)
     kept = _kept(load, stored)
+    if kept is not None:
+        current = current_release(connection, load.target_schema)
+        stands = without_changes(current.content_hash) if current else ""
+        if stands != without_changes(stored[0][1]):
+            return True
     if is_moved(connection, load):
         # Nothing is left to make anything of but what is published.
         return kept is None or stored[0][1] != published_content(connection, load).digest

@@ -539,12 +539,17 @@ def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") 
     """Drop the tables of loads that are dead or superseded; return their ids.
 
     Dead: `staging`, since its process is gone. Superseded: published before the newest published
-    one, or staged and older than the newest `KEPT_FOR_DIAGNOSIS` that were never published.
+    one or in another format, or staged and older than the newest `KEPT_FOR_DIAGNOSIS` that were
+    never published.
     """
-    rows = connection.execute(
-        statement("load_leftovers"),
-        {"schema": target_schema, "keep": keep, "kept": KEPT_FOR_DIAGNOSIS},
-    ).fetchall()
+    values = {
+        "schema": target_schema,
+        "keep": keep,
+        "kept": KEPT_FOR_DIAGNOSIS,
+        # Code that is rolled back would take it for the release that stands.
+        "format_version": FORMAT_VERSION,
+    }
+    rows = connection.execute(statement("load_leftovers"), values).fetchall()
     for (load_id,) in rows:
         drop(connection, load_id)
     return [load_id for (load_id,) in rows]

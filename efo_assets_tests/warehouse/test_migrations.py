@@ -151,6 +151,8 @@ def test_a_migrated_database_takes_the_next_release(old: Warehouse) -> None:
     assert done.changes["efo_changes"] == Changes(), "rows of another format are no base"
     assert ask(old, "select replaced_by, is_gwas_trait from efo_terms") == [([], False)] * 3
     assert ask(old, "select prefix, found from efo_xrefs") == [("mesh", ["mesh:D1"])]
+    states = ask(old, "select state from loads order by created_at")
+    assert states == [("dropped",), ("published",)], "of another format nothing is left"
     ids = ask(old, "select id, curie, first_release from efo_terms order by curie")
     assert ids == [(1, "EX:a", 1), (2, "EX:b", 1), (key(iri("c")), "EX:c", 2)]
     assert ask(old, "select version, totals from releases order by release_id") == [

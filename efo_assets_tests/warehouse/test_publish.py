@@ -201,6 +201,22 @@ def test_the_same_release_again_writes_no_row(warehouse: Warehouse) -> None:
     assert ask(warehouse, "select count(*) from releases") == [(1,)]
 
 
+def test_a_published_load_is_used_again_only_while_its_content_stands(
+    warehouse: Warehouse,
+) -> None:
+    publish(warehouse, "1", terms=[term("a")])
+    publish(warehouse, "2", **FIRST)
+    load = warehouse.latest()
+    assert warehouse.reusable(load.source) == load
+    # As after a version that hashes otherwise was in between.
+    ask(
+        warehouse,
+        "update releases set content_hash = 'terms=3:1' where release_id = 2 returning 1",
+    )
+    assert warehouse.reusable(load.source) is None
+    assert publish(warehouse, "2", **FIRST).is_new
+
+
 def test_the_same_load_again_is_one_publication(warehouse: Warehouse) -> None:
     load = stage(warehouse, **FIRST)
     warehouse.audit(load)

@@ -75,6 +75,7 @@ with standing as (
     select
         load_id,
         state,
+        format_version,
         row_number() over (partition by state order by created_at desc) as age
     from efo_meta.loads
     where target_schema = %(schema)s and state <> 'dropped' and load_id <> %(keep)s
@@ -83,7 +84,7 @@ with standing as (
 select load_id
 from standing
 where state = 'staging'
-    or (state = 'published' and age > 1)
+    or (state = 'published' and (age > 1 or format_version <> %(format_version)s))
     or (state = 'staged' and age > %(kept)s)
 
 -- name: keys_given
