@@ -31,9 +31,6 @@ from efo_assets.warehouse.statements import (
 )
 from efo_assets.warehouse.tables import TABLES, Table
 
-FIRST_STATISTICS_TARGET = 30
-"""Of new tables; autovacuum analyzes them by the server's own setting when they change."""
-
 
 class NotAsStaged(WarehouseError):
     """A published table would not hold the rows that were audited."""
@@ -129,8 +126,6 @@ def _complete(connection: Connection, schema: str, table: Table) -> None:
     """Give a new table that is full its keys, indexes, comments and statistics."""
     for definition in constrain_published(schema, table) + comment_published(schema, table):
         connection.execute(definition)
-    # At PostgreSQL's own target, expressions of indexes are evaluated for 30,000 rows each.
-    connection.execute(f"set local default_statistics_target = {FIRST_STATISTICS_TARGET}")
     connection.execute(compose("analyze {}", (schema, table.name)))
 
 

@@ -1,6 +1,7 @@
 """A download from the fake OLS as tests ask for it, and what must be true after every one."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ MOST_FOLDERS = 3
 
 
 class Keeping:
-    """Reads pages in threads, and makes no rows of them."""
+    """Reads pages in a thread, one after the other, and makes no rows of them."""
 
     def __init__(self) -> None:
         self._work = PageWork()
+        self._thread = ThreadPoolExecutor(1)
 
     async def begin(self, page_set: PageSet) -> None:
         pass
@@ -35,13 +37,15 @@ class Keeping:
         pass
 
     async def read(self, task: Task, body: bytes) -> ReadPage:
-        return await asyncio.to_thread(self._work.read, task, body)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._work.read, task, body)
 
     async def take(self, page: ReadPage) -> None:
         pass
 
     async def settle(self) -> None:
-        pass
+        # What was cancelled goes on, and comes before this.
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: None)
 
 
 class Pauses:

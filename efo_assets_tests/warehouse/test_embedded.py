@@ -240,13 +240,15 @@ def test_a_server_that_is_being_stopped_is_waited_for(
     other.communicate()
     running = embedded._Server(data_dir, 18)
     running._find_place()
-    session = connected(running.target)
-    running._ctl("-m", "smart", "-W", "stop")
-    assert running._is_stopping(), "it waits for its sessions to end"
-    monkeypatch.setattr(time, "sleep", lambda _: session.close())
-    with embedded_server(data_dir, is_durable=False) as target:
-        assert session.closed
-        assert answers(target)
+    with connected(running.target) as session:
+        running._ctl("-m", "smart", "-W", "stop")
+        give_up_at_s = time.monotonic() + 30
+        while not running._is_stopping():
+            assert time.monotonic() < give_up_at_s, "it waits for its sessions to end"
+        monkeypatch.setattr(time, "sleep", lambda _: session.close())
+        with embedded_server(data_dir, is_durable=False) as target:
+            assert session.closed
+            assert answers(target)
 
 
 def test_what_was_removed_and_made_anew_is_stopped_by_its_own_users(data_dir: Path) -> None:
