@@ -479,6 +479,18 @@ def filled(connection: Connection, target_schema: str, source: Source) -> Load |
     return load
 
 
+def is_as_copied(connection: Connection, load: Load) -> bool:
+    """Whether the rows of a filled load are those that were decoded."""
+    with connection.transaction():
+        connection.execute(statement("bulk_session"))
+        try:
+            _as_copied(connection, load)
+        except AuditNotPassed as error:
+            _log.warning("%s", error)
+            return False
+    return True
+
+
 def is_moved(connection: Connection, load: Load) -> bool:
     """Whether the load's tables became the published ones."""
     is_there = connection.has_table(f"{load.schema}.{TERMS.staged_name}")

@@ -54,6 +54,7 @@ class Warehouse:
         self.allow_shrink = allow_shrink
         self.allow_older = allow_older
         self._writer = WriterLock(self.connect, schema)
+        self._filled_here: str | None = None
 
     @classmethod
     @contextmanager
@@ -155,8 +156,15 @@ class Warehouse:
         return candidate
 
     def filled(self, source: Source) -> Load | None:
-        """The load of exactly this source that waits to be sealed; see `load.filled`."""
-        return self.run("looking for a filled load", load.filled, self.schema, source)
+        """The load of exactly this source that waits to be sealed; see `load.filled`.
+
+        One that another process filled must hold the rows that were decoded.
+        """
+        doing = "looking for a filled load"
+        candidate = self.run(doing, load.filled, self.schema, source)
+        if candidate is None or candidate.load_id == self._filled_here:
+            return candidate
+        return candidate if self.run(doing, load.is_as_copied, candidate) else None
 
     @contextmanager
     def filling(self, staging: Load, columns: Columns) -> Iterator[Filling]:
@@ -175,6 +183,7 @@ class Warehouse:
                 load.filling(connection, staging, columns) as filling,
             ):
                 yield filling
+            self._filled_here = staging.load_id
         except BaseException as error:
             if isinstance(error, ConnectionLost):
                 with suppress(WarehouseError):

@@ -132,6 +132,21 @@ def test_a_load_that_another_process_filled_is_sealed(
         assert ask(second, "select load_id, state from loads") == [(sealed.load_id, "staged")]
 
 
+@pytest.mark.fault("O19")
+def test_a_load_that_was_changed_since_another_process_filled_it_is_filled_anew(
+    settings: Settings, database: DatabaseTarget
+) -> None:
+    with Warehouse(database) as first:
+        fetch(settings, first, fills=True)
+        ((changed,),) = ask(first, "select load_id from loads")
+        with first.connect() as connection:
+            connection.execute(f"delete from efo_load_{changed}.terms where iri like '%7'")
+    assert load_once(settings).rows["efo_terms"] == CLASSES
+    with Warehouse(database) as second:
+        states = ask(second, f"select load_id = '{changed}', state from loads")
+        assert sorted(states) == [(False, "published"), (True, "dropped")]
+
+
 def test_without_a_table_to_stage_no_load_is_begun(
     settings: Settings, warehouse: Warehouse
 ) -> None:
