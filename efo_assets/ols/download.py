@@ -237,8 +237,6 @@ class _Downloader:
             await _require_same_release(self.client, plan.release)
             await self.reader.begin(page_set)
             await fetch.run(missing)
-            # Twice in a row, since replicas may take turns; the second time with its totals.
-            await _require_same_release(self.client, plan.release)
             await _require_same_release(self.client, plan.release, with_totals=True)
             await asyncio.to_thread(self._prove_distinct, folder, fetch.iri_hashes)
         if fetch.unknown_fields:
@@ -278,17 +276,19 @@ class _Downloader:
 async def _require_same_release(
     client: OlsClient, release: Release, *, with_totals: bool = False
 ) -> None:
-    """Ask for the ontology document, on a connection of its own.
+    """Ask for the ontology document twice in a row, each time on a connection of its own.
 
     No page says of which release it is. Replicas that serve two, of equal totals, show in the
-    document alone; so it is asked for before, in the middle of and after the pages.
+    document alone; so it is asked for before, in the middle of and after the pages, and twice,
+    since they may take turns.
 
     Raises:
         AnotherRelease: it is not the document of `release` any more.
     """
-    seen = await client.release(release.ontology, None if with_totals else release.totals)
-    if seen != release:
-        raise acceptance.AnotherRelease(f"{release.name}, then {seen.name}")
+    for totals in (release.totals, None if with_totals else release.totals):
+        seen = await client.release(release.ontology, totals)
+        if seen != release:
+            raise acceptance.AnotherRelease(f"{release.name}, then {seen.name}")
 
 
 def _repeated(page_set: PageSet) -> list[str]:

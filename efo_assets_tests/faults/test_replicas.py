@@ -113,13 +113,31 @@ def test_two_replicas_that_take_turns_are_noticed_before_a_page_is_asked_for(
 
 
 @fault("H23")
-def test_a_replica_that_vanishes_among_the_pages_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nth", [4, 5])
+def test_a_replica_that_vanishes_among_the_pages_is_noticed(nth: int, tmp_path: Path) -> None:
     records = itertools.count(1)
 
     def in_the_middle(asked: Asked) -> int:
-        return 1 if asked.listing == "record" and next(records) == 3 else 2
+        return 1 if asked.listing == "record" and next(records) == nth else 2
 
     with fake_ols(release_of=in_the_middle) as ols:
+        done = download(ols, tmp_path)
+        assert set(iris(done)) == ols.iris(2)
+    assert "began again" in done.notes[0]
+
+
+@fault("H23")
+def test_replicas_that_take_turns_until_one_vanishes_before_the_middle_are_noticed(
+    tmp_path: Path,
+) -> None:
+    requests = itertools.count(1)
+
+    def in_turns(asked: Asked) -> int:
+        number = next(requests)
+        is_total = asked.is_probe and asked.listing != "record"
+        return 2 if number % 2 or number > 9 or is_total else 1
+
+    with fake_ols(release_of=in_turns) as ols:
         done = download(ols, tmp_path)
         assert set(iris(done)) == ols.iris(2)
     assert "began again" in done.notes[0]

@@ -98,7 +98,7 @@ def test_every_generation_gives_every_class_once(generation: str, tmp_path: Path
         found = iris(done)
     assert set(found) == ROWS
     assert len(found) == CLASSES
-    assert done.traffic.requests == done.pages + 4 + 3 + 4
+    assert done.traffic.requests == done.pages + 4 + 2 + 2 + 5
     assert done.page_set.complete
 
 
