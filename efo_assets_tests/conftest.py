@@ -17,12 +17,15 @@ import pytest
 
 from efo_assets.sample.server import Sample, State, running_sample
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import embedded
 from efo_assets.warehouse.embedded import embedded_server, program, remove
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import OWNER, connected, own_database
 from efo_assets_tests.faults.one_load import Nursery
 from efo_assets_tests.faults.table import Covering, coverings, table
 from efo_assets_tests.graph.materializing import Graph
+
+DEBIANS_15 = Path("/usr/lib/postgresql/15")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -113,6 +116,17 @@ def server_16(clusters: Path) -> Iterator[DatabaseTarget]:
     yield from _server(clusters, 16)
 
 
+@pytest.fixture(scope="session")
+def server_15(clusters: Path) -> Iterator[DatabaseTarget]:
+    """PostgreSQL 15 of Debian, as its superuser."""
+    if not (DEBIANS_15 / "bin" / "initdb").exists():
+        pytest.skip(f"PostgreSQL 15 is not installed in {DEBIANS_15}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(embedded.INSTALLATIONS, 15, str(DEBIANS_15))
+        yield from _server(clusters, 15)
+        remove(clusters, major=15)
+
+
 def _server(clusters: Path, major: int) -> Iterator[DatabaseTarget]:
     with embedded_server(clusters, major=major, is_durable=False) as target:
         with connected(target, autocommit=True) as connection:
@@ -129,7 +143,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Iterator[DatabaseTarget]:
     """An empty database, as an owner who is no superuser; on each of the module's `MAJORS`."""
-    name = "server_16" if getattr(request, "param", 18) == 16 else "server"
+    major = getattr(request, "param", 18)
+    name = "server" if major == 18 else f"server_{major}"
     with own_database(request.getfixturevalue(name)) as database:
         yield database
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import errors as pg
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
@@ -25,6 +26,8 @@ from efo_assets_tests.faults.pg_proxy import Action, PgProxy, Statement, running
 READERS = 3
 STATEMENTS_IN_PUBLICATION = 34
 """Roughly: BEGIN to COMMIT of a publication in which every table changes, and some after it."""
+STATEMENTS_IN_FIRST_PUBLICATION = 120
+"""Roughly: BEGIN to COMMIT, with all the definitions between."""
 ALLOWED_LOCKS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 LOCKS = """
 select distinct l.mode
@@ -68,7 +71,10 @@ class Readers:
             with connected(self._target, autocommit=True) as connection:
                 newest = 0
                 while not self._is_over:
-                    seen = release_seen(connection)
+                    try:
+                        seen = release_seen(connection)
+                    except pg.UndefinedTable:
+                        seen = 0
                     assert seen >= newest, "a release that was replaced came back"
                     newest = seen
                     with self._more:
@@ -89,8 +95,10 @@ class Trouble:
         self.locks: set[str] = set()
         self.struck = 0
 
-    def plan(self, proxy: PgProxy, version: int) -> None:
-        number = self._random.randint(1, STATEMENTS_IN_PUBLICATION) if version % 2 else 0
+    def plan(
+        self, proxy: PgProxy, version: int, statements: int = STATEMENTS_IN_PUBLICATION
+    ) -> None:
+        number = self._random.randint(1, statements) if version % 2 else 0
         how = self._random.choice(["terminate", "cut before", "cut after"])
 
         def script(statement: Statement) -> Action:
@@ -143,3 +151,34 @@ def test_no_reader_sees_a_mixture_while_releases_are_published_among_faults(
     assert "RowExclusiveLock" in trouble.locks
     assert trouble.locks <= ALLOWED_LOCKS
     assert len(publications(database)) == number + 1
+
+
+@pytest.mark.fault("D04")
+@pytest.mark.fault("O27")
+@pytest.mark.parametrize(
+    "number", [pytest.param(4, id="few"), pytest.param(60, id="60", marks=pytest.mark.campaign)]
+)
+def test_readers_see_nothing_or_all_of_a_first_release_that_is_published_among_faults(
+    database: DatabaseTarget, server: DatabaseTarget, number: int
+) -> None:
+    struck = 0
+    with (
+        connected(server, dbname=database.parameters["dbname"], autocommit=True) as admin,
+        running_proxy(database) as (proxy, target),
+    ):
+        for version in range(1, number + 1):
+            trouble, readers = Trouble(admin, seed=version), Readers(database)
+            with Warehouse(target) as warehouse, readers.reading():
+                load = audited(warehouse, version)
+                readers.wait_for(READERS)
+                trouble.plan(proxy, version, STATEMENTS_IN_FIRST_PUBLICATION)
+                assert warehouse.publish(load).is_new
+                readers.wait_for(readers.statements + 2 * READERS)
+            assert not readers.failures, readers.failures
+            assert release_published(database) == version
+            struck += trouble.struck
+            with connected(database, autocommit=True) as owner:
+                tables = ", ".join(f"public.{table.name}" for table in TABLES)
+                owner.execute(f"drop table {tables} cascade")
+                owner.execute("drop schema efo_meta cascade")
+    assert struck >= number // 4

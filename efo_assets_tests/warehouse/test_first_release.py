@@ -12,7 +12,7 @@ from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, synonym, term, xref
 
-MAJORS = (18, 16)
+MAJORS = (18, 16, 15)
 FIRST: Rows = {
     "terms": [term("a"), term("b"), term("old", is_obsolete=True, replaced_by=["EX:a"])],
     "synonyms": [synonym("a", "first")],
