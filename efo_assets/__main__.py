@@ -394,6 +394,23 @@ def metrics(host: str, port: int) -> None:
 @click.option(
     "--row-latency-ms", type=_milliseconds, metavar="FLOAT", default=0.0, help="Per row of a page."
 )
+@click.option(
+    "--catalogue",
+    type=click.IntRange(2, 999),
+    metavar="N",
+    help="Serve so many more ontologies, their sizes spread as OLS's.",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.05,
+    help="What the sizes of the catalogue are multiplied by: at 1 the largest has 2,600,000.",
+)
+@click.option(
+    "--bad",
+    is_flag=True,
+    help="Serve the bad ones beside it, too: noversion, cyclic, unlabelled, empty, failing.",
+)
 @click.option("--recorded", type=_path, help="Serve recordings of this folder, too.")
 @click.option(
     "--warm",
@@ -415,6 +432,8 @@ def sample(context: click.Context, /, port: int, **options: Any) -> None:
     Beside it: EFO_OLS_URL=http://127.0.0.1:8080 EFO_ONTOLOGY=sample efo-assets load
 
     Then its next release: efo-assets sample release 2
+
+    A catalogue as OLS's, with 550,000 classes: efo-assets sample --catalogue 270 --scale 0.05
     """
     if context.invoked_subcommand:
         return
@@ -435,12 +454,22 @@ def sample(context: click.Context, /, port: int, **options: Any) -> None:
 
 
 async def _serve_sample(
-    port: int, *, host: str, warm: int | None, port_file: Path | None, **options: Any
+    port: int,
+    *,
+    host: str,
+    warm: int | None,
+    port_file: Path | None,
+    catalogue: int | None,
+    scale: float,
+    bad: bool,
+    **options: Any,
 ) -> None:
     from efo_assets.files import write_whole
+    from efo_assets.sample.catalogue import BAD, spread
     from efo_assets.sample.server import Sample, serving
 
-    server = Sample(**options)
+    members = (*(spread(catalogue, scale) if catalogue else ()), *(BAD if bad else ()))
+    server = Sample(catalogue=members, **options)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -450,27 +479,50 @@ async def _serve_sample(
             write_whole(port_file, server.url.rpartition(":")[2].encode())
         click.echo(
             f"Serving generated sample data at {server.url} as the ontology "
-            f"{server.identity.ontology} (Ctrl-C ends it)"
+            f"{server.identity.ontology}{f' and {len(members)} more' if members else ''} "
+            "(Ctrl-C ends it)"
         )
         await ended.wait()
     # At its end Python looks through all that there is: 6 s for two releases of 94,000 classes.
     gc.freeze()
 
 
+_sample_url = click.option("--url", default="http://127.0.0.1:8080", help="Where the server is.")
+
+
 @sample.command("release")
 @click.argument("number", type=_release_number)
-@click.option("--url", default="http://127.0.0.1:8080", help="Where the server is.")
-def sample_release(number: int, url: str) -> None:
+@click.option("--ontology", help="Of this one alone.")
+@_sample_url
+def sample_release(number: int, ontology: str | None, url: str) -> None:
     """Let a sample server that runs serve another release from now on.
 
     The next load finds it there, with about 0.25 % of the classes changed from one to the next.
 
     Example: efo-assets sample release 2 --url http://127.0.0.1:8080
     """
-    from efo_assets.sample.server import serve_release
+    from efo_assets.sample.server import switch
 
-    asyncio.run(serve_release(url, number))
-    click.echo(f"{shown(url)} serves release {number} from now on.")
+    changes = {"releases": {ontology: number}} if ontology else {"release": number}
+    asyncio.run(switch(url, **changes))
+    of = f" of {shown(ontology)}" if ontology else ""
+    click.echo(f"{shown(url)} serves release {number}{of} from now on.")
+
+
+@sample.command("hide")
+@click.argument("ontologies", nargs=-1, metavar="[ONTOLOGY]...")
+@_sample_url
+def sample_hide(ontologies: Sequence[str], url: str) -> None:
+    """Let ontologies vanish from a sample server that runs, as they do from OLS for days.
+
+    Those that aren't named are there again; without any name, all are.
+
+    Example: efo-assets sample hide sample001
+    """
+    from efo_assets.sample.server import switch
+
+    asyncio.run(switch(url, hidden=ontologies))
+    click.echo(f"{shown(url)} hides {shown(', '.join(ontologies)) or 'none'} from now on.")
 
 
 @cli.command()

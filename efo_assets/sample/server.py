@@ -1,8 +1,8 @@
 """The sample OLS server: today's behaviour, the two generations before it as switches.
 
-Serves the generated ontology under one of its identities and recordings under their own ids, as
-slowly as the real one if it is to (a latency and a time per row). Counters and a log of requests
-tell what a client did.
+Serves the generated ontology under one of its identities, a catalogue of others and recordings
+under their own ids, as slowly as the real one if it is to (a latency and a time per row). Counters
+and a log of requests tell what clients did, over all ontologies.
 """
 
 import asyncio
@@ -24,8 +24,15 @@ import msgspec
 from aiohttp import web
 
 from efo_assets.errors import EfoError
-from efo_assets.sample.documents import Documents, Generation
-from efo_assets.sample.ontology import IDENTITIES, GeneratedClass, Identity, release
+from efo_assets.sample.catalogue import Member, by_id
+from efo_assets.sample.documents import Documents, Generation, ontology_document
+from efo_assets.sample.ontology import (
+    IDENTITIES,
+    GeneratedClass,
+    GeneratedRelease,
+    Identity,
+    release,
+)
 from efo_assets.sample.recorded import Recordings
 from efo_assets.sample.shapes import ShapeName, shaped_release
 
@@ -40,6 +47,8 @@ GZIP_LEVEL = 4
 WARM_PAGE_SIZE = 500
 KNOWN_PARAMETERS = {"page", "size", "isObsolete", "includeObsoleteEntities", "lang"}
 KEPT_BODIES = 2_000
+KEPT_MEMBERS = 32
+"""Of a catalogue, which may be asked for at once."""
 
 
 @dataclass
@@ -47,6 +56,10 @@ class State:
     """What can be switched while the server runs."""
 
     release: int = 1
+    releases: dict[str, int] = field(default_factory=dict)
+    """Of an ontology by its id, where it is another."""
+    hidden: list[str] = field(default_factory=list)
+    """Ids of ontologies that have vanished for now: OLS doesn't list them, nor know them."""
     generation: Generation = "C"
     all_labelled: bool = False
     """Whether classes without a label get their short form for one."""
@@ -67,32 +80,28 @@ class Asked(NamedTuple):
 class _Ontology:
     """One ontology as one generation answers."""
 
-    document: Json
     lists: dict[str, Any]
     documents: Any
     """`Documents` of a generated ontology; None of a recorded one, which is served as it is."""
     bodies: dict[_PageKey, bytes] = field(default_factory=dict)
     """Compressed pages."""
+    member: Member | None = None
+    """What it is of the catalogue."""
 
     def page(self, name: str, number: int, size: int, most: int) -> bytes:
         """At most `most` rows of a page of a list."""
-        rows = self.lists[name][number * size : (number + 1) * size]
-        total = len(self.lists[name])
-        # OLS rewrites the total on its last page: what came before it, and what is on it.
-        if number * size < total <= (number + 1) * size:
-            total = number * size + len(rows)
-        rows = rows[:most]
-        render = self.documents.v2_class if self.documents else dict
-        return _pretty(
-            {
-                "page": number,
-                "numElements": len(rows),
-                "totalPages": -(-total // size),
-                "totalElements": total,
-                "elements": [render(row) for row in rows],
-                "facetFieldsToCounts": {},
-            }
-        )
+        return _pretty(_page(self.lists[name], number, size, most, self._render))
+
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether there is room in memory for its pages."""
+        return isinstance(self.lists["all"], list) and len(self.bodies) < KEPT_BODIES
+
+    def _render(self, row: Any) -> Json:
+        document: Json = self.documents.v2_class(row) if self.documents else row
+        if self.member is None:
+            return document
+        return self.member.spoilt_class(document, self.lists["all"][-1].iri)
 
 
 class Sample:
@@ -105,6 +114,7 @@ class Sample:
         seed: int = 1,
         ontology: str = "efo",
         shape: ShapeName | Literal["efo"] = "efo",
+        catalogue: Sequence[Member] = (),
         recorded: Path | None = None,
         intercept: Intercept | None = None,
         **state: Any,
@@ -113,6 +123,7 @@ class Sample:
         self.seed = seed
         self.identity = IDENTITIES[ontology]
         self.shape = shape
+        self.catalogue = by_id(catalogue)
         self.state = State(**state)
         self.intercept = intercept
         self.requests: list[Asked] = []
@@ -138,6 +149,7 @@ class Sample:
         router = application.router
         for base in ("", "/ols4"):
             router.add_get(f"{base}/api/v2/health", self._health)
+            router.add_get(f"{base}/api/v2/ontologies", self._v2_ontologies)
             router.add_get(f"{base}/api/v2/ontologies/{{id}}", self._v2_ontology)
             router.add_get(f"{base}/api/v2/ontologies/{{id}}/classes", self._v2_classes)
             router.add_get(f"{base}/api/ontologies/{{id}}/terms", self._v1_terms)
@@ -170,7 +182,10 @@ class Sample:
         self.requests.append(Asked(request.path, dict(request.query)))
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        member = self.catalogue.get(request.match_info.get("id", ""))
         try:
+            if member is not None and member.trouble == "errors":
+                return web.json_response({"status": 500, "message": "Broken pipe"}, status=500)
             answer = await self.intercept(request) if self.intercept else None
             return answer if answer is not None else await handler(request)
         finally:
@@ -179,11 +194,16 @@ class Sample:
     async def _health(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text="OK")
 
-    async def _v2_ontology(self, request: web.Request) -> web.StreamResponse:
-        ontology = self._ontology(request.match_info["id"])
+    async def _v2_ontologies(self, request: web.Request) -> web.StreamResponse:
+        page, size, rows = self._paging(request, "v2")
         await self._take_time(0)
-        if ontology is not None:
-            return self._answer(request, ontology.document)
+        return self._answer(request, _page(self._listed(), page, size, rows, self._document))
+
+    async def _v2_ontology(self, request: web.Request) -> web.StreamResponse:
+        ontology = request.match_info["id"]
+        await self._take_time(0)
+        if ontology in self._listed():
+            return self._answer(request, self._document(ontology))
         status, message = 500, "Expected at least 1 result for solr getFirst"
         if self.state.generation == "C":
             status, message = 404, "The requested resource was not found."
@@ -204,7 +224,7 @@ class Sample:
         body = ontology.bodies.get(key)
         if body is None:
             body = gzip.compress(await asyncio.to_thread(ontology.page, *key), GZIP_LEVEL)
-            if self.shape == "efo" and len(ontology.bodies) < KEPT_BODIES:
+            if ontology.keeps_bodies:
                 ontology.bodies[key] = body
         return self._answer(request, body)
 
@@ -249,6 +269,9 @@ class Sample:
     async def _put_state(self, request: web.Request) -> web.StreamResponse:
         changes = await request.json()
         state = vars(self.state)
+        # One ontology's release is no reason to forget those of others.
+        if releases := changes.get("releases"):
+            changes["releases"] = self.state.releases | releases
         if unknown := changes.keys() - state.keys():
             return web.Response(status=400, text=f"unknown: {', '.join(sorted(unknown))}")
         state.update(changes)
@@ -283,11 +306,35 @@ class Sample:
         self.bytes_sent += len(answer)
         return web.Response(body=answer, headers=headers)
 
-    def _ontology(self, ontology: str) -> _Ontology | None:
+    def _listed(self) -> list[str]:
+        """The ids of all ontologies that are served now, in OLS's order."""
+        recorded = self._recordings.ontologies if self._recordings else {}
+        served = {self.identity.ontology, *self.catalogue, *recorded}
+        return sorted(served - {*self.state.hidden})
+
+    def _document(self, ontology: str) -> Json:
+        """The document of an ontology that is served; none of its classes is made for it."""
+        number = self._release_of(ontology)
         if ontology == self.identity.ontology:
-            return self._generated(self.state.release)
-        if self._recordings is None or ontology not in self._recordings.ontologies:
+            return ontology_document(GeneratedRelease(number, (), {}, self.identity), self.classes)
+        if member := self.catalogue.get(ontology):
+            made = GeneratedRelease(number, (), {}, member.identity)
+            return member.spoilt_document(ontology_document(made, member.classes))
+        assert self._recordings is not None  # noqa: S101  # it is served, and neither of the others
+        return self._recordings.document(ontology)
+
+    def _release_of(self, ontology: str) -> int:
+        return self.state.releases.get(ontology, self.state.release)
+
+    def _ontology(self, ontology: str) -> _Ontology | None:
+        if ontology not in self._listed():
             return None
+        if ontology == self.identity.ontology:
+            return self._generated(self._release_of(ontology))
+        if member := self.catalogue.get(ontology):
+            number = self._release_of(ontology)
+            return _of_catalogue(member, number, generation=self.state.generation)
+        assert self._recordings is not None  # noqa: S101  # it is served, and neither of the others
         return _recorded(self._recordings, ontology)
 
     def _generated(self, number: int) -> _Ontology:
@@ -316,18 +363,51 @@ def _generated(
 ) -> _Ontology:
     if shape == "efo":
         made = release(classes, seed, number, identity)
-        lists = _lists(made.classes, attrgetter("is_obsolete"))
     else:
         made = shaped_release(shape, classes, number, identity)
-        lists = {"all": made.classes, "current": made.classes, "obsolete": []}
     documents = Documents(made, generation, all_labelled=all_labelled)
-    return _Ontology(documents.ontology(), lists, documents)
+    return _Ontology(_lists_of(made, shape), documents)
+
+
+@lru_cache(maxsize=KEPT_MEMBERS)
+def _of_catalogue(member: Member, number: int, *, generation: Generation) -> _Ontology:
+    made = member.release(number)
+    lists = _lists_of(made, member.shape)
+    if member.trouble == "empty":
+        lists = _lists((), attrgetter("is_obsolete"))
+    return _Ontology(lists, Documents(made, generation), member=member)
 
 
 @lru_cache(maxsize=4)
 def _recorded(recordings: Recordings, ontology: str) -> _Ontology:
-    lists = _lists(recordings.classes(ontology), itemgetter("isObsolete"))
-    return _Ontology(recordings.document(ontology), lists, None)
+    return _Ontology(_lists(recordings.classes(ontology), itemgetter("isObsolete")), None)
+
+
+def _lists_of(made: GeneratedRelease, shape: ShapeName | Literal["efo"]) -> dict[str, Any]:
+    """Classes in memory, or such as are made whenever they are asked for; those aren't obsolete."""
+    if shape == "efo":
+        return _lists(made.classes, attrgetter("is_obsolete"))
+    return {"all": made.classes, "current": made.classes, "obsolete": []}
+
+
+def _page(
+    listed: Sequence[Any], number: int, size: int, most: int, render: Callable[[Any], Json]
+) -> Json:
+    """At most `most` elements of a page of a list."""
+    elements = listed[number * size : (number + 1) * size]
+    total = len(listed)
+    # OLS rewrites the total on its last page: what came before it, and what is on it.
+    if number * size < total <= (number + 1) * size:
+        total = number * size + len(elements)
+    elements = elements[:most]
+    return {
+        "page": number,
+        "numElements": len(elements),
+        "totalPages": -(-total // size),
+        "totalElements": total,
+        "elements": [render(each) for each in elements],
+        "facetFieldsToCounts": {},
+    }
 
 
 _warming: _Ontology | None = None
@@ -364,8 +444,8 @@ async def serving(sample: Sample, port: int = 0, host: str = "127.0.0.1") -> Asy
         await runner.cleanup()
 
 
-async def serve_release(url: str, number: int) -> None:
-    """Tell the server at `url` which release to serve from now on.
+async def switch(url: str, **changes: Any) -> None:
+    """Change the `State` of the server at `url` from now on.
 
     Raises:
         EfoError: no sample server answers there.
@@ -373,7 +453,7 @@ async def serve_release(url: str, number: int) -> None:
     try:
         async with (
             aiohttp.ClientSession() as session,
-            session.put(f"{url}/_sample/state", json={"release": number}, raise_for_status=True),
+            session.put(f"{url}/_sample/state", json=changes, raise_for_status=True),
         ):
             pass
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:

@@ -287,7 +287,7 @@ def test_a_new_date_of_loading_alone_asks_for_nothing(
     automation: Automation, sample: Sample
 ) -> None:
     assert automation.run(automation.confirmed()).success
-    document = sample._ontology("efo").document  # type: ignore[union-attr]
+    document = sample._document("efo")
 
     async def loaded_anew(request: web.Request) -> web.StreamResponse | None:
         if request.path.endswith("/efo"):
