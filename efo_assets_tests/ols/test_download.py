@@ -311,7 +311,12 @@ def test_a_server_that_ignores_the_obsolete_filter_is_read_from_one_list(tmp_pat
 
 
 @pytest.mark.fault("H20")
-def test_a_repeated_iri_rejects_the_download(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [7, 200_000])
+def test_a_repeated_iri_rejects_the_download(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("efo_assets.ols.download.HASHES_AT_ONCE", at_once)
+
     async def repeats(request: web.Request) -> Answer:
         if not is_page(request, 3):
             return None
