@@ -8,7 +8,7 @@ stays, in lower case.
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ _RESOLVER = re.compile(
 _CUTS = re.compile(r"[/#=_:]")
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\ufeff"
 _SEPARATOR = re.compile(rf"[,;|{_BLANKS}]+")
+_separator_in = _SEPARATOR.search
 _SEPARATOR_OF_ADDRESSES = re.compile(rf"[,;|]*[{_BLANKS}]+")
 """An address may hold the other separators itself."""
 _WITHOUT_MARKS = str.maketrans("", "", " -_./")
@@ -45,8 +46,10 @@ class Prefixes(NamedTuple):
 
         They are several where each for itself has a registered prefix or is a web address.
         """
+        if _separator_in(value) is None:
+            return [value], False
         text = value.strip(_BLANKS)
-        if _SEPARATOR.search(text) is None:
+        if _separator_in(text) is None:
             return [text], False
         is_address = "://" in text
         separator = _SEPARATOR_OF_ADDRESSES if is_address else _SEPARATOR
@@ -68,27 +71,32 @@ class Prefixes(NamedTuple):
     def split(self, value: str) -> tuple[str, str] | None:
         """Prefix and accession of a cross reference (a CURIE or a URL); None if it is neither."""
         value = value.strip(_BLANKS)
-        address = _ADDRESS.fullmatch(value)
-        if address is not None:
+        if value.startswith("http") and (address := _ADDRESS.fullmatch(value)):
             return self._of_address(address[1]) or (URL_PREFIX, value)
-        prefix, colon, accession = value.partition(":")
-        prefix, accession = prefix.strip(_BLANKS).lower(), accession.strip(_BLANKS)
-        if not (colon and prefix and accession):
-            return None
-        return self.registered(prefix) or prefix, accession
+        prefix, _, accession = value.partition(":")
+        name, accession = _name(prefix), accession.strip(_BLANKS)
+        return (name, accession) if name and accession else None
 
     def _of_address(self, address: str) -> tuple[str, str] | None:
         resolved = _RESOLVER.fullmatch(address)
         if resolved is not None:
             prefix = self.registered(resolved[1] or resolved[3])
             return (prefix, resolved[2] or resolved[4]) if prefix else None
-        cuts = [cut.end() for cut in _CUTS.finditer(address)]
-        beginnings = [address[:cut] for cut in reversed(cuts)]
-        beginnings.append(max(filter(address.startswith, self.within_words), key=len, default=""))
-        for url in beginnings:
-            if url in self.by_url and url != address:
-                return self.by_url[url], address.removeprefix(url)
-        return None
+        for cut in reversed([cut.end() for cut in _CUTS.finditer(address)]):
+            prefix = self.by_url.get(address[:cut])
+            if prefix and cut < len(address):
+                return prefix, address[cut:]
+        if not address.startswith(self.within_words):
+            return None
+        url = max(filter(address.startswith, self.within_words), key=len)
+        return (self.by_url[url], address.removeprefix(url)) if url != address else None
+
+
+@lru_cache(4096)
+def _name(spelling: str) -> str:
+    """The prefix that is spelled so: the registered one, else in lower case."""
+    spelling = spelling.strip(_BLANKS).lower()
+    return registered().registered(spelling) or spelling
 
 
 @cache

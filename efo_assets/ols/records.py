@@ -25,12 +25,17 @@ from efo_assets.ols.prefixes import Prefixes, registered
 Sinks: TypeAlias = Mapping[str, Callable[[tuple[Any, ...]], None]]
 """Staged table to what takes its rows; their values are those that `COLUMNS` names."""
 Axioms: TypeAlias = Sequence[dict[str, Any]]
+_NotAnObject: TypeAlias = list[Any] | str | float | bool | None
+_Said: TypeAlias = tuple[str, list[dict[str, Any]], list[str], list[str]]
+"""Of an entry of another database: the relation that came first, which is the strongest since
+annotations are read in that order; axioms, links and spellings."""
 
 KEY_LIMIT_BYTES = 2600
 """PostgreSQL refuses index rows over 2,704 bytes; the rest is left to the key's other columns."""
+_SHORT = KEY_LIMIT_BYTES // 4
+"""A character is 4 bytes at most: only a longer text is worth encoding to know its bytes."""
 SAMPLES_KEPT = 5
-_VISIBLE = re.compile(r"[^\s\u200b\ufeff]")
-_NUL_ESCAPE = re.compile(rb"\\u0000")
+_visible = re.compile(r"[^\s\u200b\ufeff]").search
 _WEB = ("http://", "https://")
 _SHORT_FORM = re.compile(r".*[/#](?=.)")
 """What stands before the short form of an IRI."""
@@ -124,6 +129,12 @@ _FIRST_CLASS_BYTES = 1 << 20
 """A first class that is longer isn't looked at."""
 
 
+class LinkedEntity(msgspec.Struct, gc=False):
+    """What OLS knows of an entity that a class mentions; only its link is of use here."""
+
+    url: Any = None
+
+
 class OlsClass(msgspec.Struct, gc=False, rename="camel"):
     """OLS's own fields of a v2 class that become rows; msgspec skips all others."""
 
@@ -137,7 +148,7 @@ class OlsClass(msgspec.Struct, gc=False, rename="camel"):
     """The union of all synonyms, of whatever property, without their scopes."""
     is_obsolete: bool | None = None
     is_defining: Any = msgspec.field(default=False, name="isDefiningOntology")
-    linked_entities: msgspec.Raw = msgspec.Raw()
+    linked_entities: dict[str, LinkedEntity | _NotAnObject] | _NotAnObject = None
 
 
 _PROPERTIES = {
@@ -177,8 +188,6 @@ class ParsedPage(NamedTuple):
     page: ClassPage
     surrogates: int
     """How many lone surrogates became U+FFFD."""
-    may_hold_nul: bool
-    """Only a page that spells the escape can hold a NUL, which PostgreSQL refuses in text."""
 
 
 _synonym_values = attrgetter(*(_PROPERTIES[iri] for iri in SCOPES))
@@ -187,15 +196,7 @@ _xref_values = attrgetter(*(_PROPERTIES[iri] for iri in RELATIONS))
 _annotation_values = attrgetter(*(_PROPERTIES[iri] for iri, _ in ANNOTATIONS.values()))
 _READINGS = [(read, read([])) for _, read in ANNOTATIONS.values()]
 """How the texts of each annotation are read, and what none of them gives."""
-
-
-class LinkedEntity(msgspec.Struct, gc=False):
-    """What OLS knows of an entity that a class mentions; only its link is of use here."""
-
-    url: Any = None
-
-
-_LINKED = msgspec.json.Decoder(dict[str, LinkedEntity])
+_OBJECT, _ENTITY = {dict}, {LinkedEntity}
 
 
 @dataclass(slots=True)
@@ -234,7 +235,7 @@ def parse_page(body: Body) -> ParsedPage:
         PayloadError: the body is no v2 page.
     """
     page, surrogates = parse(body, _AnnotatedPage)
-    return ParsedPage(page, surrogates, _NUL_ESCAPE.search(body) is not None)
+    return ParsedPage(page, surrogates)
 
 
 class TermKeys(msgspec.Struct, frozen=True, tag=True):
@@ -273,7 +274,7 @@ def decode_page(
     """
     if parsed.surrogates:
         findings.note("text_replaced", "lone surrogates in a page", parsed.surrogates)
-    reader = _ClassReader(sinks, findings, parsed.may_hold_nul, keys)
+    reader = _ClassReader(sinks, findings, keys)
     try:
         rows = enumerate(parsed.page.elements[:most], first_row)
         return sum(reader.read(ols_class, row) for row, ols_class in rows)
@@ -295,23 +296,11 @@ def unknown_fields(page: Body) -> set[str]:
 
 
 @dataclass(slots=True)
-class _Xref:
-    """What all annotations of a class say of one entry of another database."""
-
-    relation: str
-    """The strongest, since annotations are read in that order."""
-    axioms: Axioms = ()
-    urls: list[str] = field(default_factory=list)
-    spellings: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _ClassReader:
     """Turns the classes of one page into rows."""
 
     sinks: Sinks
     findings: Findings
-    may_hold_nul: bool
     keys: TermKeys
     prefixes: Prefixes = field(default_factory=registered)
     iri: str = ""
@@ -336,18 +325,18 @@ class _ClassReader:
 
     def _term(self, ols_class: OlsClass, *, is_root: bool) -> None:
         labels = self._texts(ols_class.label)
-        if not any(map(_VISIBLE.search, labels)):
+        if not any(map(_visible, labels)):
             labels = [_SHORT_FORM.sub("", self.iri)]
             self.findings.note("no_label", labels[0])
         label, other_labels = _chosen(labels, shortest=True)
         definition, other_definitions = _chosen(self._texts(ols_class.definition), shortest=False)
-        curie = next(iter(self._texts(ols_class.curie)), None)
+        curies = self._texts(ols_class.curie)
         is_obsolete = ols_class.is_obsolete is True
         self.sinks["terms"](
             (
                 self.key,
                 self.iri,
-                curie and self._key("curie", curie),
+                self._key("curie", curies[0]) if curies else None,
                 self._key("label", label or ""),
                 other_labels,
                 definition,
@@ -366,9 +355,9 @@ class _ClassReader:
 
     def _edges(self, ols_class: OlsClass) -> list[tuple[str, str]]:
         """Parent and predicate of each edge, each once, in a stable order."""
-        edges = {(parent, "is_a"): None for parent, _ in self._values(ols_class.direct_parent)}
+        edges = {(parent, "is_a"): None for parent in self._texts(ols_class.direct_parent)}
         for parent, axioms in self._values(ols_class.hierarchical_parent):
-            for predicate in _predicates(axioms):
+            for predicate in _predicates(axioms) if axioms else ("is_a",):
                 if predicate not in ("is_a", "is_a_implied") or (parent, "is_a") not in edges:
                     edges[parent, predicate] = None
         return [
@@ -378,6 +367,21 @@ class _ClassReader:
         ]
 
     def _synonyms(self, ols_class: OlsClass) -> None:
+        emit, key = self.sinks["synonyms"], self.key
+        for (scope, text), axioms in self._axioms_of_synonyms(ols_class).items():
+            if not _visible(text):
+                self.findings.note("blank_synonym", f"{self.iri}: {text!r}")
+                continue
+            synonym = self._key("synonym", text)
+            if axioms:
+                types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
+                sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
+                emit((key, synonym, scope, types[0] if types else None, types[1:], sources))
+            else:
+                emit((key, synonym, scope, None, [], []))
+
+    def _axioms_of_synonyms(self, ols_class: OlsClass) -> dict[tuple[str, str], Axioms]:
+        """By scope and text, which are those of the rows."""
         axioms_of: dict[tuple[str, str], Axioms] = {}
         stated = _synonym_values(ols_class)
         for scope, value in zip(SCOPES.values(), stated, strict=True):
@@ -385,22 +389,15 @@ class _ClassReader:
                 for text, axioms in self._values(value):
                     known = axioms_of.get((scope, text))
                     axioms_of[scope, text] = [*known, *axioms] if known else axioms
-        without_scope = _unscoped_value(ols_class)
-        if rest := _besides(ols_class.synonym, (*stated, without_scope)) + _items(without_scope):
+        union, without_scope = ols_class.synonym, _unscoped_value(ols_class)
+        if rest := _besides(union, (*stated, without_scope)) + _items(without_scope):
             scopes: dict[str, list[str]] = {}
             for scope, text in axioms_of:
                 scopes.setdefault(text, []).append(scope)
             for text, axioms in self._values(rest):
                 for scope in scopes.get(text, [NO_SCOPE]):
                     axioms_of[scope, text] = [*axioms_of.get((scope, text), ()), *axioms]
-        for (scope, text), axioms in axioms_of.items():
-            if not _VISIBLE.search(text):
-                self.findings.note("blank_synonym", f"{self.iri}: {text!r}")
-                continue
-            types = self._stated(axioms, f"{OBO_IN_OWL}hasSynonymType")
-            sources = self._stated(axioms, f"{OBO_IN_OWL}hasDbXref")
-            synonym, first = self._key("synonym", text), types[0] if types else None
-            self.sinks["synonyms"]((self.key, synonym, scope, first, types[1:], sources))
+        return axioms_of
 
     def _stated(self, axioms: Axioms, predicate: str) -> list[str]:
         """What axioms state by a predicate, each text once and in order."""
@@ -411,35 +408,39 @@ class _ClassReader:
         return _distinct(texts)
 
     def _xrefs(self, ols_class: OlsClass) -> None:
-        merged: dict[tuple[str, str], _Xref] = {}
-        links: dict[str, LinkedEntity] | None = None
-        for relation, stated in zip(RELATIONS.values(), _xref_values(ols_class), strict=True):
-            if stated is None:
-                continue
-            if links is None:
-                links = _links(ols_class.linked_entities)
-            for value, axioms in self._values(stated):
-                for reference, entry in self._entries(value):
-                    xref = merged.setdefault(entry, _Xref(relation))
-                    xref.spellings.append(value)
-                    xref.axioms = [*xref.axioms, *axioms] if xref.axioms else axioms
-                    if reference.startswith(_WEB):
-                        xref.urls.append(reference)
-                    elif linked := links.get(value) or links.get(reference):
-                        xref.urls += self._texts(linked.url)
-        for (prefix, accession), xref in merged.items():
-            sources = self._stated(xref.axioms, f"{OBO_IN_OWL}source")
-            self.sinks["xrefs"](
+        emit, key = self.sinks["xrefs"], self.key
+        for (prefix, accession), said in self._said_of_entries(ols_class).items():
+            relation, axioms, urls, spellings = said
+            sources = self._stated(axioms, f"{OBO_IN_OWL}source") if axioms else []
+            emit(
                 (
-                    self.key,
+                    key,
                     self._key("prefix of a cross reference", prefix),
                     self._key("cross reference", accession),
-                    "exact" if EXACT_EVIDENCE in sources else xref.relation,
+                    "exact" if EXACT_EVIDENCE in sources else relation,
                     sources,
-                    min(xref.urls, default=None),
-                    _distinct(xref.spellings),
+                    min(urls) if urls else None,
+                    _distinct(spellings),
                 )
             )
+
+    def _said_of_entries(self, ols_class: OlsClass) -> dict[tuple[str, str], _Said]:
+        """What all annotations say of each entry of another database, by prefix and accession."""
+        entries: dict[tuple[str, str], _Said] = {}
+        links = _links(ols_class)
+        for relation, values in zip(RELATIONS.values(), _xref_values(ols_class), strict=True):
+            if values is None:
+                continue
+            for value, axioms in self._values(values):
+                for reference, entry in self._entries(value):
+                    _, stated, urls, spellings = entries.setdefault(entry, (relation, [], [], []))
+                    stated += axioms
+                    spellings.append(value)
+                    if reference.startswith(_WEB):
+                        urls.append(reference)
+                    elif linked := links.get(value) or links.get(reference):
+                        urls += self._texts(linked.url)
+        return entries
 
     def _entries(self, value: str) -> list[tuple[str, tuple[str, str]]]:
         """Each cross reference in a value, with its prefix and accession."""
@@ -456,14 +457,14 @@ class _ClassReader:
 
     def _values(self, value: Any, axioms: Axioms = ()) -> list[tuple[str, Axioms]]:
         """Every text of a value with the axioms about it, whatever its shape."""
+        if isinstance(value, list):
+            return self._listed_values(value, axioms)
         if value is None or value == "":
             if value is not None:
                 self.findings.note("empty_text", self.iri)
             return []
         if isinstance(value, str):
-            return [(self._clean(value) if self.may_hold_nul else value, axioms)]
-        if isinstance(value, list):
-            return self._listed_values(value, axioms)
+            return [(self._clean(value), axioms)]
         if isinstance(value, dict):
             if "value" in value:
                 return self._values(value["value"], _axioms(value) or axioms)
@@ -474,19 +475,20 @@ class _ClassReader:
     def _listed_values(self, values: list[Any], axioms: Axioms) -> list[tuple[str, Axioms]]:
         """As `_values`; plain texts, most of them reified, are taken without another call."""
         pairs: list[tuple[str, Axioms]] = []
-        is_plain = not self.may_hold_nul
         for value in values:
             text, about = value, axioms
             if type(value) is dict and type(value.get("value")) is str:
                 text, about = value["value"], _axioms(value) or axioms
-            if is_plain and type(text) is str and text:
+            if type(text) is str and text and "\0" not in text:
                 pairs.append((text, about))
             else:
                 pairs += self._values(text, about)
         return pairs
 
     def _texts(self, value: Any) -> list[str]:
-        if type(value) is str and value and not self.may_hold_nul:
+        if type(value) is list and len(value) == 1:
+            value = value[0]
+        if type(value) is str and value and "\0" not in value:
             return [value]
         return [text for text, _ in self._values(value)]
 
@@ -497,8 +499,7 @@ class _ClassReader:
         return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
     def _key(self, what: str, text: str) -> str:
-        # A character is 4 bytes at most: only a text this long is worth encoding.
-        if len(text) * 4 <= KEY_LIMIT_BYTES or len(text.encode()) <= KEY_LIMIT_BYTES:
+        if len(text) <= _SHORT or len(text.encode()) <= KEY_LIMIT_BYTES:
             return text
         raise RecordRejected(
             f"The class {self.iri[:200]} has a {what} of {len(text.encode()):,} bytes "
@@ -557,15 +558,18 @@ def _predicates(axioms: Axioms) -> list[str]:
 
 def _axioms(reification: dict[str, Any]) -> Axioms:
     axioms = reification.get("axioms")
-    listed = axioms if isinstance(axioms, list) else [axioms]
+    listed: list[Any] = axioms if isinstance(axioms, list) else [axioms]
+    if set(map(type, listed)) == _OBJECT:
+        return listed
     return [axiom for axiom in listed if isinstance(axiom, dict)]
 
 
-def _links(raw: msgspec.Raw) -> dict[str, LinkedEntity]:
-    try:
-        return _LINKED.decode(raw) if memoryview(raw).nbytes else {}
-    except msgspec.ValidationError:
-        return {}
+def _links(ols_class: OlsClass) -> dict[str, Any]:
+    """The entities that a class mentions; none unless each is an object, as in OLS."""
+    linked = ols_class.linked_entities
+    if isinstance(linked, dict) and set(map(type, linked.values())) == _ENTITY:
+        return linked
+    return {}
 
 
 def _scalar_text(value: object) -> str:

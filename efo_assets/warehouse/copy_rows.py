@@ -37,10 +37,12 @@ class _TextsDumper(Dumper):
     def dump(self, obj: Sequence[str]) -> bytes:
         if not obj:  # as most are
             return _NO_TEXTS
-        items = [item.encode() for item in obj]
         # Dimensions, whether it holds nulls, type; length and lower bound of the dimension.
-        head = _SOME_TEXTS(1, 0, TEXT_OID, len(items), 1)
-        return head + b"".join(_LENGTH(len(item)) + item for item in items)
+        array = _SOME_TEXTS(1, 0, TEXT_OID, len(obj), 1)
+        for text in obj:
+            item = text.encode()
+            array += _LENGTH(len(item)) + item
+        return array
 
 
 class _Context:
@@ -59,9 +61,9 @@ class CopyRows(NamedTuple):
     rows: int
     crc: int
     """The CRC-32 of `data` where it was made."""
-    data: bytes
+    data: bytes | bytearray
 
-    def verified(self) -> bytes:
+    def verified(self) -> bytes | bytearray:
         """The data.
 
         Raises:
@@ -88,12 +90,12 @@ class RowEncoder:
             name: _TableEncoder(BY_STAGED_NAME[name], names) for name, names in columns.items()
         }
         self.sinks: Mapping[str, Callable[[Sequence[Any]], None]] = {
-            name: table.add for name, table in self._tables.items()
+            name: table.rows.append for name, table in self._tables.items()
         }
         """Staged table name to what takes one row; its values stand in the order of the columns."""
 
     def taken(self) -> dict[str, CopyRows]:
-        """What was encoded since the last call, by staged table name."""
+        """The rows since the last call, by staged table name."""
         return {name: table.taken() for name, table in self._tables.items()}
 
 
@@ -103,13 +105,11 @@ class _TableEncoder:
         known = self._transformer.adapters.types
         oids = [known.get_oid(name) for name in table.copy_types(columns)]
         self._transformer.set_dumper_types(oids, Format.BINARY)
-        self._rows, self._encoded = 0, bytearray()
-
-    def add(self, row: Sequence[Any]) -> None:
-        self._rows += 1
-        format_row_binary(row, self._transformer, self._encoded)
+        self.rows: list[Sequence[Any]] = []
 
     def taken(self) -> CopyRows:
-        rows, data = self._rows, bytes(self._encoded)
-        self._rows, self._encoded = 0, bytearray()
-        return CopyRows(rows, zlib.crc32(data), data)
+        rows, data = self.rows.copy(), bytearray()
+        self.rows.clear()
+        for row in rows:
+            format_row_binary(row, self._transformer, data)
+        return CopyRows(len(rows), zlib.crc32(data), data)

@@ -312,6 +312,14 @@ def test_a_cross_reference_is_split_at_its_first_colon(
     assert found.xrefs[0][1:3] == (prefix, accession)
 
 
+@pytest.mark.parametrize(
+    "linked", [None, [], "x", 1, True, {"MESH:D1": {"url": "http://a"}, "x": 1}], ids=repr
+)
+def test_linked_entities_of_another_shape_give_no_link(linked: Any) -> None:
+    (xref,) = Decoded(a_class(linkedEntities=linked, **{f"{OIO}hasDbXref": "MESH:D1"})).xrefs
+    assert xref == (IRI, "mesh", "D1", "xref", [], None, ["MESH:D1"])
+
+
 def test_spellings_of_one_database_are_one_cross_reference() -> None:
     found = Decoded(
         a_class(
