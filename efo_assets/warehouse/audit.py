@@ -564,7 +564,7 @@ def audit(
                 f"published release stays; run `{LOAD_COMMAND}`, which stages the kept pages anew."
             )
         questions = _Questions(load, checks)
-        with beside(connection, connect, questions.ask_in_bulk):
+        with beside(connect, questions.ask_in_bulk, shared=connection):
             audited, ties = content(connection, load)
             if load.state != "published" or not stored:
                 refuse_changed(load, load.sealed, ties, "derived")

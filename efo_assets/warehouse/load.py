@@ -269,6 +269,9 @@ class Filling:
                     f"PostgreSQL took {rows:,} rows of {name} of {self._load.source.name}, and "
                     f"{self._decoded[name]:,} were decoded. {_STAGED_ANEW}"
                 )
+            if table.copied_name == name:
+                # Now, since whoever builds indexes while the load is sealed would be in the way.
+                _analyze(self._connection, self._load, table)
             _log.info("staged %s rows in %s.%s", f"{rows:,}", self._load.schema, name)
         counts = {name: _rows(tie) for name, tie in ties.items()}
         filled = {
@@ -309,8 +312,7 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
         for name in (PARENT_EDGES.staged_name, DANGLING):
             _empty(connection, (load.schema, name))
         connection.execute(statement("resolve_parents", load=load.schema))
-        for table in COPIED:
-            _analyze(connection, load, table)
+        _analyze(connection, load, PARENT_EDGES)
         for table in DERIVED:
             _empty(connection, (load.schema, table.staged_name))
             if not table.is_history:

@@ -1,8 +1,8 @@
 """Make one published table equal to the staged one, and prove that it is, inside a transaction.
 
-The staged tables of a first release become the published ones. A table that a later version brings
-is filled; both get their keys and indexes then. In one that is there, only rows that differ are
-written.
+The staged tables of a first release become the published ones, with what was built on them. A table
+that a later version brings is filled; both get the keys and indexes then that they lack. In one
+that is there, only rows that differ are written.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.load import Content, Load, is_moved, key_of_another
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
+    ANALYZED,
     add_column,
     comment_published,
     compose,
@@ -123,10 +124,18 @@ def _published_content(
 
 
 def _complete(connection: Connection, schema: str, table: Table) -> None:
-    """Give a new table that is full its keys, indexes, comments and statistics."""
-    for definition in constrain_published(schema, table) + comment_published(schema, table):
+    """Give a new table that is full those keys, indexes, comments and statistics that it lacks."""
+    built, is_analyzed = connection.row(
+        statement("built"), {"schema": schema, "table": table.name, "mark": ANALYZED}
+    )
+    for definition in constrain_published(schema, table, built) + comment_published(schema, table):
         connection.execute(definition)
-    connection.execute(compose("analyze {}", (schema, table.name)))
+    where = (schema, table.name)
+    if not is_analyzed:
+        connection.execute(compose("analyze {}", where))
+    elif table.lifecycle:
+        columns = names(column.name for column in table.lifecycle)
+        connection.execute(compose("analyze {} ({})", where, columns))
 
 
 def _refuse_moved(connection: Connection, load: Load, table: Table) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 import psycopg
@@ -334,27 +334,31 @@ def in_function(error: psycopg.Error) -> bool:
 
 @contextmanager
 def beside(
-    connection: Connection, connect: Callable[[], Connection], work: Callable[[Connection], None]
+    connect: Callable[[], Connection],
+    work: Callable[[Connection], None],
+    shared: Connection | None = None,
 ) -> Iterator[None]:
-    """Call `work` with a second connection, too, while the block runs: both see one snapshot.
+    """Call `work` with a second connection while the block runs.
 
-    `connection` is in a transaction that is repeatable read. Whether there is a second one is not
-    sure: no connection may be left, and a pooler without a free session answers much later.
+    With `shared`, which is in a transaction that is repeatable read, both see one snapshot. Whether
+    there is a second connection is not sure: none may be left, and a pooler without a free session
+    answers much later.
     """
-    (snapshot,) = connection.row("select pg_catalog.pg_export_snapshot()")
+    snapshot = shared and shared.row("select pg_catalog.pg_export_snapshot()")[0]
     opened: list[Connection] = []
     has_begun, is_over = threading.Event(), threading.Event()
 
     def work_beside() -> None:
-        with connect() as other:
+        with connect() as other, ExitStack() as begun:
             opened.append(other)
             if is_over.is_set():
                 return
-            with other.transaction():
+            if snapshot is not None:
+                begun.enter_context(other.transaction())
                 other.execute("set transaction isolation level repeatable read")
                 other.execute(compose("set transaction snapshot {}", sql.Literal(snapshot)))
-                has_begun.set()
-                work(other)
+            has_begun.set()
+            work(other)
 
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(work_beside)

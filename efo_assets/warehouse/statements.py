@@ -6,7 +6,7 @@ identifiers and parts of SQL fill `{placeholders}`. Nothing here runs.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TypeAlias
@@ -19,6 +19,9 @@ from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Inde
 Part: TypeAlias = sql.Composable
 Name: TypeAlias = str | tuple[str, str] | Part
 """What fills a placeholder: an identifier, one with its schema or alias, or a piece of SQL."""
+
+ANALYZED = "Statistics of the whole are there."
+"""The comment on a staged table that needs no ANALYZE when it is published."""
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -173,43 +176,84 @@ def add_column(schema: str, table: Table, column: Column) -> sql.Composed:
     )
 
 
-def constrain_published(schema: str, table: Table) -> list[sql.Composed]:
-    """Primary key, unique keys, indexes and foreign keys.
+def constrain_published(
+    schema: str, table: Table, built: Collection[str] = ()
+) -> list[sql.Composed]:
+    """Primary key, unique keys, indexes and foreign keys, but for those that are `built`, by name.
 
     Made after the rows where the table is new: building an index sorts once, and a foreign key is
     checked by one join instead of a trigger per row.
     """
     where = (schema, table.name)
-    add = "alter table {} add constraint {} "
-    keys = [
-        compose(add + kind + " ({})", where, name, names(columns))
-        for name, kind, columns in key_constraints(table)
+    keys = []
+    for name, kind, columns in key_constraints(table):
+        by = compose("using index {}", name) if name in built else _in_brackets(columns)
+        keys.append(compose("alter table {} add constraint {} " + kind + " {}", where, name, by))
+    indexes = [
+        create_index(schema, table, index)
+        for index in table.indexes
+        if index_name(table, index.name) not in built
     ]
-    indexes = [create_index(schema, table, index) for index in table.indexes]
-    releases, terms = ("efo_meta", "releases", "release_id"), (schema, TERMS.name, TERM_ID.name)
-    references = [(column.name, releases) for column in table.lifecycle]
+    lifecycle = [column.name for column in table.lifecycle]
     if table.is_history:
-        references.append((RELEASE_ID.name, releases))
-    references += [(ref.name, terms) for ref in table.references]
-    foreign_keys = [
-        compose(
-            add + "foreign key ({}) references {} ({})",
-            where,
-            f"{table.name}_{column}_fkey",
-            column,
-            (of_schema, of_table),
-            key,
-        )
-        for column, (of_schema, of_table, key) in references
+        lifecycle.append(RELEASE_ID.name)
+    to_releases = [
+        _refer(where, table, column, ("efo_meta", "releases"), "release_id") for column in lifecycle
     ]
-    return keys + indexes + foreign_keys
+    to_terms = [
+        _refer(where, table, ref.name, (schema, TERMS.name), TERM_ID.name)
+        for ref in table.references
+        if reference_name(table, ref.name) not in built
+    ]
+    return keys + indexes + to_releases + to_terms
 
 
-def create_index(schema: str, table: Table, index: Index) -> sql.Composed:
-    """CREATE INDEX on a published table."""
-    on = compose(index.expression, schema=schema)
+def create_key(load_schema: str, table: Table, name: str, columns: Sequence[str]) -> sql.Composed:
+    """The index of a key of a staged table, whose constraint comes with its publication."""
+    where = (load_schema, table.staged_name)
+    return compose("create unique index {} on {} {}", name, where, _in_brackets(columns))
+
+
+def refer_to_terms(load_schema: str, table: Table) -> list[sql.Composed]:
+    """The foreign keys of a staged table."""
+    where, terms = (load_schema, table.staged_name), (load_schema, TERMS.staged_name)
+    return [_refer(where, table, ref.name, terms, TERM_ID.name) for ref in table.references]
+
+
+def _refer(where: Name, table: Table, column: str, referenced: Name, key: str) -> sql.Composed:
     return compose(
-        "create index {} on {} {}", index_name(table, index.name), (schema, table.name), on
+        "alter table {} add constraint {} foreign key ({}) references {} ({})",
+        where,
+        reference_name(table, column),
+        column,
+        referenced,
+        key,
+    )
+
+
+def reference_name(table: Table, column: str) -> str:
+    """The name in PostgreSQL of the foreign key of this column."""
+    return f"{table.name}_{column}_fkey"
+
+
+def _in_brackets(columns: Iterable[str]) -> sql.Composed:
+    return compose("({})", names(columns))
+
+
+def create_index(
+    schema: str, table: Table, index: Index, where: tuple[str, str] | None = None
+) -> sql.Composed:
+    """CREATE INDEX on a published table, or on the staged one `where` it waits to be published."""
+    on = compose(index.expression, schema=schema)
+    where = where or (schema, table.name)
+    return compose("create index {} on {} {}", index_name(table, index.name), where, on)
+
+
+def analyze_ahead(load_schema: str, table: Table) -> sql.Composed:
+    """ANALYZE a staged table as a published one, and mark it."""
+    mark = sql.Literal(ANALYZED)
+    return compose(
+        "analyze {0}; comment on table {0} is {1}", (load_schema, table.staged_name), mark
     )
 
 

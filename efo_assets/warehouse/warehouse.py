@@ -5,7 +5,6 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from psycopg import sql
@@ -14,6 +13,7 @@ from efo_assets.errors import AuditNotPassed, ConnectionLost, DatabaseFull, Ware
 from efo_assets.privacy.logs import logger, said_while
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import (
+    ahead,
     audit,
     ledger,
     load,
@@ -77,6 +77,10 @@ class Warehouse:
     def connect(self) -> Connection:
         """Open a connection; see `session.connect` for what it raises."""
         return session.connect(self.target)
+
+    def _second(self) -> Connection:
+        """Open a connection that is of use, if it can be had at once."""
+        return session.connect(self.target, patience_s=0)
 
     def run(
         self,
@@ -198,11 +202,23 @@ class Warehouse:
             DatabaseFull: the load's tables are dropped, so that what they took is free again.
             AuditNotPassed: as `load.seal` raises it; they are dropped, since they can't be used.
         """
+        doing = "completing the load"
         try:
-            return self.run("completing the load", load.seal, staging, findings)
+            plan = self.run(doing, ahead.planned, staging)
+            if plan is None:
+                return self.run(doing, load.seal, staging, findings)
+            with session.beside(self._second, plan.build):
+                try:
+                    sealed = self.run(doing, load.seal, staging, findings)
+                    plan.add_rest()
+                    self.run("building keys", plan.build)
+                finally:
+                    plan.end()
         except (AuditNotPassed, DatabaseFull):
             self._drop(staging)
             raise
+        else:
+            return sealed
 
     def _drop(self, staging: Load) -> None:
         # The next load would drop them, too, if PostgreSQL can't even do that now.
@@ -226,7 +242,7 @@ class Warehouse:
             audit.audit,
             staged,
             allow_shrink=self.allow_shrink,
-            connect=partial(session.connect, self.target, patience_s=0),
+            connect=self._second,
         )
 
     def profiles(self, release_id: int) -> dict[str, Profile]:

@@ -26,6 +26,7 @@ POINTS = {
     "efo_assets.staging_began": "C5",
     "efo_assets.chunk_copied": "C6",
     "efo_assets.tables_filled": "C7",
+    "efo_assets.key_built": "B1",
     "efo_assets.audit_began": "C8",
     "efo_assets.audited": "C9",
     "efo_assets.table_published": "C10",
@@ -36,6 +37,8 @@ POINTS = {
 
 WORKER = "W1"
 """A process that reads pages ends here, instead of the one that loads."""
+KEY = "B1"
+"""Passed by the first release alone, and by two threads."""
 
 _listeners: list[Callable[[str], None]] = []
 _is_hooked = False

@@ -13,7 +13,7 @@ import pytest
 
 from efo_assets.pipeline.load import fetch
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.faults.crash_points import WORKER
+from efo_assets_tests.faults.crash_points import KEY, WORKER
 from efo_assets_tests.faults.engine import load_once
 from efo_assets_tests.faults.one_load import FAILED, INTERRUPTED, Nursery
 from efo_assets_tests.faults.worlds import World
@@ -31,6 +31,7 @@ POINTS = {
     "C10": 2,
     "C11": 1,
     "C12": 1,
+    KEY: 5,
     WORKER: 7,
 }
 """Crash point to the passing at which it ends the load."""
@@ -57,6 +58,8 @@ class Case(NamedTuple):
     @property
     def is_passed(self) -> bool:
         """Whether a load in this situation comes by the point at all."""
+        if self.point == KEY:
+            return self.situation == "first load"
         return self.situation != "nothing new" or self.point in PASSED_WITH_NOTHING_NEW
 
     @property
@@ -85,6 +88,8 @@ class Case(NamedTuple):
 def _marked(case: Case) -> "pytest.ParameterSet":
     if case.point == WORKER:
         fault = "X26"
+    elif case.point == KEY:
+        fault = "X02"
     elif case.kind == "TERM":
         fault = "X06"
     else:

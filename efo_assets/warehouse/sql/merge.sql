@@ -77,3 +77,18 @@ insert into {published} ({columns})
 select {columns}
 from pg_temp.efo_differing
 where not stands
+
+-- name: built
+-- Indexes and constraints that a new table came with, and whether its statistics did.
+select
+    array(
+        select c.relname::text
+        from pg_index as i
+        join pg_class as c on c.oid = i.indexrelid
+        where i.indrelid = t.oid
+        union
+        select k.conname::text from pg_constraint as k where k.conrelid = t.oid
+    ),
+    coalesce(obj_description(t.oid, 'pg_class') = %(mark)s, false)
+from pg_class as t
+where t.oid = to_regclass(format('%%I.%%I', %(schema)s::text, %(table)s::text))
