@@ -196,7 +196,7 @@ _xref_values = attrgetter(*(_PROPERTIES[iri] for iri in RELATIONS))
 _annotation_values = attrgetter(*(_PROPERTIES[iri] for iri, _ in ANNOTATIONS.values()))
 _READINGS = [(read, read([])) for _, read in ANNOTATIONS.values()]
 """How the texts of each annotation are read, and what none of them gives."""
-_OBJECT, _ENTITY = {dict}, {LinkedEntity}
+_ENTITY = {LinkedEntity}
 
 
 @dataclass(slots=True)
@@ -477,8 +477,8 @@ class _ClassReader:
         pairs: list[tuple[str, Axioms]] = []
         for value in values:
             text, about = value, axioms
-            if type(value) is dict and type(value.get("value")) is str:
-                text, about = value["value"], _axioms(value) or axioms
+            if type(value) is dict and type(bare := value.get("value")) is str:
+                text, about = bare, _axioms(value) or axioms
             if type(text) is str and text and "\0" not in text:
                 pairs.append((text, about))
             else:
@@ -559,7 +559,7 @@ def _predicates(axioms: Axioms) -> list[str]:
 def _axioms(reification: dict[str, Any]) -> Axioms:
     axioms = reification.get("axioms")
     listed: list[Any] = axioms if isinstance(axioms, list) else [axioms]
-    if set(map(type, listed)) == _OBJECT:
+    if len(listed) == 1 and type(listed[0]) is dict:
         return listed
     return [axiom for axiom in listed if isinstance(axiom, dict)]
 

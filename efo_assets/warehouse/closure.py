@@ -58,10 +58,13 @@ class Edges:
         """The edges of a load that make ancestors."""
         query = statement("closure_edges", load=load_schema)
         # Texts of all numbers, in binary: no row or object per edge, here or in libpq.
-        *sent, is_a = connection.execute(query, binary=True).fetchall()[0]
-        keys, children, parents = map(_bigints, sent)
-        place = partial(bisect_left, keys)
-        return cls(keys, array("i", map(place, children)), array("i", map(place, parents)), is_a)
+        sent = [*connection.execute(query, binary=True).fetchall()[0]]
+        # Each text goes when its integers are there, since each is the largest thing held here.
+        keys = _bigints(sent.pop(0))
+        children, parents = (
+            array("i", map(partial(bisect_left, keys), _bigints(sent.pop(0)))) for _ in range(2)
+        )
+        return cls(keys, children, parents, is_a=sent.pop())
 
     def only(self, chosen: bytes) -> Self:
         """Those for which there is no 0 in `chosen`."""
