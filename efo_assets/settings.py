@@ -227,6 +227,8 @@ class Settings:
     """Rows asked for in one page."""
     max_in_flight: int = 16
     """Requests under way at once, at most."""
+    ols_budget: int = 16
+    """Requests under way at once over all runs that share the database, at most."""
     limit: int | None = None
     """Only the first classes of the list; such a load is partial."""
     database: DatabaseTarget | None = None
@@ -272,6 +274,7 @@ class Settings:
             max_in_flight=variables.whole(
                 "EFO_MAX_IN_FLIGHT", defaults.max_in_flight, MAX_MAX_IN_FLIGHT
             ),
+            ols_budget=variables.whole("EFO_OLS_BUDGET", defaults.ols_budget, MAX_MAX_IN_FLIGHT),
             limit=variables.whole("EFO_LIMIT", 0) or None,
             database=variables.database(),
             schema=variables.schema("EFO_SCHEMA", defaults.schema),

@@ -21,7 +21,16 @@ from yarl import URL
 
 from efo_assets.errors import OlsRefused, OlsUnreachable
 from efo_assets.ols import payload
-from efo_assets.ols.pace import Gate, Outage, Pause, backoff_s, probe_pause_s, retry_after_s
+from efo_assets.ols.pace import (
+    Budget,
+    Gate,
+    Outage,
+    Pause,
+    Unshared,
+    backoff_s,
+    probe_pause_s,
+    retry_after_s,
+)
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import escaped
 from efo_assets.settings import unused_proxy_variable
@@ -101,11 +110,13 @@ class Transport:
     pause: Pause = asyncio.sleep
     proxy: str | None = None
     """Where all requests go through; its URL may hold a password."""
+    budget: Budget = field(default_factory=Unshared)
+    """Of requests over all processes that ask this OLS."""
     rng: random.Random = field(default_factory=random.SystemRandom)
     traffic: Traffic = field(default_factory=Traffic, init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.start_in_flight, self.max_in_flight, self.pause)
+        self.gate = Gate(self.start_in_flight, self.max_in_flight, self.pause, self.budget)
         self._outage = Outage()
         proxy = URL(self.proxy or "")
         self._proxy = proxy.with_user(None) if self.proxy else None
@@ -223,7 +234,7 @@ class Transport:
 
     async def _wait(self, failure: AttemptFailed, tried: int) -> None:
         if failure.retry_after_s is not None:
-            await self.gate.hold(failure.retry_after_s)
+            await self.gate.retry_after(failure.retry_after_s)
         elif self._outage.is_suspected:
             await self.gate.hold(probe_pause_s(self._outage.failures_in_a_row, self.rng))
         else:

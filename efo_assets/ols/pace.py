@@ -3,7 +3,8 @@
 Rows in flight are what hurts OLS. So requests begin few and double every round until the server is
 overloaded for the first time; from then on they grow by one a round. They halve whenever it is
 overloaded, stand still together when it says `Retry-After`, go one at a time and ever more slowly
-when nothing succeeds any more, and stop when that has lasted.
+when nothing succeeds any more, and stop when that has lasted. A budget bounds those of several
+processes together; who keeps it, and how, is of no concern here.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ import contextlib
 import email.utils
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Protocol
 
 Pause = Callable[[float], Awaitable[None]]
 """Wait for so many seconds; tests put in one that doesn't."""
@@ -62,12 +64,44 @@ def _timestamp(http_date: str | None) -> float | None:
     return None
 
 
+class Budget(Protocol):
+    """Requests that may be under way at OLS, over all processes that ask it."""
+
+    @property
+    def overloads_elsewhere(self) -> int:
+        """How often OLS told another process that it has too much to do."""
+
+    def request(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Wait until one more request may be sent; it is under way as long as the block runs."""
+
+    def tell(self, pause_s: float | None) -> None:
+        """Tell the others that OLS has too much to do, and for how long it wants no request."""
+
+
+class Unshared:
+    """The budget of one who shares it with nobody: as many as the gate lets through."""
+
+    overloads_elsewhere = 0
+
+    def request(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Wait for nothing."""
+        return contextlib.nullcontext()
+
+    def tell(self, pause_s: float | None) -> None:
+        """There is nobody to tell."""
+
+
 class Gate:
     """Lets so many requests through at once: more a round when all is well, half when not."""
 
-    def __init__(self, start: int, ceiling: int, pause: Pause) -> None:
+    def __init__(
+        self, start: int, ceiling: int, pause: Pause, budget: Budget | None = None
+    ) -> None:
         self.in_flight = 0
         self.max_in_flight_seen = 0
+        self._budget = budget or Unshared()
+        self._admitted = 0
+        self._overloads_elsewhere = 0
         self._width = float(min(start, ceiling))
         self._ceiling = ceiling
         self._pause = pause
@@ -78,16 +112,37 @@ class Gate:
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
         """Wait for room; yields the count of halvings so far, for `overloaded`."""
-        while self._holds or self.in_flight >= int(self._width):
-            self._changed.clear()
-            await self._changed.wait()
+        while True:
+            while self._holds or self._admitted >= int(self._width):
+                self._changed.clear()
+                await self._changed.wait()
+            self._admitted += 1
+            try:
+                async with self._budget.request():
+                    # While it waited, OLS may have asked for less, here or of others.
+                    self._heed_others()
+                    if not self._holds and self._admitted <= int(self._width):
+                        with self._under_way():
+                            yield self._halvings
+                        return
+            finally:
+                self._admitted -= 1
+                self._changed.set()
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
         self.in_flight += 1
         self.max_in_flight_seen = max(self.max_in_flight_seen, self.in_flight)
         try:
-            yield self._halvings
+            yield
         finally:
             self.in_flight -= 1
-            self._changed.set()
+
+    def _heed_others(self) -> None:
+        """Halve for an overload that another process was told of."""
+        if (overloads := self._budget.overloads_elsewhere) != self._overloads_elsewhere:
+            self._overloads_elsewhere = overloads
+            self._halve()
 
     def succeeded(self) -> None:
         """Double with a round of successes; grow by one if it was ever too much."""
@@ -98,13 +153,22 @@ class Gate:
     def overloaded(self, halvings_at_start: int) -> None:
         """Halve, once for all the requests that were under way together."""
         if halvings_at_start == self._halvings:
-            self._halvings += 1
-            self._width = max(1.0, self._width / 2)
+            self._halve()
+            self._budget.tell(None)
+
+    def _halve(self) -> None:
+        self._halvings += 1
+        self._width = max(1.0, self._width / 2)
 
     def narrow(self) -> None:
         """Let one through at a time until something succeeds again."""
         self._halvings += 1
         self._width = 1.0
+
+    async def retry_after(self, seconds: float) -> None:
+        """Let no request through for so long, as OLS asks for; of other processes neither."""
+        self._budget.tell(seconds)
+        await self.hold(seconds)
 
     async def hold(self, seconds: float) -> None:
         """Let no request through for so long."""

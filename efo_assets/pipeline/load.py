@@ -10,13 +10,17 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
+from yarl import URL
+
 from efo_assets.errors import LOAD_COMMAND, PageStoreError
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import Download, OnProgress, download
+from efo_assets.ols.http import place_of
 from efo_assets.ols.pace import Pause
 from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
+from efo_assets.pipeline.budget import SharedBudget
 from efo_assets.pipeline.interruption import run_to_its_end
 from efo_assets.pipeline.one_pass import OnePass
 from efo_assets.pipeline.progress import progress_shown, timed
@@ -109,23 +113,27 @@ async def _download(
         warehouse.refuse_unfit(source_of(settings, release, settings.limit))
         _warn_of_little_space(settings, release)
 
+    slots = warehouse.request_slots(place_of(URL(settings.ols_url)), settings.ols_budget)
+    budget = SharedBudget(slots, settings.max_in_flight, pause)
     client = OlsClient(
         settings.ols_url,
         max_in_flight=settings.max_in_flight,
         pause=pause,
         proxy=settings.proxy,
+        budget=budget,
     )
-    async with client, reader:
-        done = await download(
-            client,
-            page_store(settings),
-            reader,
-            settings.ontology,
-            page_size=settings.page_size,
-            limit=settings.limit,
-            accept_release=accept,
-            on_progress=report,
-        )
+    async with reader:
+        async with budget, client:
+            done = await download(
+                client,
+                page_store(settings),
+                reader,
+                settings.ontology,
+                page_size=settings.page_size,
+                limit=settings.limit,
+                accept_release=accept,
+                on_progress=report,
+            )
         await reader.finish()
         return done
 

@@ -27,6 +27,7 @@ from efo_assets.warehouse.copy_rows import Columns
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Filling, Load, Source
 from efo_assets.warehouse.profile import Profile
+from efo_assets.warehouse.request_slots import RequestSlots
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import row_counts, statement
 from efo_assets.warehouse.succession import predecessor
@@ -125,6 +126,10 @@ class Warehouse:
         self.run(doing, preflight.prepare, self.schema)
         with session.translated(self.target, doing):
             self._writer.acquire()
+
+    def request_slots(self, service: str, budget: int) -> RequestSlots:
+        """The slots of a run among all that ask the OLS `service`; after `prepare`."""
+        return RequestSlots(self.target, service, budget)
 
     def refuse_unfit(self, source: Source) -> None:
         """Refuse now what the publisher would refuse in the end.
