@@ -1,9 +1,10 @@
 """The audit: SQL checks over a load, and verdicts bound to the content that they saw.
 
 A check passes if it finds no offenders. What it looks for is a statement in `sql/checks.sql` that
-has its name, or follows from the specification of its table. A verdict is stored in
-`efo_meta.verdicts` with the hash of all staged rows; the publisher accepts no other proof. A new
-check is an entry in `CHECKS`; one that blocks says what to do about what it finds.
+has its name, or follows from the specification of its table, where keys that stand on it may answer
+without a look at the rows. A verdict is stored in `efo_meta.verdicts` with the hash of all staged
+rows; the publisher accepts no other proof. A new check is an entry in `CHECKS`; one that blocks
+says what to do about what it finds.
 """
 
 import itertools
@@ -25,9 +26,12 @@ from efo_assets.warehouse.ledger import current_release
 from efo_assets.warehouse.load import (
     Content,
     Load,
+    Source,
     comparable_release,
     content,
     is_moved,
+    key_of_another,
+    newest,
     published_content,
     refuse_changed,
     without_changes,
@@ -105,11 +109,31 @@ def _by_name(connection: Connection, load: Load, check: "Check") -> Offenders:
     return _selected(connection, load, query, check.weight)
 
 
-def _specified(query: Callable[[str, Table], sql.Composed]) -> "Find":
-    """Find the rows of a query that follows from the specification of the check's table."""
-    return lambda connection, load, check: _selected(
-        connection, load, query(load.schema, check.about), check.weight
-    )
+def _repeated(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find rows that are there more than once; none where the table has the key for it.
+
+    PostgreSQL keeps a key by each row that changes, whoever changes it.
+    """
+    table = check.about
+    if _is_held(connection, load, table, "has_key", list(table.staged_key)):
+        return Offenders(0, [])
+    return _selected(connection, load, repeated(load.schema, table), check.weight)
+
+
+def _without_terms(connection: Connection, load: Load, check: "Check") -> Offenders:
+    """Find rows that refer to terms that aren't staged; none where foreign keys are there."""
+    table = check.about
+    if _is_held(connection, load, table, "has_references", [ref.name for ref in table.references]):
+        return Offenders(0, [])
+    return _selected(connection, load, without_terms(load.schema, table))
+
+
+def _is_held(
+    connection: Connection, load: Load, table: Table, name: str, columns: list[str]
+) -> bool:
+    """What a statement says of constraints on these columns of a staged table."""
+    values = {"load": load.schema, "table": table.staged_name, "columns": columns}
+    return bool(connection.row(statement(name), values)[0])
 
 
 def _selected(
@@ -289,9 +313,9 @@ def _of_copied(
 ) -> Iterable[Check]:
     """The checks that follow from a copied table's specification, with `others` among them."""
     if table.references:
-        yield Check(f"{name}_have_terms", table, have_terms, _specified(without_terms))
+        yield Check(f"{name}_have_terms", table, have_terms, _without_terms)
     weight = "times - 1" if table.is_referenced else "1"
-    yield Check(f"{name}_are_unique", table, unique, _specified(repeated), weight=weight)
+    yield Check(f"{name}_are_unique", table, unique, _repeated, weight=weight)
     yield from others
     few = (
         f"At most {_tolerated(table):.0%} fewer {rows or name} than in the published release. "
@@ -614,30 +638,48 @@ def _read(stored: Iterable[TupleRow]) -> list[Verdict]:
     ]
 
 
-def is_spoilt(connection: Connection, load: Load) -> bool:
-    """Whether a load failed an audit, or its rows aren't those that were derived or audited.
+def reusable(connection: Connection, target_schema: str, source: Source) -> Load | None:
+    """The newest load, if it is of exactly this source and format, and of use as it is."""
+    load = newest(connection, target_schema)
+    return (
+        load if load is not None and load.source == source and _is_fit(connection, load) else None
+    )
+
+
+def _is_fit(connection: Connection, load: Load) -> bool:
+    """Whether a load can be published, or what it published be looked at again.
 
     What a published one holds matters only if what was made of it must be made again; the publisher
-    looks at it then. Where another content stands now, it is of no use.
+    looks at it then. Where another content stands now, it is of no use. One that is not published
+    must be tied to what was decoded, and have been compared with the release that stands.
     """
     stored = _stored(connection, load)
     kept = _kept(load, stored)
     if kept is not None:
         current = current_release(connection, load.target_schema)
-        stands = without_changes(current.content_hash) if current else ""
-        if stands != without_changes(stored[0][1]):
-            return True
+        if without_changes(current.content_hash if current else "") != without_changes(
+            stored[0][1]
+        ):
+            return False
     if is_moved(connection, load):
         # Nothing is left to make anything of but what is published.
-        return kept is None or stored[0][1] != published_content(connection, load).digest
-    if kept is not None:
+        return kept is not None and stored[0][1] == published_content(connection, load).digest
+    is_comparable = load.sealed is not None and load.base_release == comparable_release(
+        connection, load
+    )
+    if not (is_comparable or load.state == "published") or key_of_another(connection, load):
         return False
+    return kept is not None or _is_as_judged(connection, load, stored)
+
+
+def _is_as_judged(connection: Connection, load: Load, stored: list[TupleRow]) -> bool:
+    """Whether the rows of a load are those that were derived, and no audit refused them."""
     if any(is_blocking and not passed for _, _, is_blocking, passed, *_ in stored):
-        return True
+        return False
     present, ties = content(connection, load)
     # A published load is known by its verdicts, unless somebody deleted them.
     is_as_staged = (load.state == "published" and bool(stored)) or ties == load.sealed
-    return not is_as_staged or any(row[1] != present.digest for row in stored)
+    return is_as_staged and all(row[1] == present.digest for row in stored)
 
 
 def _is_as_published(connection: Connection, load: Load, audited: Content) -> bool:

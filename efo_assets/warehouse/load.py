@@ -436,7 +436,7 @@ def latest(connection: Connection, target_schema: str) -> Load:
     Raises:
         NothingStaged: there is none; the message names the command that makes one.
     """
-    load = _find(connection, target_schema)
+    load = newest(connection, target_schema)
     if load is None and connection.has_table("efo_meta.loads"):
         values = {"schema": target_schema, "format_version": FORMAT_VERSION}
         for made_by, format_version in connection.execute(statement("staged_by_another"), values):
@@ -454,28 +454,12 @@ def latest(connection: Connection, target_schema: str) -> Load:
     return load
 
 
-def reusable(connection: Connection, target_schema: str, source: Source) -> Load | None:
-    """A staged load of exactly this source and format whose tables are still there, if any.
-
-    One that is not published must be tied to what was decoded, and have been compared with the
-    release that stands.
-    """
-    load = _find(connection, target_schema)
-    if load is None or load.source != source:
-        return None
-    is_fit = load.sealed is not None and load.base_release == comparable_release(connection, load)
-    if is_moved(connection, load):
-        return load
-    is_fit = is_fit or load.state == "published"
-    return load if is_fit and not key_of_another(connection, load) else None
-
-
 def filled(connection: Connection, target_schema: str, source: Source) -> Load | None:
     """The load of exactly this source and format that waits to be sealed, if there is one.
 
     The caller holds the writer's lock, so that nobody is filling it.
     """
-    load = _find(connection, target_schema, "staging")
+    load = newest(connection, target_schema, "staging")
     if load is None or load.source != source or key_of_another(connection, load):
         return None
     return load
@@ -512,7 +496,8 @@ def key_of_another(connection: Connection, load: Load) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _find(connection: Connection, target_schema: str, *states: str) -> Load | None:
+def newest(connection: Connection, target_schema: str, *states: str) -> Load | None:
+    """The newest load in these states, or of those that are staged or published; None without."""
     if not connection.has_table("efo_meta.loads"):
         return None
     values = {

@@ -10,12 +10,14 @@ from typing import Any
 from psycopg import sql
 
 from efo_assets.errors import LOAD_COMMAND, PublicationRefused, WarehouseError
+from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.load import Content, Load, is_moved, key_of_another
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     ANALYZED,
     add_column,
+    built_ahead,
     comment_published,
     compose,
     constrain_published,
@@ -27,10 +29,13 @@ from efo_assets.warehouse.statements import (
     names,
     of_release,
     published_hash,
+    staged_keys,
     staged_rows,
     statement,
 )
 from efo_assets.warehouse.tables import TABLES, Table
+
+_log = logger(__name__)
 
 
 class NotAsStaged(WarehouseError):
@@ -53,9 +58,10 @@ def fill_missing(connection: Connection, load: Load, release_id: int) -> list[Ta
             if column.name not in present:
                 connection.execute(add_column(schema, table, column))
         _renew_indexes(connection, schema, table)
+    # All or none: what reads the tables of a load reads them together.
+    can_move = len(missing) == len(TABLES) and _are_untouched(connection, load)
     for table in missing:
-        # All or none: what reads the tables of a load reads them together.
-        if len(missing) == len(TABLES) and not table.is_history:
+        if can_move and not table.is_history:
             for step in move_in(load.schema, schema, table, release_id):
                 connection.execute(step)
             place = {"schema": schema, "table": table.name}
@@ -67,6 +73,27 @@ def fill_missing(connection: Connection, load: Load, release_id: int) -> list[Ta
         if table.is_referenced:
             _move_sequence_on(connection, load, table)
     return missing
+
+
+def _are_untouched(connection: Connection, load: Load) -> bool:
+    """Whether staged tables are as they were made, so that nothing of others moves in with them."""
+    every = listing(compose("{}", (load.schema, table.staged_name)) for table in TABLES)
+    connection.execute(compose("lock table {} in access exclusive mode", every))
+    values = {
+        "load": load.schema,
+        "tables": [table.staged_name for table in TABLES],
+        "columns": [
+            f"{table.staged_name}.{column.name} {column.type} "
+            + ("t" if column.name in staged_keys(table) else "f")
+            for table in TABLES
+            for column in table.staged_columns
+        ],
+        "built": [name for table in TABLES for name in built_ahead(table)],
+    }
+    found = [what for (what,) in connection.execute(statement("put_on_staged"), values)]
+    if found:
+        _log.warning("rows are copied, and what isn't of efo_assets is left: %s", "; ".join(found))
+    return not found
 
 
 def _renew_indexes(connection: Connection, schema: str, table: Table) -> None:
@@ -93,6 +120,7 @@ def equalize(
 
     Raises:
         NotAsStaged: it would hold other rows than `audited`.
+        PublicationRefused: it holds others, and the load's rows became the published ones.
     """
     rows, schema = audited.rows[table.staged_name], load.target_schema
     wanted = (rows, audited.hashes[table.staged_name])
@@ -102,7 +130,12 @@ def equalize(
     elif _published_content(connection, schema, table, release_id) == wanted:
         return Changes(unchanged=rows)
     else:
-        _refuse_moved(connection, load, table)
+        if is_moved(connection, load):
+            raise PublicationRefused(
+                f"{schema}.{table.name} was changed since {load.source.name} was published, by "
+                "whom isn't known, and no staged rows are left to put it right: run "
+                f"`{LOAD_COMMAND}`, which stages the kept pages anew and does so."
+            )
         merge = _merge_referenced if table.is_referenced else _merge_rows
         removed, changed, inserted = merge(connection, load, table, release_id)
         changes = Changes(inserted, changed, removed, rows - inserted - changed)
@@ -136,20 +169,6 @@ def _complete(connection: Connection, schema: str, table: Table) -> None:
     elif table.lifecycle:
         columns = names(column.name for column in table.lifecycle)
         connection.execute(compose("analyze {} ({})", where, columns))
-
-
-def _refuse_moved(connection: Connection, load: Load, table: Table) -> None:
-    """Refuse to mend rows by a load whose rows became the published ones.
-
-    Raises:
-        PublicationRefused: it is such a load.
-    """
-    if is_moved(connection, load):
-        raise PublicationRefused(
-            f"{load.target_schema}.{table.name} was changed since {load.source.name} was "
-            "published, by whom isn't known, and no staged rows are left to put it right: run "
-            f"`{LOAD_COMMAND}`, which stages the kept pages anew and does so."
-        )
 
 
 def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:

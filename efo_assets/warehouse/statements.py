@@ -134,7 +134,7 @@ def move_in(load_schema: str, schema: str, table: Table, release_id: int) -> lis
     changes: list[Part] = [sql.SQL("replica identity default")]
     # By the new name, which constraints of NOT NULL bear since PostgreSQL 18.
     renewed = [
-        sql.SQL("alter {} drop not null").format(sql.Identifier(key)) for key in _keys(table)
+        sql.SQL("alter {} drop not null").format(sql.Identifier(key)) for key in staged_keys(table)
     ]
     for column in table.staged_columns:
         if not column.nullable:
@@ -159,7 +159,7 @@ def move_in(load_schema: str, schema: str, table: Table, release_id: int) -> lis
     ]
 
 
-def _keys(table: Table) -> list[str]:
+def staged_keys(table: Table) -> list[str]:
     """The columns that are NOT NULL while they are staged."""
     keys = {TERM_ID.name, *table.staged_key}
     return [column.name for column in table.staged_columns if column.name in keys]
@@ -218,6 +218,13 @@ def refer_to_terms(load_schema: str, table: Table) -> list[sql.Composed]:
     """The foreign keys of a staged table."""
     where, terms = (load_schema, table.staged_name), (load_schema, TERMS.staged_name)
     return [_refer(where, table, ref.name, terms, TERM_ID.name) for ref in table.references]
+
+
+def built_ahead(table: Table) -> list[str]:
+    """Names of what `create_key`, `create_index` and `refer_to_terms` make on a staged table."""
+    keys = [name for name, _, _ in key_constraints(table)]
+    indexes = [index_name(table, index.name) for index in table.indexes]
+    return keys + indexes + [reference_name(table, ref.name) for ref in table.references]
 
 
 def _refer(where: Name, table: Table, column: str, referenced: Name, key: str) -> sql.Composed:

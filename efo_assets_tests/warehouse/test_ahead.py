@@ -6,7 +6,7 @@ import pytest
 
 from efo_assets.errors import DatabaseUnavailable
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import index_name, key_constraints
+from efo_assets.warehouse.statements import built_ahead
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import (
@@ -27,11 +27,7 @@ FIRST: Rows = {
     "xrefs": [xref("a", "mesh", "D000001")],
 }
 MOVED = [table for table in TABLES if not table.is_history]
-EVERY = {
-    *(name for table in MOVED for name, _, _ in key_constraints(table)),
-    *(index_name(table, index.name) for table in MOVED for index in table.indexes),
-    *(f"{table.name}_{ref.name}_fkey" for table in MOVED for ref in table.references),
-}
+EVERY = {name for table in MOVED for name in built_ahead(table)}
 BUILT = """
 select c.oid::bigint, c.relname
 from pg_index as i join pg_class as c on c.oid = i.indexrelid

@@ -436,6 +436,69 @@ def derive_otherwise(warehouse: Warehouse, load: Load, change: str) -> None:
         connection.execute("update efo_meta.loads set sealed = %s", [Jsonb(ties)])
 
 
+def test_rows_are_not_read_again_where_their_keys_stand(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "repeated", None)
+    monkeypatch.setattr(audit, "without_terms", None)
+    load = stage(warehouse, **DERIVED)
+    assert not any(verdict.blocks for verdict in warehouse.audit(load))
+
+
+ONCE_MORE = "drop index {0}.efo_xrefs_pkey; insert into {0}.xrefs select * from {0}.xrefs limit 1;"
+OF_NONE = (
+    "alter table {0}.xrefs drop constraint efo_xrefs_term_id_fkey;"
+    "insert into {0}.xrefs (term_id, prefix, accession) values (-1, 'umls', 'C');"
+)
+ANOTHER_KEY = {
+    "none": ("xrefs_are_unique", ONCE_MORE),
+    "of some rows": (
+        "xrefs_are_unique",
+        ONCE_MORE
+        + "create unique index on {0}.xrefs (term_id, prefix, accession) where term_id < 0",
+    ),
+    "over an expression": (
+        "xrefs_are_unique",
+        ONCE_MORE
+        + "update {0}.xrefs set url = ctid::text;"
+        + "create unique index on {0}.xrefs (term_id, prefix, accession, (url || ''))",
+    ),
+    "of other columns": (
+        "xrefs_are_unique",
+        ONCE_MORE
+        + "update {0}.xrefs set url = ctid::text;"
+        + "create unique index on {0}.xrefs (term_id, url)",
+    ),
+    "no reference": ("xrefs_have_terms", OF_NONE),
+    "a reference that was not checked": (
+        "xrefs_have_terms",
+        OF_NONE
+        + "alter table {0}.xrefs add foreign key (term_id) references {0}.terms (id) not valid",
+    ),
+    "a reference to others": (
+        "xrefs_have_terms",
+        OF_NONE
+        + "create table public.other (id bigint primary key);"
+        + "insert into public.other select distinct term_id from {0}.xrefs;"
+        + "alter table {0}.xrefs add foreign key (term_id) references public.other",
+    ),
+}
+"""Check to what makes its offenders, where no key is there that would refuse them."""
+
+
+@pytest.mark.fault("O20")
+@pytest.mark.parametrize(("check", "change"), ANOTHER_KEY.values(), ids=ANOTHER_KEY)
+def test_a_key_that_is_not_there_or_is_another_answers_for_nothing(
+    warehouse: Warehouse, check: str, change: str
+) -> None:
+    load = stage(warehouse, **DERIVED)
+    derive_otherwise(warehouse, load, change)
+    found = failed(warehouse, warehouse.latest())
+    assert found[check].blocks
+    assert found[check].offenders == 1
+    assert found[check].samples
+
+
 @pytest.mark.parametrize("number", range(20))
 def test_ancestors_of_any_edges_are_closed(warehouse: Warehouse, number: int) -> None:
     chance = random.Random(number)

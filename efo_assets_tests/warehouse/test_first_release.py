@@ -6,11 +6,11 @@ import psycopg
 import pytest
 
 from efo_assets.errors import PublicationRefused
-from efo_assets.warehouse.load import is_moved
+from efo_assets.warehouse.load import content, is_moved, published_content
 from efo_assets.warehouse.statements import comment_published, constrain_published, create_published
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, synonym, term, xref
+from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, stage, synonym, term, xref
 
 MAJORS = (18, 16, 15)
 FIRST: Rows = {
@@ -67,6 +67,23 @@ def shapes(connection: psycopg.Connection[Any]) -> dict[str, Any]:
     }
 
 
+def shapes_of_made(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """The same of tables that are made in their place."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("drop table public.efo_terms cascade")
+        for table in TABLES[1:]:
+            connection.execute(f"drop table public.{table.name} cascade")
+        for table in TABLES:
+            connection.execute(create_published("public", table))
+        for table in TABLES:
+            for step in (
+                *constrain_published("public", table),
+                *comment_published("public", table),
+            ):
+                connection.execute(step)
+        return shapes(connection)
+
+
 @pytest.mark.fault("O27")
 @pytest.mark.parametrize("defaults", ["", "in schema public", "in schema public, other"])
 def test_a_table_that_moved_in_is_as_one_that_was_made_there(
@@ -81,21 +98,8 @@ def test_a_table_that_moved_in_is_as_one_that_was_made_there(
     publish(warehouse, **FIRST)
     with warehouse.connect() as connection:
         moved = shapes(connection)
-        with connection.transaction(force_rollback=True):
-            connection.execute("drop table public.efo_terms cascade")
-            for table in TABLES[1:]:
-                connection.execute(f"drop table public.{table.name} cascade")
-            for table in TABLES:
-                connection.execute(create_published("public", table))
-            for table in TABLES:
-                for step in (
-                    *constrain_published("public", table),
-                    *comment_published("public", table),
-                ):
-                    connection.execute(step)
-            made = shapes(connection)
-    assert all(moved.values())
-    assert moved == made
+        assert all(moved.values())
+        assert moved == shapes_of_made(connection)
 
 
 def test_rows_that_are_inserted_next_have_the_next_key(warehouse: Warehouse) -> None:
@@ -148,3 +152,52 @@ def test_rows_changed_after_the_first_release_are_put_right_from_pages(
     assert ask(warehouse, "select count(*) from efo_synonyms") == [(1,)]
     assert ask(warehouse, "select count(*) from efo_ancestors") == [(1,)]
     assert not any(compared.differs for compared in warehouse.verify())
+
+
+PUT_ON = [
+    (
+        (
+            "create trigger skip before insert on {0}.synonyms"
+            " for each row execute function suppress_redundant_updates_trigger()"
+        ),
+        "trigger skip",
+    ),
+    ("create rule skip as on insert to {0}.terms do instead nothing", "rule skip"),
+    ("create policy none on {0}.xrefs using (false)", "policy none"),
+    ("alter table {0}.xrefs enable row level security", "grants, policies"),
+    ("grant select on {0}.terms to public", "owner, grants"),
+    ("grant select (label) on {0}.terms to public", "column label"),
+    ("alter table {0}.terms add column other text", "column other"),
+    ("alter table {0}.terms alter label set default 'none'", "default value"),
+    ("alter table {0}.terms alter label set not null", "column label"),
+    ("alter table {0}.ancestors add check (distance > 0)", "constraint ancestors_dist"),
+    ("create index other on {0}.ancestors (distance)", ".other;"),
+    ("create statistics {0}.other on scope, synonym from {0}.synonyms", "statistics"),
+    ("alter table {0}.ancestors set (fillfactor = 50)", "options of table"),
+    ("create view public.seen as select from {0}.terms", "view public.seen"),
+    (
+        "create table public.theirs (id bigint references {0}.terms (id))",
+        "constraint theirs_id_fkey",
+    ),
+]
+"""What somebody does to staged tables, and what is said of it."""
+
+
+@pytest.mark.fault("O27")
+def test_what_somebody_put_on_staged_tables_does_not_move_in(
+    warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = stage(warehouse, **FIRST)
+    warehouse.audit(load)
+    with warehouse.connect() as connection:
+        for deed, _ in PUT_ON:
+            connection.execute(deed.format(load.schema))
+    warehouse.publish(load)
+    (told,) = (line for line in caplog.text.splitlines() if "what isn't of efo_assets" in line)
+    assert [left for _, left in PUT_ON if left not in told] == []
+    with warehouse.connect() as connection:
+        assert published_content(connection, load) == content(connection, load)[0]
+        assert shapes(connection) == shapes_of_made(connection)
+    again = warehouse.reusable(load.source)
+    assert again is not None
+    assert again.load_id == load.load_id

@@ -328,3 +328,34 @@ select
         where r.release_id = %(base_release)s
     ),
     (select count(*) from (select term_id from {load}.changes where kind <> 'added' group by term_id) as t)
+
+-- name: has_key
+-- Whether no two rows of a staged table can be alike in these columns, by an index.
+select exists (
+    select from pg_index as i
+    where i.indrelid = t.relation
+        and i.indisunique and i.indisvalid and i.indimmediate
+        and i.indpred is null and i.indexprs is null
+        and array(
+            select a.attname::text from pg_attribute as a
+            where a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+        ) <@ %(columns)s::text[]
+)
+and not exists (
+    select from pg_attribute as a
+    where a.attrelid = t.relation and a.attname = any(%(columns)s::text[]) and not a.attnotnull
+)
+from (select to_regclass(format('%%I.%%I', %(load)s::text, %(table)s::text)) as relation) as t
+
+-- name: has_references
+-- Whether foreign keys on these columns of a staged table have been found to lead to staged terms.
+select array(
+    select a.attname::text
+    from pg_constraint as k
+    join pg_attribute as a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
+    join pg_attribute as b on b.attrelid = k.confrelid and k.confkey = array[b.attnum]
+    where k.contype = 'f' and k.convalidated
+        and k.conrelid = to_regclass(format('%%I.%%I', %(load)s::text, %(table)s::text))
+        and k.confrelid = to_regclass(format('%%I.terms', %(load)s::text))
+        and b.attname = 'id'
+) @> %(columns)s::text[]

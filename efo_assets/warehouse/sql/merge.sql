@@ -92,3 +92,50 @@ select
     coalesce(obj_description(t.oid, 'pg_class') = %(mark)s, false)
 from pg_class as t
 where t.oid = to_regclass(format('%%I.%%I', %(schema)s::text, %(table)s::text))
+
+-- name: put_on_staged
+-- What stands on staged tables, or was done to them, that efo_assets didn't do.
+with staged as (
+    select c.*
+    from pg_class as c
+    where c.relnamespace = to_regnamespace(%(load)s) and c.relname = any(%(tables)s::text[])
+)
+
+select pg_describe_object(d.classid, d.objid, d.objsubid)
+from pg_depend as d
+join staged as s on s.oid = d.refobjid and d.refclassid = 'pg_class'::regclass
+left join pg_class as c on c.oid = d.objid and d.classid = 'pg_class'::regclass
+left join pg_constraint as k on k.oid = d.objid and d.classid = 'pg_constraint'::regclass
+where not coalesce(
+    -- Its row type and its TOAST table.
+    (d.classid = 'pg_type'::regclass and d.deptype = 'i')
+    or c.relkind = 't'
+    or (c.relnamespace = s.relnamespace and c.relname = any(%(built)s::text[]))
+    or (k.connamespace = s.relnamespace and (k.contype = 'n' or k.conname = any(%(built)s::text[]))),
+    false
+)
+union all
+select format('owner, grants, policies or options of table %%s', s.oid::regclass)
+from staged as s
+join pg_roles as r on r.rolname = current_user
+cross join lateral (select acldefault('r', s.relowner) as built_in) as a
+left join pg_default_acl as d
+    on d.defaclrole = s.relowner and d.defaclnamespace = 0 and d.defaclobjtype = 'r'
+where s.relowner <> r.oid
+    or array(select g::text from unnest(coalesce(s.relacl, a.built_in)) as g order by 1)
+    <> array(select g::text from unnest(coalesce(d.defaclacl, a.built_in)) as g order by 1)
+    or s.relrowsecurity or s.relforcerowsecurity
+    or s.reloptions is not null
+    or s.relpersistence <> 'p'
+    or exists (select from pg_inherits as i where i.inhrelid = s.oid)
+union all
+select format('column %%s of table %%s', a.attname, s.oid::regclass)
+from staged as s
+join pg_attribute as a on a.attrelid = s.oid and a.attnum > 0
+left join pg_type as t on t.oid = a.atttypid
+where format('%%s.%%s %%s %%s', s.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull)
+    <> all(%(columns)s::text[])
+    or a.attisdropped
+    or a.attacl is not null or a.attoptions is not null
+    or coalesce(a.attstattarget, -1) <> -1
+    or a.attstorage <> t.typstorage or a.attcompression <> ''
