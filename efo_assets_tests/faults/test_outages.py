@@ -26,7 +26,7 @@ from efo_assets_tests.faults.downloading import (
 from efo_assets_tests.faults.fake_ols import Asked, Fault, fake_ols
 
 fault = pytest.mark.fault
-PROBES = 6
+PROBES = 8
 """Record, totals, record; and the record in the middle of the pages."""
 
 

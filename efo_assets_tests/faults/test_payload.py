@@ -25,8 +25,8 @@ from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.warehouse.loads import ask
 
 fault = pytest.mark.fault
-PROBES = 6
-"""Record, totals, record; and the record in the middle of the pages."""
+PROBES = 8
+"""Record, totals, record twice; and the record twice in the middle of the pages."""
 MEMORY_GOAL_BYTES = 512 << 20
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
