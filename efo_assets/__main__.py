@@ -175,6 +175,9 @@ def load() -> None:
 def status() -> None:
     """Print the published releases, newest first, and what all of it takes on disk.
 
+    Where the database holds other schemas, too, each of them with its release, its age, its rows
+    and its newest verdict, as the view efo_meta.ontologies has them.
+
     Reads the ledger in PostgreSQL (EFO_DATABASE_URL; without it, the embedded one in EFO_DATA_DIR,
     which is started if need be).
 
@@ -188,6 +191,7 @@ def status() -> None:
         # A version is OLS's text, and this is a terminal.
         rows = [[shown(c) if isinstance(c, str) else c for c in r] for r in warehouse.releases()]
         sizes = warehouse.sizes() if rows else {}
+        ontologies = warehouse.ontologies()
     if rows:
         headers = ("release", "version", "published at (UTC)", "terms", "rows written", "load")
         _table(rows, *headers, "source")
@@ -202,6 +206,12 @@ def status() -> None:
         click.echo(f"\nOn disk: {told} (the last two in {shown(str(settings.data_dir))})")
     else:
         click.echo(shown(warehouse.nothing_published))
+    if any(schema != settings.schema for schema, *_ in ontologies):
+        click.echo("\nIn this database:")
+        _table(
+            [[shown(c) if isinstance(c, str) else c for c in each] for each in ontologies],
+            *("schema", "release", "state", "age", "rows", "newest verdict"),
+        )
 
 
 @cli.command()

@@ -130,6 +130,13 @@ def releases(connection: Connection, schema: str) -> list[tuple[Any, ...]]:
     return connection.execute(statement("releases"), {"schema": schema}).fetchall()
 
 
+def ontologies(connection: Connection) -> list[tuple[Any, ...]]:
+    """Every schema of the database for people, by name; empty before a load has prepared it."""
+    if not connection.has_table("efo_meta.ontologies"):
+        return []
+    return connection.execute(statement("ontologies")).fetchall()
+
+
 def sizes(connection: Connection, schema: str) -> dict[str, int]:
     """Bytes on disk by published table, and of `staged loads` and `efo_meta`, once they are."""
     values = {"schema": schema, "tables": [table.name for table in TABLES]}

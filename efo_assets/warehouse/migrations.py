@@ -15,7 +15,15 @@ from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
-MIGRATIONS: tuple[str, ...] = ("ledger", "totals", "base_release", "ties", "made_by", "requests")
+MIGRATIONS: tuple[str, ...] = (
+    "ledger",
+    "totals",
+    "base_release",
+    "ties",
+    "made_by",
+    "requests",
+    "ontologies",
+)
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)
 OLDEST_CODE = 1

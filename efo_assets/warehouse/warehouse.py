@@ -280,6 +280,10 @@ class Warehouse:
         """The ledger for this schema, newest first; see `releases` in `sql/ledger.sql`."""
         return self.run("reading the ledger", ledger.releases, self.schema)
 
+    def ontologies(self) -> list[tuple[Any, ...]]:
+        """All schemas of the database, each with its release; see `ontologies` in the SQL."""
+        return self.run("reading the ledger", ledger.ontologies)
+
     def verify(self) -> list[verify.Comparison]:
         """What is published, compared with the ledger; see `verify.verify` for what it raises."""
         return self.run("verifying what is published", verify.verify, self.schema)

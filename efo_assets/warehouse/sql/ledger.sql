@@ -35,6 +35,24 @@ join efo_meta.loads as l on l.load_id = r.load_id
 where r.target_schema = %(schema)s
 order by r.release_id desc
 
+-- name: ontologies
+select
+    o.schema_name,
+    concat_ws(' ', o.ontology, o.version, case when o.is_partial then '(partial)' end),
+    o.state,
+    case
+        when o.age >= interval '1 day' then extract(day from o.age) || ' days'
+        else to_char(o.age, 'FMHH24 "h" FMMI "min"')
+    end,
+    o.row_count,
+    case
+        when o.refused_by is null then 'none'
+        when cardinality(o.refused_by) = 0 then 'passed'
+        else 'refused by ' || array_to_string(o.refused_by, ', ')
+    end
+from efo_meta.ontologies as o
+order by o.schema_name
+
 -- name: release_contents
 select r.release_id, r.ontology, r.version, r.content_hash, l.format_version
 from efo_meta.releases as r
