@@ -10,12 +10,13 @@ stack. Dagster calls it once for a step that failed, and not for one that was in
 
 import gzip
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 from urllib.error import HTTPError
 
 import dagster as dg
@@ -33,8 +34,6 @@ TIMEOUT_S = 5.0
 """A run waits no longer for Sentry."""
 DEEPEST_CAUSE = 10
 AGENT = f"efo_assets/{version('efo_assets')}"
-
-Hooked = TypeVar("Hooked", dg.AssetsDefinition, dg.AssetChecksDefinition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +147,16 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nowhere: the key would go along."""
 
 
-def with_sentry(definitions: Sequence[Hooked]) -> list[Hooked]:
-    """The same assets or checks; with the hook, where SENTRY_DSN is set.
+def sentry_hooks() -> AbstractSet[dg.HookDefinition]:
+    """The hook for every step, where SENTRY_DSN is set.
 
     Elsewhere it would cost an event of Dagster's for every step.
     """
     # The sensors' ticks say what is wrong.
     with suppress(SettingsError):
         if AlertSettings.from_environment().sentry_dsn is not None:
-            return [each.with_hooks({report_to_sentry}) for each in definitions]  # type: ignore[misc]
-    return list(definitions)
+            return {report_to_sentry}
+    return set()
 
 
 @dg.failure_hook(name="efo_report_to_sentry")

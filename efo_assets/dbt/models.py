@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,12 @@ from packaging.version import Version
 from efo_assets.dbt.project import COMMAND, PROJECT_DIR, environment, manifest, writing
 from efo_assets.errors import DbtError
 from efo_assets.graph.failures import guarded
-from efo_assets.graph.resources import WarehouseResource
+from efo_assets.graph.ontology import Ontology
+from efo_assets.graph.resources import Loader
 from efo_assets.privacy.disclosure import one_line
-from efo_assets.settings import Settings, child_environment
+from efo_assets.settings import child_environment
 from efo_assets.warehouse.tables import TERMS, XREFS
 from efo_assets.warehouse.views import MESH_XREFS
-from efo_assets.warehouse.warehouse import Warehouse
 
 FAILURES_SHOWN = 5
 REASON_CHARACTERS = 200
@@ -66,12 +65,13 @@ class Translator(DagsterDbtTranslator):
         return metadata
 
 
-def dbt_models() -> dg.AssetsDefinition:
+def dbt_models(ontology: Ontology) -> dg.AssetsDefinition:
     """The models as assets downstream of the published tables.
 
     Raises:
         DbtError: the dbt project isn't valid.
     """
+    names = ontology.names
     settings = DagsterDbtTranslatorSettings(
         enable_source_tests_as_checks=True, enable_duplicate_source_asset_keys=True
     )
@@ -80,10 +80,12 @@ def dbt_models() -> dg.AssetsDefinition:
         name="dbt_models",
         manifest=with_attached_sources(manifest()),
         dagster_dbt_translator=Translator(settings),
+        required_resource_keys={names.loader},
     )
-    def models(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
+    def models(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with guarded(context.log, KEPT):
-            yield from _built(context, warehouse.get())
+            loader: Loader = getattr(context.resources, names.loader)
+            yield from _built(context, loader)
 
     definition: dg.AssetsDefinition = models
     return definition
@@ -102,9 +104,9 @@ def with_attached_sources(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def _built(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:
+def _built(context: dg.AssetExecutionContext, loader: Loader) -> Iterator[Any]:
     """Build what is selected; yield Dagster's events while dbt runs."""
-    settings = replace(Settings.from_environment(), schema=warehouse.schema)
+    settings, warehouse = loader.settings, loader.warehouse
     with tempfile.TemporaryDirectory(prefix="efo-dbt-") as folder:
         variables = environment(warehouse.target, settings, Path(folder))
         errors = []

@@ -1,16 +1,16 @@
 """What the UI shows: columns with their comments from a table's specification, and bar charts."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import dagster as dg
 
 from efo_assets.warehouse.tables import Column
 
-OWNERS = ["team:efo"]
 BAR_WIDTH = 40
 """Characters."""
-LOADER_POOL = "efo_loader"
-"""One load at a time where the instance limits pools to one (deploy/dagster.yaml)."""
+
+T = TypeVar("T")
 
 
 def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:
@@ -26,6 +26,17 @@ def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:
             for column in columns
         ]
     )
+
+
+def places(
+    context: dg.AssetExecutionContext, keys: Mapping[T, dg.AssetKey]
+) -> dict[T, dg.AssetKey]:
+    """Where each of a step's assets is now, by what it was made as.
+
+    Who loads a graph may have put a prefix before its keys since; outputs keep their names.
+    """
+    now = context.assets_def.node_keys_by_output_name
+    return {each: now[key.to_python_identifier()] for each, key in keys.items()}
 
 
 def bars(counts: Mapping[str, int]) -> str:

@@ -5,52 +5,58 @@ from typing import Any
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import OWNERS
+from efo_assets.graph.descriptions import places
 from efo_assets.graph.failures import guarded
-from efo_assets.graph.resources import WarehouseResource
+from efo_assets.graph.ontology import Ontology
+from efo_assets.graph.resources import Loader
 from efo_assets.pipeline import exports
-from efo_assets.settings import Settings
-from efo_assets.warehouse.tables import MESH_TERMS, REPLACEMENTS, TABLES
+from efo_assets.warehouse.tables import MESH_TERMS, REPLACEMENTS, TABLES, Table
 
-GROUP = "exports"
 KEPT = "Files that stood there are kept, and so is the published release"
+STEP = "exported_files"
 _FILES = {
     **{f"{table.name}_parquet": (exports.parquet_name(table), table) for table in TABLES},
     "efo_mesh_terms_sssom": (exports.SSSOM_NAME, MESH_TERMS),
     "efo_replacements_tsv": (exports.REPLACEMENTS_NAME, REPLACEMENTS),
 }
-"""Asset key to the file's name and the table that it is made from."""
+"""The last part of an asset's key to the file's name and the table that it is made from."""
 
 
-def _spec(key: str) -> dg.AssetSpec:
-    name, table = _FILES[key]
-    return dg.AssetSpec(
-        key,
-        deps=[table.name],
-        group_name=GROUP,
-        description=f"`{name}`: {table.comment} Terms by IRI, rows in a fixed order.",
-        kinds={"file", "parquet" if name.endswith(".parquet") else "tsv"},
-        owners=OWNERS,
+def exported_assets(ontology: Ontology) -> dg.AssetsDefinition:
+    """Make the exported assets of one graph."""
+    names = ontology.names
+    keys = {file_name: names.exported(key) for key, (file_name, _) in _FILES.items()}
+
+    def spec(file_name: str, table: Table) -> dg.AssetSpec:
+        return dg.AssetSpec(
+            keys[file_name],
+            deps=[names.published(table)],
+            group_name=names.group("exports"),
+            description=f"`{file_name}`: {table.comment} Terms by IRI, rows in a fixed order.",
+            kinds={"file", "parquet" if file_name.endswith(".parquet") else "tsv"},
+            owners=ontology.owners,
+        )
+
+    @dg.multi_asset(
+        name=names.step(STEP),
+        specs=[spec(*each) for each in _FILES.values()],
+        can_subset=True,
+        required_resource_keys={names.loader},
     )
-
-
-@dg.multi_asset(specs=[_spec(key) for key in _FILES], can_subset=True)
-def exported_files(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
-) -> Iterator[dg.MaterializeResult[Any]]:
-    """Write the selected files of the release that stands, all from one snapshot."""
-    with guarded(context.log, KEPT):
-        folder = Settings.from_environment().data_dir / exports.FOLDER
-        selected = {_FILES[key.to_user_string()][0] for key in context.selected_asset_keys}
-        files = exports.export(warehouse.get(), folder, selected, is_shared=True)
-        written = {file.path.name: file for file in files}
-        for key, (name, _) in _FILES.items():
-            if name in written:
-                file = written[name]
+    def exported_files(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        """Write the selected files of the release that stands, all from one snapshot."""
+        with guarded(context.log, KEPT):
+            loader: Loader = getattr(context.resources, names.loader)
+            folder = loader.settings.data_dir / exports.FOLDER
+            placed = places(context, keys)
+            selected = {name for name, key in placed.items() if key in context.selected_asset_keys}
+            for file in exports.export(loader.warehouse, folder, selected, is_shared=True):
                 metadata: dict[str, Any] = {
                     "dagster/row_count": file.rows,
                     "path": dg.MetadataValue.path(str(file.path)),
                     "bytes": file.bytes,
                     "release": dg.MetadataValue.text(file.release),
                 }
-                yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+                yield dg.MaterializeResult(asset_key=placed[file.path.name], metadata=metadata)
+
+    return exported_files

@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 
 from efo_assets.files import size_bytes
-from efo_assets.graph.descriptions import LOADER_POOL, OWNERS, bars
-from efo_assets.graph.exported import exported_files
+from efo_assets.graph import exported, staged
+from efo_assets.graph.descriptions import bars
 from efo_assets.graph.failures import guarded
-from efo_assets.graph.resources import OlsResource, WarehouseResource
-from efo_assets.graph.staged import staged_tables
+from efo_assets.graph.ontology import Ontology
+from efo_assets.graph.resources import Loader
 from efo_assets.ols.download import Download
 from efo_assets.pipeline.exports import FOLDER, refuse_unwritable
 from efo_assets.pipeline.load import fetch
@@ -19,45 +19,64 @@ from efo_assets.privacy.printable import escaped
 
 LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 CHART_ROWS = 8
-EXPORTED = frozenset(exported_files.keys)
-STAGED = frozenset(staged_tables.keys)
 
 
-@dg.asset(group_name="raw", kinds={"python", "json", "file"}, owners=OWNERS, pool=LOADER_POOL)
-def raw_ols_pages(
-    context: dg.AssetExecutionContext, ols: OlsResource, warehouse: WarehouseResource
-) -> dg.MaterializeResult[Any]:
-    """All classes of the ontology, obsolete ones included, page by page as OLS sent them.
+def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
+    """Make the raw asset of one graph."""
+    names = ontology.names
 
-    Source: `GET /api/v2/ontologies/{id}/classes` of OLS4. Pages of the release that OLS serves
-    now and that are kept already are not asked for again. Whole or not there: every page is
-    validated, IRIs are counted against independent totals, and the release must be the same
-    before and after. In a run that stages tables, the rows of pages are copied while others come.
-    """
-    with guarded(context.log):
-        settings = ols.settings
-        selected = context.job_def.asset_layer.executable_asset_keys
-        if not EXPORTED.isdisjoint(selected):
-            schema = warehouse.get().schema
-            refuse_unwritable(settings.data_dir / FOLDER, schema, settings.ontology)
-        download = fetch(
-            settings,
-            warehouse.get(),
-            fills=not STAGED.isdisjoint(selected),
-            run_id=context.run.run_id,
-            log=context.log.info,
-        )
-        for note in download.notes:
-            context.log.warning("%s", note)
-        context.log.info(
-            "%s: %d pages, %d fetched, %d kept from before, %d requests",
-            download.page_set.plan.release.name,
-            download.pages,
-            download.fetched,
-            download.reused,
-            download.traffic.requests,
-        )
-        return dg.MaterializeResult(metadata=_metadata(download, ols.settings.ols_url))
+    @dg.asset(
+        key=names.raw,
+        group_name=names.group("raw"),
+        kinds={"python", "json", "file"},
+        owners=ontology.owners,
+        pool=ontology.pool or names.loader,
+        required_resource_keys={names.loader},
+    )
+    def raw_ols_pages(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        """All classes of the ontology, obsolete ones included, page by page as OLS sent them.
+
+        Source: `GET /api/v2/ontologies/{id}/classes` of OLS4. Pages of the release that OLS serves
+        now and that are kept already are not asked for again. Whole or not there: every page is
+        validated, IRIs are counted against independent totals, and the release must be the same
+        before and after. In a run that stages tables, the rows of pages are copied while others
+        come.
+        """
+        with guarded(context.log):
+            loader: Loader = getattr(context.resources, names.loader)
+            settings, warehouse = loader.settings, loader.warehouse
+            steps = _steps_of_run(context)
+            if names.step(exported.STEP) in steps:
+                folder = settings.data_dir / FOLDER
+                refuse_unwritable(folder, warehouse.schema, settings.ontology)
+            download = fetch(
+                settings,
+                warehouse,
+                fills=names.step(staged.STEP) in steps,
+                run_id=context.run.run_id,
+                log=context.log.info,
+            )
+            for note in download.notes:
+                context.log.warning("%s", note)
+            context.log.info(
+                "%s: %d pages, %d fetched, %d kept from before, %d requests",
+                download.page_set.plan.release.name,
+                download.pages,
+                download.fetched,
+                download.reused,
+                download.traffic.requests,
+            )
+            return dg.MaterializeResult(metadata=_metadata(download, settings.ols_url))
+
+    return raw_ols_pages
+
+
+def _steps_of_run(context: dg.AssetExecutionContext) -> set[str]:
+    """What runs besides, by the names that steps keep whatever happens to keys."""
+    layer = context.job_def.asset_layer
+    return {
+        layer.asset_graph.get(key).assets_def.node_def.name for key in layer.executable_asset_keys
+    }
 
 
 def _metadata(download: Download, source: str) -> dict[str, Any]:

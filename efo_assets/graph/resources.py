@@ -1,77 +1,91 @@
-"""Dagster resources: OLS and the warehouse, configured by the environment.
+"""The resource of a graph: the settings of a run, and its warehouse, opened at the first use.
 
-Fields that are left out come from `EFO_*` variables, read when a run begins, so that a wrong value
-fails that run with one sentence and not the code location with a traceback. Secrets are no fields:
-Dagster shows those in its UI.
+Every graph has one of its own name, so that graphs and other people's resources meet in one code
+location. What may be given for one run is its configuration, and shows in the
+launchpad; the rest is the `Ontology`, whose secrets Dagster never sees.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Self
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
+from efo_assets.graph.ontology import Ontology
 from efo_assets.privacy.disclosure import no_secret_shown
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
 
 
-class OlsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no value type of its own
-    """The Ontology Lookup Service, asked concurrently with aiohttp."""
+class ThisRun(dg.Config):
+    """What is another value in one run alone."""
 
-    url: str | None = Field(default=None, description="Base of the OLS4 service (EFO_OLS_URL).")
-    ontology: str | None = Field(default=None, description="OLS id of the ontology (EFO_ONTOLOGY).")
+    allow_shrink: bool | None = Field(
+        default=None, description="Publish although much is gone (EFO_ALLOW_SHRINK)."
+    )
+    allow_older: bool | None = Field(
+        default=None, description="Publish an older release than stands (EFO_ALLOW_OLDER)."
+    )
+    limit: int | None = Field(default=None, description="Only the first classes (EFO_LIMIT).")
     page_size: int | None = Field(default=None, description="Rows in one page (EFO_PAGE_SIZE).")
     max_in_flight: int | None = Field(
         default=None, description="Requests under way at once, at most (EFO_MAX_IN_FLIGHT)."
     )
-    limit: int | None = Field(default=None, description="Only the first classes (EFO_LIMIT).")
+
+
+class Loader:
+    """What the steps of a graph work with; a context manager.
+
+    The warehouse is opened at the first use and closed with it; so is the lock that keeps a second
+    loader out. Where each step is a process of its own, so is each step's.
+    """
+
+    def __init__(self, ontology: Ontology, this_run: ThisRun | None = None) -> None:
+        self._ontology = ontology
+        self._this_run = this_run.model_dump() if this_run else {}
+        self._warehouse: Warehouse | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._warehouse = None
+        with no_secret_shown():
+            self._open.close()
 
     @property
     def settings(self) -> Settings:
-        """The settings of the environment, with the fields that are set here before them.
+        """The settings of this run.
 
         Raises:
             SettingsError: a value can't be used.
         """
-        return Settings.from_environment(
-            overrides={
-                "EFO_OLS_URL": self.url,
-                "EFO_ONTOLOGY": self.ontology,
-                "EFO_PAGE_SIZE": self.page_size,
-                "EFO_MAX_IN_FLIGHT": self.max_in_flight,
-                "EFO_LIMIT": self.limit,
-            }
-        )
+        return self._ontology.settings(self._this_run)
 
-
-class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
-    """PostgreSQL: the configured one (EFO_DATABASE_URL), or the embedded one.
-
-    Opened at the first use and closed when the run ends; so is the lock that keeps a second
-    loader out.
-    """
-
-    schema_name: str | None = Field(
-        default=None, description="Schema of the published tables (EFO_SCHEMA)."
-    )
-    _warehouse: Warehouse | None = PrivateAttr(default=None)
-    _open: ExitStack = PrivateAttr(default_factory=ExitStack)
-
-    def get(self) -> Warehouse:
-        """The warehouse of this run.
+    @property
+    def warehouse(self) -> Warehouse:
+        """PostgreSQL: the configured one, or the embedded one.
 
         Raises:
             SettingsError: a value can't be used.
             WarehouseError: the embedded PostgreSQL doesn't start.
         """
         if self._warehouse is None:
-            settings = Settings.from_environment(overrides={"EFO_SCHEMA": self.schema_name})
-            self._warehouse = self._open.enter_context(Warehouse.opened(settings))
+            self._warehouse = self._open.enter_context(Warehouse.opened(self.settings))
         return self._warehouse
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Release the lock, and the embedded server if no other process uses it."""
-        del context
-        self._warehouse = None
-        with no_secret_shown():
-            self._open.close()
+
+def loader_resource(ontology: Ontology) -> dg.ResourceDefinition:
+    """Make the resource of an ontology's graph."""
+
+    @dg.resource(
+        config_schema=ThisRun.to_config_schema(),
+        description="An ontology's settings and warehouse; its configuration is for one run alone.",
+    )
+    def loader(context: dg.InitResourceContext) -> Iterator[Loader]:
+        with Loader(ontology, ThisRun(**context.resource_config)) as opened:
+            yield opened
+
+    return loader

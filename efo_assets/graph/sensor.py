@@ -28,17 +28,15 @@ from efo_assets.graph.due import (
     unanswered,
 )
 from efo_assets.graph.failures import OneSentence
-from efo_assets.graph.jobs import LOAD_RELEASE
-from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.ontology import Names, Ontology
+from efo_assets.graph.resources import Loader
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.release import Release
 from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.privacy.logs import scrubbing
-from efo_assets.settings import Automation, Settings
+from efo_assets.settings import Settings
 from efo_assets.warehouse.tables import TABLES
 
-RELEASE_TAG = "efo/release"
-"""On every run that the sensor requests: for which release it is."""
 INTERVAL = 1.1
 """From one evaluation to the next, in times of what a sighting takes to be confirmed."""
 OLS_LIMIT_S = 20.0
@@ -52,9 +50,6 @@ UNDER_WAY = [Status.QUEUED, Status.STARTING, Status.STARTED, Status.CANCELING]
 """Without NOT_STARTED: a daemon that dies before the launch leaves such a run behind, and launches
 it only when its run key is requested again."""
 ENDED = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
-_LOADED = {dg.AssetKey("raw_ols_pages")} | {
-    dg.AssetKey(name) for table in TABLES for name in (table.staged_name, table.name)
-}
 
 T = TypeVar("T")
 
@@ -64,18 +59,19 @@ class TickFailed(OneSentence):
 
 
 def release_sensor(
+    ontology: Ontology,
     *,
-    automation: Automation,
     clock: Callable[[], float] = time.time,
     ols_limit_s: float = OLS_LIMIT_S,
     tick_limit_s: float = TICK_LIMIT_S,
 ) -> dg.SensorDefinition:
-    """Make `efo_release_sensor`; `clock` gives seconds since the epoch."""
+    """Make the sensor of one graph; `clock` gives seconds since the epoch."""
+    names, automation = ontology.names, ontology.when_to_look()
     every_s = math.ceil(automation.release_confirm_s * INTERVAL)
 
     @dg.sensor(
-        name="efo_release_sensor",
-        job_name=LOAD_RELEASE,
+        name=names.sensor,
+        job_name=names.job,
         minimum_interval_seconds=every_s,
         default_status=(
             dg.DefaultSensorStatus.RUNNING if automation.is_on else dg.DefaultSensorStatus.STOPPED
@@ -86,19 +82,17 @@ def release_sensor(
             "run it asks again, with growing pauses."
         ),
     )
-    def efo_release_sensor(
-        context: dg.SensorEvaluationContext, ols: OlsResource, warehouse: WarehouseResource
-    ) -> dg.SensorResult:
+    def looks_for_a_release(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now_s = clock()
         log = scrubbing(context.log)
         # Before the ledger: a run that ends between the two questions isn't taken for a failed one.
-        under_way = _under_way(context.instance)
+        under_way = _under_way(context.instance, names)
         try:
-            with no_secret_shown():
-                settings = ols.settings
+            with no_secret_shown(), Loader(ontology) as loader:
+                settings = loader.settings
                 published, release = _in_time(
                     lambda: (
-                        warehouse.get().current_release(),
+                        loader.warehouse.current_release(),
                         asyncio.run(_served(settings, ols_limit_s)),
                     ),
                     tick_limit_s,
@@ -120,7 +114,7 @@ def release_sensor(
             ) from None
         key = key_of(release)
         sighting = sighted(Sighting.read(context.cursor), key, now_s)
-        tries = _tries(context.instance, key)
+        tries = _tries(context.instance, names, key)
         decision = decide(
             release,
             published=published,
@@ -134,10 +128,10 @@ def release_sensor(
         if decision.situation is not Situation.DUE:
             return dg.SensorResult(skip_reason=shown(decision.sentence), cursor=sighting.written())
         log.info("%s", decision.sentence)
-        request = dg.RunRequest(run_key=tries.run_key(key), tags={RELEASE_TAG: key})
+        request = dg.RunRequest(run_key=tries.run_key(key), tags={names.release_tag: key})
         return dg.SensorResult(run_requests=[request], cursor=sighting.written())
 
-    return efo_release_sensor
+    return looks_for_a_release
 
 
 def _in_time(work: Callable[[], T], limit_s: float) -> T:
@@ -175,17 +169,18 @@ async def _served(settings: Settings, limit_s: float) -> Release:
         ) from None
 
 
-def _under_way(instance: dg.DagsterInstance) -> str | None:
+def _under_way(instance: dg.DagsterInstance, names: Names) -> str | None:
     """The id of a run that loads now or is in the queue, requested by the sensor or not."""
+    loaded = {names.raw, *map(names.staged, TABLES), *map(names.published, TABLES)}
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
     for run in runs:
-        if run.job_name == LOAD_RELEASE or not _LOADED.isdisjoint(run.asset_selection or ()):
+        if run.job_name == names.job or not loaded.isdisjoint(run.asset_selection or ()):
             return run.run_id
     return None
 
 
-def _tries(instance: dg.DagsterInstance, key: str) -> Tries:
-    ended = dg.RunsFilter(tags={RELEASE_TAG: key}, statuses=ENDED)
+def _tries(instance: dg.DagsterInstance, names: Names, key: str) -> Tries:
+    ended = dg.RunsFilter(tags={names.release_tag: key}, statuses=ENDED)
     newest = instance.get_run_records(ended, limit=1)
     if not newest:
         return Tries()

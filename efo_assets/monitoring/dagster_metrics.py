@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 from prometheus_client.metrics_core import Metric
 
-from efo_assets.graph.raw import LATENCY_QUANTILES, latency_key, raw_ols_pages
+from efo_assets.graph.ontology import Ontology
+from efo_assets.graph.raw import LATENCY_QUANTILES, latency_key
 from efo_assets.monitoring import catalogue
 
 RECENT_RUNS = 100
@@ -73,7 +74,7 @@ def _of_assets(instance: dg.DagsterInstance) -> Iterator[Metric]:
         {(key.to_user_string(),): event.timestamp for key, event in events.items()}
     )
     yield catalogue.ASSET_DURATION.of(_durations(instance, events))
-    download = events.get(raw_ols_pages.key)
+    download = events.get(Ontology().names.raw)
     if download is not None and download.asset_materialization is not None:
         yield from _of_download(download.asset_materialization.metadata)
 

@@ -178,7 +178,7 @@ def test_a_new_release_is_loaded_with_nobodys_help_and_the_ui_shows_it(deployed:
     nodes = deployed.graphql(
         "{assetNodes {assetKey {path} assetMaterializations(limit: 1) {runId}}}"
     )["assetNodes"]
-    materialized = {node["assetKey"]["path"][0] for node in nodes if node["assetMaterializations"]}
+    materialized = {node["assetKey"]["path"][-1] for node in nodes if node["assetMaterializations"]}
     assert {"raw_ols_pages", "terms", "efo_terms", "efo_xrefs"} <= materialized
     owners = deployed.ask("select distinct tableowner from pg_tables where tablename ~ '^efo_'")
     assert owners == [("efo",)]

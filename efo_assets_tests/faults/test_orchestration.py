@@ -5,11 +5,8 @@ from typing import Any
 import pytest
 
 from efo_assets.warehouse import audit
-from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.faults.worlds import World
-from efo_assets_tests.graph.materializing import Graph, failure
-
-STAGED = [table.staged_name for table in TABLES]
+from efo_assets_tests.graph.materializing import STAGED, Graph, failure
 
 
 @pytest.fixture

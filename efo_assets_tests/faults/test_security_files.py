@@ -12,12 +12,11 @@ import dagster as dg
 import pytest
 
 from efo_assets.errors import PageStoreError, SettingsError
-from efo_assets.graph.exported import exported_files
 from efo_assets.ols.page_store import PageStore
 from efo_assets.sample.server import Sample
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse.embedded import embedded_server, program, remove
-from efo_assets_tests.graph.materializing import Graph, failure
+from efo_assets_tests.graph.materializing import EXPORTS, Graph, failure
 
 PAGE_SIZE = 50
 CLASSES = 120
@@ -178,8 +177,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_others_can_write_and_lock_nothing_whatever_the_umask(graph: Graph) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert graph.materialize(instance=instance).success
-        exports = (key.to_user_string() for key in exported_files.keys)
-        assert graph.materialize(*exports, instance=instance).success
+        assert graph.materialize(*EXPORTS, instance=instance).success
     pages = graph.data_dir / "pages"
     everything = [graph.data_dir, *graph.data_dir.rglob("*")]
     found = {path: stat.S_IMODE(path.lstat().st_mode) for path in everything}

@@ -11,10 +11,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import ValidationError
 from yarl import URL
 
-from efo_assets.errors import SettingsError
-from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.ontology import Ontology
 from efo_assets.ols.client import OlsClient
 from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.release import Release, Totals, first_text
@@ -115,10 +115,10 @@ def test_no_name_gets_past_the_settings(graph: Graph, ols: FakeOls) -> None:
     ols.log.clear()
     for name in (*NAMES, "a\0b", "x" * 80, "EFO", "Efo", "\u0435fo"):
         if name.lower() != "efo":
-            with pytest.raises(SettingsError, match=r"^EFO_ONTOLOGY takes [^\n]*\.$"):
-                _ = OlsResource(ontology=name).settings
-        with pytest.raises(SettingsError, match=r"^EFO_SCHEMA takes [^\n]*\.$"):
-            WarehouseResource(schema_name=name).get()
+            with pytest.raises(ValidationError, match=r"Value error, id takes [^\n]*\. \["):
+                Ontology(id=name)
+        with pytest.raises(ValidationError, match=r"Value error, schema takes [^\n]*\. \["):
+            Ontology(schema=name)
     assert ols.log == []
     assert graph.ask("select n from canary") == [(7,)]
 

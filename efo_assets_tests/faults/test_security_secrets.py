@@ -26,13 +26,13 @@ from aiohttp import web
 from psycopg.conninfo import conninfo_to_dict
 
 from efo_assets.errors import DatabaseRefused
-from efo_assets.graph.jobs import weekly_schedule
-from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.ontology import Ontology
+from efo_assets.graph.schedule import weekly_schedule
 from efo_assets.graph.sensor import TickFailed, release_sensor
 from efo_assets.ols.page_store import PageStore
 from efo_assets.privacy.disclosure import Scrubbed
 from efo_assets.sample.server import Sample, running_sample
-from efo_assets.settings import Automation, DatabaseTarget
+from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import publish, session
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT, Done, dagster
@@ -436,10 +436,9 @@ def test_a_crash_in_publication_does_not_show_it(scene: Scene) -> None:
 )
 def test_no_tick_of_the_sensor_shows_it(scene: Scene, error: Exception) -> None:
     scene.fails(Warehouse, "current_release", error)
-    sensor = release_sensor(automation=Automation.from_environment())
-    resources = {"ols": OlsResource(), "warehouse": WarehouseResource()}
+    sensor = release_sensor(Ontology())
     with (
-        dg.build_sensor_context(instance=scene.instance, resources=resources) as context,
+        dg.build_sensor_context(instance=scene.instance) as context,
         pytest.raises((TickFailed, Scrubbed)) as caught,
     ):
         sensor.evaluate_tick(context)
@@ -451,7 +450,7 @@ def test_no_tick_of_the_sensor_shows_it(scene: Scene, error: Exception) -> None:
 @pytest.mark.fault("S01")
 def test_the_schedule_shows_nothing_of_the_settings(scene: Scene) -> None:
     with dg.build_schedule_context(instance=scene.instance) as context:
-        tick = weekly_schedule(is_on=True).evaluate_tick(context)
+        tick = weekly_schedule(Ontology().names, is_on=True).evaluate_tick(context)
     assert len(tick.run_requests or ()) == 1
     assert_nowhere(scene, repr(tick))
 

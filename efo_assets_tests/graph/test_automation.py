@@ -21,11 +21,9 @@ from dagster._core.remote_origin import (
 
 from efo_assets.definitions import build_defs
 from efo_assets.graph.due import Sighting
-from efo_assets.graph.jobs import LOAD_RELEASE
-from efo_assets.graph.resources import OlsResource, WarehouseResource
+from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.sensor import (
     OLS_LIMIT_S,
-    RELEASE_TAG,
     TICK_LIMIT_S,
     TickFailed,
     release_sensor,
@@ -34,12 +32,11 @@ from efo_assets.ols.client import OlsClient
 from efo_assets.ols.release import Release
 from efo_assets.sample.server import Sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
-from efo_assets.settings import Automation as AutomationSettings
 from efo_assets.warehouse import session
 from efo_assets.warehouse.session import CONNECT_TIMEOUT_S
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.graph.materializing import Graph, failure
+from efo_assets_tests.graph.materializing import NAMES, Graph, failure
 from efo_assets_tests.warehouse.test_migrations import VERSION_1
 
 SEED = 3
@@ -51,7 +48,7 @@ DAY_S = 86_400.0
 DAGSTERS_LIMIT_S = 60.0
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("efo_assets"), "__repository__"),
-    LOAD_RELEASE,
+    NAMES.job,
 )
 """Where a queued run comes from; Dagster takes none without."""
 
@@ -71,14 +68,11 @@ class Automation:
     def evaluate(self, at_s: float, **limits: float) -> dg.RunRequest | str:
         """The run that is asked for, or the sentence that says why none is."""
         sensor = release_sensor(
-            automation=AutomationSettings.from_environment(),
+            Ontology(),
             clock=lambda: time.time() + at_s,
             **limits,
         )
-        resources = {"ols": OlsResource(), "warehouse": WarehouseResource()}
-        with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources=resources
-        ) as context:
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
             found = sensor.evaluate_tick(context)
         self.cursor = found.cursor
         if not found.run_requests:
@@ -122,7 +116,7 @@ class Automation:
             assert request.run_key not in [None, *self.launched], "Dagster would never run this"
             self.launched.append(str(request.run_key))
             tags = dict(request.tags)
-        job = build_defs().resolve_job_def(LOAD_RELEASE)
+        job = build_defs().resolve_job_def(NAMES.job)
         return job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
 
     def ledger(self) -> list[Any]:
@@ -184,7 +178,7 @@ def test_a_new_release_is_seen_confirmed_loaded_and_then_old(
     sample.publish(2)
     assert "efo 3.902.0" in automation.skipped(-EVALUATED_EVERY_S)
     request = automation.due(0)
-    assert request.tags[RELEASE_TAG].startswith("efo-3.902.0-")
+    assert request.tags[NAMES.release_tag].startswith("efo-3.902.0-")
     assert automation.run(request).success
     assert automation.skipped(EVALUATED_EVERY_S).startswith("Nothing new: efo 3.902.0")
     assert automation.ledger() == [("3.901.0", False), ("3.902.0", False)]
@@ -196,7 +190,7 @@ def test_evaluated_twice_for_one_release_it_asks_for_one_run(automation: Automat
     assert automation.due(1).run_key == first.run_key
     # A daemon that died before the launch left the run behind: asked for again, it is launched.
     left = automation.instance.create_run_for_job(
-        build_defs().resolve_job_def(LOAD_RELEASE), tags=dict(first.tags)
+        build_defs().resolve_job_def(NAMES.job), tags=dict(first.tags)
     )
     assert left.status is dg.DagsterRunStatus.NOT_STARTED
     assert automation.due(2).run_key == first.run_key
@@ -219,7 +213,7 @@ def test_while_a_run_is_under_way_no_other_is_requested(
 ) -> None:
     request = automation.confirmed()
     run = automation.instance.create_run_for_job(
-        build_defs().resolve_job_def(LOAD_RELEASE),
+        build_defs().resolve_job_def(NAMES.job),
         status=status,
         tags=dict(request.tags) if tagged else {},
         remote_job_origin=ORIGIN,
@@ -235,7 +229,7 @@ def test_a_run_that_somebody_started_over_the_assets_counts_too(automation: Auto
         status=dg.DagsterRunStatus.STARTED,
         asset_selection=frozenset([dg.AssetKey("raw_ols_pages")]),
     )
-    assert run.job_name != LOAD_RELEASE
+    assert run.job_name != NAMES.job
     assert f"run {run.run_id[:8]} is under way" in automation.skipped(EVALUATED_EVERY_S)
 
 
@@ -280,7 +274,7 @@ def test_failures_of_one_release_do_not_delay_the_next(
     assert not automation.run(automation.due(5 * MINUTE_S)).success
     sample.publish(2)
     automation.skipped(1)
-    assert "3.902.0" in automation.due(1 + RELEASE_CONFIRM_S).tags[RELEASE_TAG]
+    assert "3.902.0" in automation.due(1 + RELEASE_CONFIRM_S).tags[NAMES.release_tag]
 
 
 def test_a_new_date_of_loading_alone_asks_for_nothing(
@@ -355,7 +349,7 @@ def test_a_ledger_of_an_older_version_is_understood(automation: Automation) -> N
 
 
 async def served_now() -> Release:
-    async with OlsClient(OlsResource().settings.ols_url) as client:
+    async with OlsClient(Ontology().settings().ols_url) as client:
         return await client.release("efo")
 
 
@@ -498,7 +492,7 @@ def test_after_days_without_a_daemon_one_interval_is_enough(
     sample.publish(2)
     sample.publish(3)
     assert "efo 3.903.0" in automation.skipped(10 * DAY_S)
-    assert "3.903.0" in automation.due(10 * DAY_S + EVALUATED_EVERY_S).tags[RELEASE_TAG]
+    assert "3.903.0" in automation.due(10 * DAY_S + EVALUATED_EVERY_S).tags[NAMES.release_tag]
 
 
 @pytest.mark.parametrize(
@@ -527,8 +521,8 @@ def test_sensor_and_schedule_run_the_same_job() -> None:
     defs = build_defs()
     sensor = defs.resolve_sensor_def("efo_release_sensor")
     schedule = defs.resolve_schedule_def("efo_weekly_schedule")
-    assert (sensor.job_name, schedule.job_name) == (LOAD_RELEASE, LOAD_RELEASE)
-    assert defs.resolve_job_def(LOAD_RELEASE)
+    assert (sensor.job_name, schedule.job_name) == (NAMES.job, NAMES.job)
+    assert defs.resolve_job_def(NAMES.job)
     assert schedule.execution_timezone == "UTC"
     assert re.fullmatch(r"[0-9]+ [0-9]+ \* \* [0-6]", str(schedule.cron_schedule)), "weekly"
     assert sensor.minimum_interval_seconds is not None

@@ -11,7 +11,7 @@ from efo_assets.sample.server import Sample
 from efo_assets.warehouse.audit import CHECKS
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.faults.crash_points import listening
-from efo_assets_tests.graph.materializing import Graph, failure, published_ancestors
+from efo_assets_tests.graph.materializing import NAMES, STAGED, Graph, failure, published_ancestors
 from efo_assets_tests.oracle.derived import expected_ancestors, expected_changes, expected_labels
 from efo_assets_tests.oracle.rows import expected_rows
 
@@ -116,8 +116,7 @@ def test_the_same_release_again_asks_little_and_writes_nothing(
 
 def test_one_published_asset_alone_publishes_the_staged_release_as_a_whole(graph: Graph) -> None:
     assert graph.materialize("raw_ols_pages").success
-    staged = [table.staged_name for table in TABLES]
-    assert graph.materialize(*staged).success
+    assert graph.materialize(*STAGED).success
     with dg.DagsterInstance.ephemeral() as instance:
         result = graph.materialize("efo_terms", instance=instance)
         materialized = {key.to_user_string() for key in instance.all_asset_keys()}
@@ -128,7 +127,7 @@ def test_one_published_asset_alone_publishes_the_staged_release_as_a_whole(graph
 
 def test_one_staged_asset_alone_stages_all_tables(graph: Graph) -> None:
     graph.materialize("raw_ols_pages")
-    assert graph.materialize("synonyms").success
+    assert graph.materialize("efo_staged/synonyms").success
     assert graph.materialize("efo_xrefs").success
     assert_published_is_release(graph, 1)
 
@@ -140,7 +139,7 @@ def test_publishing_before_anything_is_staged_names_the_command(graph: Graph) ->
 
 
 def test_staging_before_anything_is_downloaded_names_the_command(graph: Graph) -> None:
-    said = failure(graph.materialize("terms"))
+    said = failure(graph.materialize("efo_staged/terms"))
     assert said.startswith("No complete download of efo is kept")
     assert "--select '*efo_terms'" in said
 
@@ -148,7 +147,7 @@ def test_staging_before_anything_is_downloaded_names_the_command(graph: Graph) -
 @pytest.mark.fault("O13")
 def test_publishing_without_the_audit_is_refused(graph: Graph) -> None:
     graph.materialize("raw_ols_pages")
-    assert graph.materialize(*(table.staged_name for table in TABLES), checks=False).success
+    assert graph.materialize(*STAGED, checks=False).success
     assert "no verdict for its present content" in failure(graph.materialize("efo_terms"))
 
 
@@ -159,7 +158,7 @@ def test_publishing_the_next_release_without_the_audit_is_refused_and_the_last_s
     graph.materialize()
     sample.publish(2)
     graph.materialize("raw_ols_pages")
-    assert graph.materialize(*(table.staged_name for table in TABLES), checks=False).success
+    assert graph.materialize(*STAGED, checks=False).success
     assert "no verdict for its present content" in failure(graph.materialize("efo_terms"))
     assert_published_is_release(graph, 1)
 
@@ -261,7 +260,7 @@ def test_published_assets_show_their_columns_from_the_specification() -> None:
 def test_every_check_of_the_audit_is_an_asset_check() -> None:
     graph = defs.resolve_asset_graph()
     found = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert found == {(check.table, check.name) for check in CHECKS}
+    assert found == {(NAMES.staged(check.about).to_user_string(), check.name) for check in CHECKS}
 
 
 def test_metadata_tells_what_a_publication_changed_and_where_it_came_from(
@@ -314,7 +313,7 @@ def test_pages_alone_fill_no_load(graph: Graph) -> None:
     with listening(passed.append):
         assert graph.materialize("raw_ols_pages").success
         assert "C5" not in passed
-        assert graph.materialize("terms").success
+        assert graph.materialize("efo_staged/terms").success
     assert "C5" in passed
 
 

@@ -1,0 +1,60 @@
+"""The factory of graphs: assets, checks, job, sensor and schedule of one ontology.
+
+It names no executor and no logger, and its one resource bears the graph's own name, so that any
+number of graphs can be merged with other people's definitions.
+"""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+import dagster as dg
+
+from efo_assets.graph.checks import audit_checks
+from efo_assets.graph.exported import exported_assets
+from efo_assets.graph.ontology import Ontology
+from efo_assets.graph.published import published_assets
+from efo_assets.graph.raw import raw_asset
+from efo_assets.graph.resources import loader_resource
+from efo_assets.graph.schedule import weekly_schedule
+from efo_assets.graph.sensor import release_sensor
+from efo_assets.graph.staged import staged_assets
+
+
+def ontology_graph(
+    ontology: Ontology,
+    *,
+    loaded_with_it: Sequence[dg.AssetsDefinition] = (),
+    hooks: AbstractSet[dg.HookDefinition] = frozenset(),
+) -> dg.Definitions:
+    """Make the graph of an ontology.
+
+    Args:
+        ontology: what is loaded, and where to.
+        loaded_with_it: other assets that its job is to make, too.
+        hooks: on every step.
+    """
+    names = ontology.names
+    loaded = [
+        raw_asset(ontology),
+        staged_assets(ontology),
+        published_assets(ontology),
+        *loaded_with_it,
+    ]
+    # Files are written when they are asked for: a full disk there is no failed load.
+    assets, checks = [*loaded, exported_assets(ontology)], audit_checks(ontology)
+    job = dg.define_asset_job(
+        names.job,
+        selection=dg.AssetSelection.assets(*loaded),
+        description="Download, stage, audit and publish the release that OLS serves now.",
+        # Whatever the code location's is: a process for each step would cost 1.7 s, and one load
+        # is one writer.
+        executor_def=dg.in_process_executor,
+    )
+    return dg.Definitions(
+        assets=[each.with_hooks(hooks) for each in assets],
+        asset_checks=[checks.with_hooks(hooks) if hooks else checks],
+        resources={names.loader: loader_resource(ontology)},
+        jobs=[job],
+        sensors=[release_sensor(ontology)],
+        schedules=[weekly_schedule(names, is_on=ontology.when_to_look().is_on)],
+    )

@@ -1,0 +1,219 @@
+"""What a graph is made for: an ontology of OLS, where it goes, and the names that follow from it.
+
+An `Ontology` is written in Python or in YAML; what it leaves out comes from `EFO_*` variables, read
+when a run begins. Keys and names of a graph are made in `Names` alone.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import dagster as dg
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+
+from efo_assets.errors import SettingsError
+from efo_assets.settings import Automation, Settings
+from efo_assets.warehouse.tables import Table
+
+DEFAULT = "efo"
+_VARIABLES = {
+    "id": "EFO_ONTOLOGY",
+    "schema_": "EFO_SCHEMA",
+    "ols_url": "EFO_OLS_URL",
+    "database": "EFO_DATABASE_URL",
+    "data_dir": "EFO_DATA_DIR",
+    "page_size": "EFO_PAGE_SIZE",
+    "max_in_flight": "EFO_MAX_IN_FLIGHT",
+    "limit": "EFO_LIMIT",
+    "allow_shrink": "EFO_ALLOW_SHRINK",
+    "allow_older": "EFO_ALLOW_OLDER",
+    "automation": "EFO_AUTOMATION",
+    "release_confirm_s": "EFO_RELEASE_CONFIRM_S",
+}
+"""Field of an `Ontology` to the variable that it stands before."""
+
+
+class Ontology(dg.Model, dg.Resolvable):
+    """An ontology of OLS and how it is loaded; `Ontology()` is the one of the environment.
+
+    Raises:
+        pydantic.ValidationError: a value can't be used; a sentence for each field.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # one may be a password
+        arbitrary_types_allowed=True,
+    )
+
+    id: str | None = Field(default=None, description="OLS id, such as mondo (EFO_ONTOLOGY).")
+    schema_: str | None = Field(
+        default=None,
+        alias="schema",
+        description="PostgreSQL schema of the published tables; left out, the id's own name.",
+    )
+    key_prefix: list[str] | None = Field(
+        default=None, description="Before every asset key; left out, the id."
+    )
+    group: str | None = Field(
+        default=None,
+        description="Group of the published assets; others are in GROUP_raw, GROUP_staged, "
+        "GROUP_exports. Left out, the id.",
+    )
+    owners: list[str] = Field(
+        default=["team:efo"], description="Owners of every asset, e-mail addresses or team:NAME."
+    )
+    ols_url: str | None = Field(default=None, description="Base of the OLS4 service (EFO_OLS_URL).")
+    database: Annotated[
+        str | dg.EnvVar | None, dg.Resolver.default(model_field_type=str | None)
+    ] = Field(
+        default=None,
+        repr=False,
+        description="postgresql:// URL, or dg.EnvVar with the variable that holds it; left out, "
+        "EFO_DATABASE_URL, and without that the embedded PostgreSQL.",
+    )
+    data_dir: str | None = Field(
+        default=None, description="Folder of pages, exports and the embedded PostgreSQL."
+    )
+    page_size: int | None = Field(default=None, description="Rows in one page (EFO_PAGE_SIZE).")
+    max_in_flight: int | None = Field(
+        default=None, description="Requests under way at once, at most (EFO_MAX_IN_FLIGHT)."
+    )
+    limit: int | None = Field(default=None, description="Only the first classes (EFO_LIMIT).")
+    allow_shrink: bool | None = Field(
+        default=None, description="Publish although much is gone (EFO_ALLOW_SHRINK)."
+    )
+    allow_older: bool | None = Field(
+        default=None, description="Publish an older release than stands (EFO_ALLOW_OLDER)."
+    )
+    automation: bool | None = Field(
+        default=None, description="Sensor and schedule are on from the start (EFO_AUTOMATION)."
+    )
+    release_confirm_s: int | None = Field(
+        default=None, description="Seconds that a release is to last (EFO_RELEASE_CONFIRM_S)."
+    )
+    pool: str | None = Field(
+        default=None, description="Dagster's pool of the steps that load; left out, its own."
+    )
+
+    @field_validator(*_VARIABLES)
+    @classmethod
+    def _as_settings_take_it(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what the run would refuse; what a variable holds is known then alone."""
+        name = str(info.field_name)
+        if value is not None and not isinstance(value, dg.EnvVar):
+            try:
+                Settings.from_environment({}, overrides={_VARIABLES[name]: value})
+            except SettingsError as error:
+                raise ValueError(_in_words_of(error, [name])) from None
+        return value
+
+    @field_validator("key_prefix", "group")
+    @classmethod
+    def _as_dagster_takes_it(cls, value: list[str] | str | None) -> list[str] | str | None:
+        for part in [value] if isinstance(value, str) else value or ():
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", part):
+                raise ValueError(
+                    f"a part of an asset key and a group take letters, digits, _ and -; one is "
+                    f"{part[:40]!r}."
+                )
+        return value
+
+    @property
+    def names(self) -> "Names":
+        """The keys and names of its graph."""
+        prefix = [self.id] if self.key_prefix is None and self.id else self.key_prefix or []
+        return Names(prefix, self.group or self.id)
+
+    def settings(self, this_run: Mapping[str, object] | None = None) -> Settings:
+        """The settings of a load: of this run, then what is set here, then the environment's.
+
+        Raises:
+            SettingsError: a value can't be used.
+        """
+        fields: dict[str, object] = {name: getattr(self, name) for name in _VARIABLES}
+        if self.schema_ is None and self.id is not None:
+            fields["schema_"] = self.id.lower().replace("-", "_")
+        fields |= {name: each for name, each in (this_run or {}).items() if each is not None}
+        fields["database"] = self._database()
+        given = [name for name, each in fields.items() if each is not None]
+        try:
+            return Settings.from_environment(
+                overrides={_VARIABLES[name]: fields[name] for name in given}
+            )
+        except SettingsError as error:
+            raise SettingsError(_in_words_of(error, given)) from None
+
+    def _database(self) -> str | None:
+        if not isinstance(self.database, dg.EnvVar):
+            return self.database
+        url = self.database.get_value()
+        if not url:
+            raise SettingsError(
+                f"The database of {self.id or DEFAULT} is to be in {self.database.env_var_name}, "
+                "which holds nothing: set it where the run's process starts."
+            )
+        return url
+
+    def when_to_look(self) -> Automation:
+        """How its sensor and schedule begin; a wrong variable means the default."""
+        of_environment = Automation.from_environment()
+        return Automation(
+            of_environment.is_on if self.automation is None else self.automation,
+            self.release_confirm_s or of_environment.release_confirm_s,
+        )
+
+
+def _in_words_of(error: SettingsError, names: Iterable[str]) -> str:
+    """The sentence of a wrong value, by the field that holds it and not by its variable."""
+    sentence = str(error)
+    for name in names:
+        sentence = re.sub(rf"\b{_VARIABLES[name]}\b", name.rstrip("_"), sentence)
+    return sentence
+
+
+class Names:
+    """The keys of a graph's assets, and names of all else that must be its own in a code location.
+
+    Without a prefix, they are those of the default graph.
+    """
+
+    def __init__(self, prefix: Iterable[str], group: str | None) -> None:
+        self._prefix = tuple(prefix)
+        self._group = group
+        self.graph = re.sub(r"\W", "_", "_".join(self._prefix)) or DEFAULT
+        self.raw = self._key("raw_ols_pages")
+        self.job = f"refresh_{self.graph}"
+        self.sensor = f"{self.graph}_release_sensor"
+        self.schedule = f"{self.graph}_weekly_schedule"
+        self.loader = f"{self.graph}_loader"
+        """The resource; a pool of this name where none is given."""
+        self.release_tag = f"{self.graph}/release"
+        """On every run that the sensor requests: for which release it is."""
+
+    def _key(self, *path: str) -> dg.AssetKey:
+        return dg.AssetKey([*self._prefix, *path])
+
+    def staged(self, table: Table) -> dg.AssetKey:
+        """A staged table's; in a folder, since `terms` alone may be anybody's."""
+        return self._key("staged" if self._prefix else f"{DEFAULT}_staged", table.staged_name)
+
+    def published(self, table: Table) -> dg.AssetKey:
+        """A published table's."""
+        return self._key(table.name)
+
+    def exported(self, name: str) -> dg.AssetKey:
+        """An exported file's."""
+        return self._key(name)
+
+    def step(self, name: str) -> str:
+        """The step that makes assets; one name is one step in a code location."""
+        return f"{self.graph}__{name}" if self._prefix else name
+
+    def group(self, stage: str | None = None) -> str:
+        """The group of the published assets, or of those of another stage."""
+        group = self._group or DEFAULT
+        if stage is None:
+            return group
+        return f"{group}_{stage}" if self._prefix or self._group else stage
