@@ -30,12 +30,13 @@ from efo_assets.graph.due import (
 from efo_assets.graph.failures import OneSentence
 from efo_assets.graph.ontology import Names, Ontology
 from efo_assets.graph.resources import Loader
-from efo_assets.ols.client import OlsClient
 from efo_assets.ols.release import Release
+from efo_assets.pipeline.budget import ols_client
 from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.privacy.logs import scrubbing
 from efo_assets.settings import Settings
 from efo_assets.warehouse.tables import TABLES
+from efo_assets.warehouse.warehouse import Warehouse
 
 INTERVAL = 1.1
 """From one evaluation to the next, in times of what a sighting takes to be confirmed."""
@@ -93,7 +94,7 @@ def release_sensor(
                 published, release = _in_time(
                     lambda: (
                         loader.warehouse.current_release(),
-                        asyncio.run(_served(settings, ols_limit_s)),
+                        asyncio.run(_served(settings, loader.warehouse, ols_limit_s)),
                     ),
                     tick_limit_s,
                 )
@@ -157,10 +158,10 @@ def _in_time(work: Callable[[], T], limit_s: float) -> T:
         ) from None
 
 
-async def _served(settings: Settings, limit_s: float) -> Release:
-    client = OlsClient(settings.ols_url, max_in_flight=1, attempts=ATTEMPTS, proxy=settings.proxy)
+async def _served(settings: Settings, warehouse: Warehouse, limit_s: float) -> Release:
+    asking = ols_client(settings, warehouse, max_in_flight=1, attempts=ATTEMPTS)
     try:
-        async with asyncio.timeout(limit_s), client:
+        async with asyncio.timeout(limit_s), asking as client:
             return await client.release(settings.ontology)
     except TimeoutError:
         raise OlsUnreachable(

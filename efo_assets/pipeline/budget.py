@@ -9,15 +9,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar
 
+from yarl import URL
+
 from efo_assets.errors import ConnectionLost, WarehouseError
+from efo_assets.ols.client import OlsClient
+from efo_assets.ols.http import place_of
 from efo_assets.ols.pace import Pause
 from efo_assets.privacy.logs import logger
+from efo_assets.settings import Settings
 from efo_assets.warehouse.request_slots import RequestSlots, Seen
+from efo_assets.warehouse.warehouse import Warehouse
 
 LOOKED_EVERY_S = 1.0
 LOOKED_AT_FIRST_S = 0.2
@@ -31,6 +37,32 @@ AT_FIRST = 4
 T = TypeVar("T")
 
 _log = logger(__name__)
+
+
+@asynccontextmanager
+async def ols_client(
+    settings: Settings,
+    warehouse: Warehouse,
+    *,
+    max_in_flight: int,
+    pause: Pause = asyncio.sleep,
+    **options: Any,
+) -> AsyncIterator[OlsClient]:
+    """A client of the configured OLS that keeps to the budget; before any load there is none."""
+    service = place_of(URL(settings.ols_url))
+    slots = await asyncio.to_thread(warehouse.request_slots, service, settings.ols_budget)
+    async with AsyncExitStack() as opened:
+        if slots is not None:
+            budget = SharedBudget(slots, max_in_flight, pause)
+            options["budget"] = await opened.enter_async_context(budget)
+        client = OlsClient(
+            settings.ols_url,
+            max_in_flight=max_in_flight,
+            pause=pause,
+            proxy=settings.proxy,
+            **options,
+        )
+        yield await opened.enter_async_context(client)
 
 
 class SharedBudget:

@@ -10,17 +10,13 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from yarl import URL
-
 from efo_assets.errors import LOAD_COMMAND, PageStoreError
-from efo_assets.ols.client import OlsClient
 from efo_assets.ols.download import Download, OnProgress, download
-from efo_assets.ols.http import place_of
 from efo_assets.ols.pace import Pause
 from efo_assets.ols.page_store import PageStore
 from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import PageSet
-from efo_assets.pipeline.budget import SharedBudget
+from efo_assets.pipeline.budget import ols_client
 from efo_assets.pipeline.interruption import run_to_its_end
 from efo_assets.pipeline.one_pass import OnePass
 from efo_assets.pipeline.progress import progress_shown, timed
@@ -113,17 +109,10 @@ async def _download(
         warehouse.refuse_unfit(source_of(settings, release, settings.limit))
         _warn_of_little_space(settings, release)
 
-    slots = warehouse.request_slots(place_of(URL(settings.ols_url)), settings.ols_budget)
-    budget = SharedBudget(slots, settings.max_in_flight, pause)
-    client = OlsClient(
-        settings.ols_url,
-        max_in_flight=settings.max_in_flight,
-        pause=pause,
-        proxy=settings.proxy,
-        budget=budget,
-    )
     async with reader:
-        async with budget, client:
+        async with ols_client(
+            settings, warehouse, max_in_flight=settings.max_in_flight, pause=pause
+        ) as client:
             done = await download(
                 client,
                 page_store(settings),

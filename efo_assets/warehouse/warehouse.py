@@ -27,7 +27,7 @@ from efo_assets.warehouse.copy_rows import Columns
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Filling, Load, Source
 from efo_assets.warehouse.profile import Profile
-from efo_assets.warehouse.request_slots import RequestSlots
+from efo_assets.warehouse.request_slots import DOING, RequestSlots
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import row_counts, statement
 from efo_assets.warehouse.succession import predecessor
@@ -127,9 +127,10 @@ class Warehouse:
         with session.translated(self.target, doing):
             self._writer.acquire()
 
-    def request_slots(self, service: str, budget: int) -> RequestSlots:
-        """The slots of a run among all that ask the OLS `service`; after `prepare`."""
-        return RequestSlots(self.target, service, budget)
+    def request_slots(self, service: str, budget: int) -> RequestSlots | None:
+        """The slots of a process among all that ask the OLS `service`; None before any load."""
+        is_prepared = self.run(DOING, lambda it: it.has_table("efo_meta.ols_slots"))
+        return RequestSlots(self.target, service, budget) if is_prepared else None
 
     def refuse_unfit(self, source: Source) -> None:
         """Refuse now what the publisher would refuse in the end.

@@ -140,6 +140,6 @@ def test_a_load_and_the_sensor_use_it(warehouse: Warehouse, tmp_path: Path) -> N
         settings = load_settings(ols, proxy, tmp_path)
         assert "CANARY" not in repr(settings)
         assert_whole(pipeline.fetch(settings, warehouse, fills=False), ols)
-        served = asyncio.run(sensor._served(settings, sensor.OLS_LIMIT_S))
+        served = asyncio.run(sensor._served(settings, warehouse, sensor.OLS_LIMIT_S))
         assert served.totals.all == ols.classes
         assert len(proxy.asked) == len(ols.log)

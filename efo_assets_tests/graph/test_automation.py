@@ -33,6 +33,7 @@ from efo_assets.ols.release import Release
 from efo_assets.sample.server import Sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
 from efo_assets.warehouse import session
+from efo_assets.warehouse.request_slots import RequestSlots
 from efo_assets.warehouse.session import CONNECT_TIMEOUT_S
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
@@ -406,6 +407,21 @@ def test_ols_that_hangs_ends_the_evaluation_in_time(
     assert isinstance(said, str)
     assert f"OLS at http://127.0.0.1:{silent_port}/ols4 did not say within 0.2 s" in said
     assert OLS_LIMIT_S < TICK_LIMIT_S < DAGSTERS_LIMIT_S
+
+
+def test_it_asks_nothing_beyond_the_budget_of_all_runs(
+    automation: Automation, sample: Sample, database: DatabaseTarget
+) -> None:
+    assert automation.run(automation.confirmed()).success
+    budget = 16
+    slots = RequestSlots(database, sample.url.removeprefix("http://"), budget)
+    slots.open()
+    assert slots.take(budget, 0) == 0
+    sample.reset()
+    assert "did not say within 0.5 s" in str(automation.evaluate(0, ols_limit_s=0.5))
+    assert not sample.requests
+    slots.close(0, 0)
+    assert automation.skipped(0).startswith("Nothing new")
 
 
 @pytest.mark.fault("O10")
