@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,14 @@ async def until(condition: Callable[[], bool], *runs: Run) -> None:
     """Wait until it holds, looking whenever the first of these runs begins a request."""
     async with asyncio.timeout(30), runs[0].begun:
         await runs[0].begun.wait_for(lambda: _sound(*runs) and condition())
+
+
+async def quiet(run: Run) -> None:
+    """Wait until no request has begun for a while."""
+    with suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout(0.6), run.begun:
+                await run.begun.wait()
 
 
 def _sound(*runs: Run) -> bool:
@@ -189,6 +197,27 @@ def test_a_lost_connection_is_made_again_and_its_slots_drain(target: DatabaseTar
 
     asyncio.run(story())
     assert all(seconds >= CERTAIN_S + LEAST_DRAIN_S for seconds in pauses.seconds)
+
+
+def test_while_postgresql_does_not_answer_no_request_is_sent(
+    target: DatabaseTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("CERTAIN_S", 0.3), ("LOOKED_EVERY_S", 0.05)):
+        monkeypatch.setattr(f"efo_assets.pipeline.budget.{name}", seconds)
+
+    async def story() -> None:
+        run = Run(target)
+        async with run.budget, run.asking():
+            await until(lambda: run.under_way == BUDGET, run)
+            ((pid,),) = ask(target, "select pid from pg_locks where locktype = 'advisory' limit 1")
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await quiet(run)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await until(lambda: run.under_way == BUDGET, run)
+
+    asyncio.run(story())
 
 
 def test_without_postgresql_no_request_is_sent_and_a_sentence_says_why(
