@@ -124,6 +124,7 @@ def test_more_runs_than_slots_wait_for_each_other(target: DatabaseTarget) -> Non
     assert asyncio.run(story()) == 2 * BUDGET
 
 
+@pytest.mark.fault("H33")
 def test_what_ols_tells_one_run_the_others_heed(target: DatabaseTarget) -> None:
     async def story() -> tuple[int, int, list[float]]:
         pauses = Pauses()
@@ -150,6 +151,7 @@ def test_what_ols_tells_one_run_the_others_heed(target: DatabaseTarget) -> None:
     assert 30 < later <= seconds
 
 
+@pytest.mark.fault("X27")
 def test_slots_of_a_killed_run_are_used_when_ols_has_ended_its_requests(
     target: DatabaseTarget,
 ) -> None:
@@ -180,6 +182,7 @@ def test_slots_of_a_killed_run_are_used_when_ols_has_ended_its_requests(
     assert paused_s == [70]
 
 
+@pytest.mark.fault("D42")
 def test_a_lost_connection_is_made_again_and_its_slots_drain(target: DatabaseTarget) -> None:
     pauses = Pauses()
 
@@ -199,6 +202,7 @@ def test_a_lost_connection_is_made_again_and_its_slots_drain(target: DatabaseTar
     assert all(seconds >= CERTAIN_S + LEAST_DRAIN_S for seconds in pauses.seconds)
 
 
+@pytest.mark.fault("D42")
 def test_while_postgresql_does_not_answer_no_request_is_sent(
     target: DatabaseTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +224,7 @@ def test_while_postgresql_does_not_answer_no_request_is_sent(
     asyncio.run(story())
 
 
+@pytest.mark.fault("D42")
 def test_without_postgresql_no_request_is_sent_and_a_sentence_says_why(
     server: DatabaseTarget, target: DatabaseTarget
 ) -> None:
@@ -274,6 +279,7 @@ def started(
     )
 
 
+@pytest.mark.fault("X27")
 def test_runs_in_several_processes_never_pass_the_budget_and_one_may_be_killed(
     database: DatabaseTarget, tmp_path: Path
 ) -> None:
