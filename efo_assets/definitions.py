@@ -1,7 +1,10 @@
 """The code location: the default graph, of the ontology that the environment names, with alerts."""
 
+from pathlib import Path
+
 import dagster as dg
 
+from efo_assets import defs as defs_folder
 from efo_assets.alerts.sensors import alert_sensors
 from efo_assets.alerts.sentry import sentry_hooks
 from efo_assets.dbt.project import obstacle
@@ -12,10 +15,23 @@ from efo_assets.graph.ontology import Ontology
 def build_defs(ontology: Ontology | None = None) -> dg.Definitions:
     """Put the graph together; tests bring an ontology of their own."""
     ontology = ontology or Ontology()
-    graph = ontology_graph(ontology, loaded_with_it=_dbt_models(ontology), hooks=sentry_hooks())
+    graphs = dg.Definitions.merge(
+        ontology_graph(ontology, loaded_with_it=_dbt_models(ontology), hooks=sentry_hooks()),
+        _scaffolded(),
+    )
     # One process for all steps: a process each would cost 1.7 s, and one load is one writer.
-    alerts = dg.Definitions(sensors=alert_sensors(), executor=dg.in_process_executor)
-    return dg.Definitions.merge(graph, alerts)
+    alerts = dg.Definitions(
+        sensors=alert_sensors(graphs.jobs or ()), executor=dg.in_process_executor
+    )
+    return dg.Definitions.merge(graphs, alerts)
+
+
+def _scaffolded() -> dg.Definitions:
+    """What `dg scaffold defs` has put into the folder `defs`, if anything."""
+    (folder,) = map(Path, defs_folder.__path__)
+    if not any(path.name[0] not in "_." for path in folder.iterdir()):
+        return dg.Definitions()
+    return dg.load_from_defs_folder(path_within_project=folder)
 
 
 def _dbt_models(ontology: Ontology) -> list[dg.AssetsDefinition]:

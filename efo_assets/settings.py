@@ -45,6 +45,9 @@ _PASSWORD_VARIABLES = ("EFO_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "PGPASSWORD"
 _URL_VARIABLES = ("EFO_OLS_URL", "EFO_PROXY", "EFO_DATABASE_URL", "EFO_ALERT_SMTP_URL")
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
+_databases_given: set[str] = set()
+"""URLs that came from elsewhere than EFO_DATABASE_URL, whose passwords are secrets, too."""
+
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters, and what Python makes of bytes that are no UTF-8."""
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -263,6 +266,8 @@ class Settings:
             SettingsError: a value cannot be used; the message names the variable.
         """
         set_here = {k: str(each) for k, each in (overrides or {}).items() if each is not None}
+        if "EFO_DATABASE_URL" in set_here:
+            _databases_given.add(set_here["EFO_DATABASE_URL"])
         variables = _Variables({**(os.environ if environment is None else environment), **set_here})
         takes = f"the http(s) address of an OLS4 service, such as {EBI_OLS_URL}"
         ols_url = variables.url("EFO_OLS_URL", takes, *_PARTS) or EBI_OLS_URL
@@ -357,7 +362,7 @@ class Automation:
 
 
 def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Every secret that the environment holds, in each spelling known; read without complaint.
+    """Every secret of the environment and of databases named elsewhere; read without complaint.
 
     Passwords as they are and as they stand in a URL, the key of the DSN, the path of the webhook.
     """
@@ -368,14 +373,14 @@ def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[st
             password = credentials.partition(":")[2]
             secrets += [password, unquote(password)]
     secrets += _CREDENTIALS.findall(variables.get("SENTRY_DSN", ""))
-    database_url = variables.get("EFO_DATABASE_URL", "")
-    try:
-        keywords = conninfo_to_dict(database_url)
-        # The second opens the key of a client certificate.
-        secrets += [str(keywords.get(key) or "") for key in ("password", "sslpassword")]
-    except ProgrammingError:
-        # It can't be read, and any part of it may be the password.
-        secrets.append(database_url)
+    for database_url in (variables.get("EFO_DATABASE_URL", ""), *_databases_given):
+        try:
+            keywords = conninfo_to_dict(database_url)
+            # The second opens the key of a client certificate.
+            secrets += [str(keywords.get(key) or "") for key in ("password", "sslpassword")]
+        except ProgrammingError:
+            # It can't be read, and any part of it may be the password.
+            secrets.append(database_url)
     webhook = variables.get("EFO_ALERT_WEBHOOK_URL", "").strip()
     secrets += [webhook, webhook.partition("://")[2].partition("/")[2]]
     return tuple(dict.fromkeys(each for each in secrets if each))

@@ -6,9 +6,9 @@ that missed it, and to those alone.
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import dagster as dg
 
@@ -31,21 +31,26 @@ Deliveries: TypeAlias = dict[str, Delivery]
 """By the receivers' names."""
 
 
-def alert_sensors() -> list[dg.SensorDefinition]:
-    """Both sensors, running from the start where a receiver is configured.
+def alert_sensors(jobs: Iterable[Any] = ()) -> list[dg.SensorDefinition]:
+    """Both sensors, for runs of these jobs; running from the start where a receiver is configured.
+
+    Without jobs they watch all of the code location's.
 
     They run with wrong settings, too: their ticks then say what is wrong.
     """
+    watched = list(jobs) or None
     status = dg.DefaultSensorStatus.RUNNING if _is_on() else dg.DefaultSensorStatus.STOPPED
     failure_sensor = dg.run_failure_sensor(
         name="efo_alert_on_failure",
         description="Tells every configured receiver of a failure, once per incident.",
+        monitored_jobs=watched,
         default_status=status,
     )
     success_sensor = dg.run_status_sensor(
         dg.DagsterRunStatus.SUCCESS,
         name="efo_alert_when_over",
         description="Tells those who know of an incident that the job works again.",
+        monitored_jobs=watched,
         default_status=status,
     )
     return [failure_sensor(on_failure), success_sensor(when_over)]

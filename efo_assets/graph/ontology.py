@@ -16,6 +16,7 @@ from efo_assets.settings import Automation, Settings
 from efo_assets.warehouse.tables import Table
 
 DEFAULT = "efo"
+_VARIABLE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
 _VARIABLES = {
     "id": "EFO_ONTOLOGY",
     "schema_": "EFO_SCHEMA",
@@ -31,6 +32,16 @@ _VARIABLES = {
     "release_confirm_s": "EFO_RELEASE_CONFIRM_S",
 }
 """Field of an `Ontology` to the variable that it stands before."""
+
+
+def _with_variables(context: dg.ResolutionContext, value: str | None) -> str | dg.EnvVar | None:
+    """A URL of YAML, where `{{ env.NAME }}` stands for what the variable holds when a run begins.
+
+    Resolved at once, a variable that isn't set would mean no database of one's own.
+    """
+    if value is not None and (variable := _VARIABLE.fullmatch(value)):
+        return dg.EnvVar(variable[1])
+    return context.resolve_value(value, as_type=str)
 
 
 class Ontology(dg.Model, dg.Resolvable):
@@ -66,7 +77,8 @@ class Ontology(dg.Model, dg.Resolvable):
     )
     ols_url: str | None = Field(default=None, description="Base of the OLS4 service (EFO_OLS_URL).")
     database: Annotated[
-        str | dg.EnvVar | None, dg.Resolver.default(model_field_type=str | None)
+        str | dg.EnvVar | None,
+        dg.Resolver(_with_variables, model_field_type=str | None, inject_before_resolve=False),
     ] = Field(
         default=None,
         repr=False,

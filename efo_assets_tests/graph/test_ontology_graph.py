@@ -2,23 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import dagster as dg
 import psycopg
 import pytest
 
-from efo_assets.graph.factory import ontology_graph
-from efo_assets.graph.ontology import Ontology
+from efo_assets import Ontology, ontology_graph
 from efo_assets.sample.catalogue import Member
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import CHECKS
-from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.commands import dagster
 from efo_assets_tests.databases import ask
+from efo_assets_tests.graph.materializing import failure
 
 CLASSES = {"mondo": 90, "hp": 60}
-TERMS = TABLES[0]
+COUNTS = "select (select count(*) from mondo.efo_terms), (select count(*) from hp.efo_terms)"
+Make: TypeAlias = Callable[..., dg.Definitions]
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +31,21 @@ def catalogue() -> Iterator[Sample]:
 
 
 @pytest.fixture
-def make(catalogue: Sample, database: DatabaseTarget, tmp_path: Path) -> Callable[..., Ontology]:
-    """An ontology of the catalogue, into the test's database."""
+def make(catalogue: Sample, database: DatabaseTarget, tmp_path: Path) -> Make:
+    """Make the graph of an ontology of the catalogue, into the test's database."""
 
-    def made(name: str, **fields: Any) -> Ontology:
-        return Ontology(
-            **{
-                "id": name,
-                "ols_url": catalogue.url,
-                "database": psycopg.conninfo.make_conninfo(**database.parameters),
-                "data_dir": str(tmp_path / "data"),
-                **fields,
-            }
-        )
+    def made(name: str, **fields: Any) -> dg.Definitions:
+        here = {
+            "ols_url": catalogue.url,
+            "database": psycopg.conninfo.make_conninfo(**database.parameters),
+            "data_dir": str(tmp_path / "data"),
+        }
+        return ontology_graph(Ontology(**{"id": name, **here, **fields}))
 
     return made
 
 
-def run(defs: dg.Definitions) -> dg.ExecuteInProcessResult:
+def run(defs: dg.Definitions, **options: Any) -> dg.ExecuteInProcessResult:
     """Run everything that the definitions can make, but exported files."""
     job = defs.resolve_implicit_global_asset_job_def()
     layer = job.asset_layer
@@ -57,7 +56,7 @@ def run(defs: dg.Definitions) -> dg.ExecuteInProcessResult:
     }
     with dg.DagsterInstance.ephemeral() as instance:
         return job.get_subset(asset_selection=loaded).execute_in_process(
-            raise_on_error=False, instance=instance
+            raise_on_error=False, instance=instance, **options
         )
 
 
@@ -69,22 +68,164 @@ def verdicts(result: dg.ExecuteInProcessResult) -> set[tuple[str, str]]:
     }
 
 
-def expected_verdicts(prefix: str) -> set[tuple[str, str]]:
-    return {(f"{prefix}/{check.table}", check.name) for check in CHECKS}
+def expected_verdicts(*folders: str) -> set[tuple[str, str]]:
+    return {(f"{folder}/{check.table}", check.name) for folder in folders for check in CHECKS}
 
 
-def test_two_ontologies_are_loaded_in_one_run_into_one_database(
-    make: Callable[..., Ontology], database: DatabaseTarget
+def as_they_are(defs: dg.Definitions) -> dg.Definitions:
+    return defs
+
+
+def by_modules(defs: dg.Definitions) -> dg.Definitions:
+    """`load_assets_from_modules` and its like, with a prefix of the company's own."""
+    module = ModuleType("theirs")
+    module.assets, module.checks = list(defs.assets or ()), list(defs.asset_checks or ())  # type: ignore[attr-defined]
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([module], key_prefix="theirs"),
+        asset_checks=dg.load_asset_checks_from_modules([module], asset_key_prefix="theirs"),
+        resources=defs.resources,
+    )
+
+
+def by_modules_without_checks(defs: dg.Definitions) -> dg.Definitions:
+    module = ModuleType("theirs")
+    module.assets = list(defs.assets or ())  # type: ignore[attr-defined]
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([module], key_prefix="theirs"),
+        asset_checks=defs.asset_checks,
+        resources=defs.resources,
+    )
+
+
+def by_definitions(defs: dg.Definitions) -> dg.Definitions:
+    """`load_definitions_from_module`, which finds what bears a name there."""
+    module = ModuleType("theirs")
+    module.assets, module.checks = list(defs.assets or ()), list(defs.asset_checks or ())  # type: ignore[attr-defined]
+    found = dg.load_definitions_from_module(module)
+    return dg.Definitions.merge(found, dg.Definitions(resources=defs.resources))
+
+
+@pytest.mark.parametrize(
+    "loaded",
+    [(as_they_are, ""), (by_modules, "theirs/"), (by_definitions, "")],
+    ids=["merge", "modules", "definitions"],
+)
+@pytest.mark.parametrize(
+    "prefixes", [None, ([], ["hp"]), (["a", "mondo"], ["a", "hp"])], ids=["ids", "none", "long"]
+)
+@pytest.mark.filterwarnings("ignore::dagster.PreviewWarning")
+def test_every_verdict_is_on_its_table_however_two_graphs_are_loaded(
+    make: Make,
+    database: DatabaseTarget,
+    loaded: tuple[Callable[[dg.Definitions], dg.Definitions], str],
+    prefixes: tuple[list[str], list[str]] | None,
 ) -> None:
-    mine = dg.Definitions(
+    (load, before), (mondo, hp) = loaded, prefixes or (None, None)
+    graphs = make("mondo", key_prefix=mondo), make("hp", key_prefix=hp)
+    result = run(dg.Definitions.merge(*map(load, graphs)))
+    assert result.success
+    prefix = "/".join(["mondo"] if mondo is None else mondo)
+    folders = [
+        f"{prefix}/staged" if prefix else "efo_staged",
+        "/".join([*(hp or ["hp"]), "staged"]),
+    ]
+    assert verdicts(result) == expected_verdicts(*(before + each for each in folders))
+    assert ask(database, COUNTS) == [(CLASSES["mondo"], CLASSES["hp"])]
+
+
+def test_assets_that_were_parted_from_their_checks_publish_nothing(
+    make: Make, database: DatabaseTarget
+) -> None:
+    result = run(by_modules_without_checks(make("mondo")))
+    assert "no verdict for its present content" in failure(result)
+    assert verdicts(result) == set()
+    assert ask(database, "select to_regclass('mondo.efo_terms')") == [(None,)]
+
+
+def test_two_graphs_on_the_same_keys_are_refused(make: Make) -> None:
+    defs = dg.Definitions.merge(make("mondo", key_prefix=["a"]), make("hp", key_prefix=["b"]))
+    assert defs.resolve_asset_graph()
+    with pytest.raises(dg.DagsterInvariantViolationError, match="a_loader"):
+        dg.Definitions.merge(make("mondo", key_prefix=["a"]), make("hp", key_prefix=["a"]))
+
+
+@pytest.mark.parametrize("load", [as_they_are, by_modules])
+def test_a_failed_check_stops_a_run_before_publication_and_may_be_overridden_in_one(
+    make: Make, database: DatabaseTarget, load: Callable[[dg.Definitions], dg.Definitions]
+) -> None:
+    defs = load(make("mondo"))
+    assert run(defs).success
+    with psycopg.connect(**database.parameters) as connection:  # type: ignore[arg-type]
+        connection.execute(
+            "update efo_meta.releases set fingerprint = 'other', load_id = 'other',"
+            " counts = jsonb_set(counts, '{terms}', '1000000')"
+        )
+        connection.execute("update mondo.efo_terms set label = 'kept' where id = 1")
+    result = run(defs)
+    assert "terms_did_not_shrink" in failure(result)
+    assert [each.check_name for each in result.get_asset_check_evaluations() if not each.passed]
+    assert result.get_step_failure_events()[0].step_key == "mondo__audit"
+    allowed = {"resources": {"mondo_loader": {"config": {"allow_shrink": True}}}}
+    assert run(defs, run_config=allowed).success
+
+
+THEIRS = """
+import dagster as dg
+from efo_assets import Ontology, ontology_graph
+
+def graph(name):
+    return ontology_graph(Ontology(id=name, database=dg.EnvVar("MY_DB")))
+
+@dg.asset
+def terms(): ...
+
+defs = dg.Definitions.merge(
+    dg.Definitions(assets=[terms], executor=dg.multiprocess_executor), graph("mondo"), graph("hp")
+)
+"""
+
+
+def test_each_step_may_be_a_process_of_its_own(
+    catalogue: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = dagster(
+        "-m",
+        "theirs",
+        "--select",
+        "*mondo/efo_terms,*hp/efo_terms,terms",
+        DAGSTER_HOME=str(tmp_path / "home"),
+        EFO_OLS_URL=catalogue.url,
+        EFO_DATA_DIR=str(tmp_path / "data"),
+        MY_DB=psycopg.conninfo.make_conninfo(**database.parameters),
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Multiprocess executor" in done.stdout
+    loads = ask(database, "select count(*) from efo_meta.loads")
+    assert loads == [(2,)], "the load that was filled in another process is used"
+    assert ask(database, COUNTS) == [(CLASSES["mondo"], CLASSES["hp"])]
+    passed = ask(database, "select count(*) from efo_meta.verdicts where passed")
+    assert passed == [(2 * len(CHECKS),)]
+
+
+def test_other_peoples_definitions_stay_as_they_are(make: Make) -> None:
+    @dg.sensor(name="mine", job_name="refresh_mondo")
+    def mine() -> None: ...
+
+    log = dg.logger(lambda _: None)  # type: ignore[arg-type, return-value]
+    own = dg.Definitions(
         assets=[dg.AssetSpec("terms")],
+        sensors=[mine],
         resources={"warehouse": "mine", "ols": "mine"},
         executor=dg.multiprocess_executor,
+        loggers={"console": log},
     )
-    defs = dg.Definitions.merge(mine, ontology_graph(make("mondo")), ontology_graph(make("hp")))
+    defs = dg.Definitions.merge(own, make("mondo"), make("hp"))
     assert defs.executor is dg.multiprocess_executor
-    result = run(defs)
-    assert result.success
-    assert verdicts(result) == expected_verdicts("mondo/staged") | expected_verdicts("hp/staged")
-    for name, classes in CLASSES.items():
-        assert ask(database, f"select count(*) from {name}.efo_terms") == [(classes,)]
+    assert defs.loggers == {"console": log}
+    assert defs.resources is not None
+    assert {*defs.resources} == {"warehouse", "ols", "mondo_loader", "hp_loader"}
+    names = {each.name for each in defs.sensors or ()}
+    assert names == {"mine", "mondo_release_sensor", "hp_release_sensor"}

@@ -1,0 +1,1 @@
+"""Where `dg scaffold defs` puts components of this repository; the code location loads them."""

@@ -1,0 +1,50 @@
+"""The component: an ontology's graph by a `defs.yaml`, in any project of `dg`."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel, Field
+
+from efo_assets.graph.factory import ontology_graph
+from efo_assets.graph.ontology import Ontology
+
+
+class Scaffolded(BaseModel):
+    """What `dg scaffold defs efo_assets.OlsOntologyComponent NAME` takes."""
+
+    id: str = Field(description="OLS id of the ontology, such as mondo.")
+    database: str | None = Field(
+        default=None,
+        description="Name of the environment variable that holds the postgresql:// URL.",
+    )
+
+
+class OntologyScaffolder(dg.Scaffolder[Scaffolded]):
+    """Writes the `defs.yaml` of one ontology."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[Scaffolded]:
+        """What the command takes."""
+        return Scaffolded
+
+    def scaffold(self, request: dg.ScaffoldRequest[Scaffolded]) -> None:
+        """Write it; a wrong id is refused before."""
+        params = request.params
+        attributes: dict[str, Any] = {"id": Ontology(id=params.id).id}
+        if params.database is not None:
+            attributes["database"] = f"{{{{ env.{params.database} }}}}"
+        dg.scaffold_component(request, attributes)
+
+
+@dg.scaffold_with(OntologyScaffolder)
+class OlsOntologyComponent(Ontology, dg.Component):
+    """An ontology of EMBL-EBI's OLS in PostgreSQL: complete, checked, one release at a time.
+
+    Makes assets from the raw pages to the published tables and exported files, the checks that
+    stand before publication, a job, a schedule, and a sensor that looks for new releases.
+    """
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The graph of the ontology."""
+        del context
+        return ontology_graph(self)
