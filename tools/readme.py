@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from efo_assets.settings import Settings
+from efo_assets.warehouse.schema import PREFIX
 from efo_assets.warehouse.tables import TABLES, Table
 from efo_assets.warehouse.views import VIEWS
 from efo_assets.warehouse.warehouse import Warehouse
@@ -35,9 +36,9 @@ def tables_part() -> str:
     """All published tables with their columns, and the views, from the specifications."""
     tables = [_table_section(table) for table in TABLES]
     views = [
-        f"**`{view.name}`** (view): {view.purpose}"
+        f"**`{PREFIX}{view.name}`** (view): {view.purpose}"
         if view.arguments is None
-        else f"**`{view.name}({view.arguments})`** (function): {view.purpose}"
+        else f"**`{PREFIX}{view.name}({view.arguments})`** (function): {view.purpose}"
         for view in VIEWS
     ]
     return "\n\n".join(tables + views)

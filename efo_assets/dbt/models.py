@@ -31,6 +31,7 @@ from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
 from efo_assets.privacy.disclosure import one_line
 from efo_assets.settings import child_environment
+from efo_assets.warehouse.schema import PREFIX
 from efo_assets.warehouse.tables import TERMS, XREFS
 from efo_assets.warehouse.views import MESH_XREFS
 
@@ -43,7 +44,7 @@ KEPT = "The published release is kept, and models that were not rebuilt hold wha
 _SOURCE = re.compile(r"source\('(\w+)', '(\w+)'\)")
 _FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 
-PUBLISHED_WITH = {MESH_XREFS.name: XREFS.name, "releases": TERMS.name}
+PUBLISHED_WITH = {f"{PREFIX}{MESH_XREFS.name}": XREFS.name, "releases": TERMS.name}
 """Sources that are no asset of their own, to the one that they are published with."""
 
 Properties = Mapping[str, Any]

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from efo_assets.errors import SettingsError
 from efo_assets.settings import Automation, Settings
+from efo_assets.warehouse.schema import PREFIX
 from efo_assets.warehouse.tables import Table
 
 DEFAULT = "efo"
@@ -212,12 +213,12 @@ class Names:
         return self._key("staged" if self._prefix else f"{DEFAULT}_staged", table.staged_name)
 
     def published(self, table: Table) -> dg.AssetKey:
-        """A published table's."""
-        return self._key(table.name)
+        """A published table's, named as in the schema of an ontology's own name."""
+        return self._key(table.staged_name if self._prefix else table.name)
 
     def exported(self, name: str) -> dg.AssetKey:
         """An exported file's."""
-        return self._key(name)
+        return self._key(name.removeprefix(PREFIX) if self._prefix else name)
 
     def step(self, name: str) -> str:
         """The step that makes assets; one name is one step in a code location."""

@@ -17,6 +17,7 @@ from efo_assets.graph.resources import Loader
 from efo_assets.privacy.disclosure import one_line
 from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.profile import shown
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.tables import CHANGES, TABLES, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
@@ -113,10 +114,10 @@ def _digest(warehouse: Warehouse, release_id: int) -> dict[str, Any]:
     }
 
 
-def _metadata(publication: Publication, table: Table, schema: str) -> dict[str, Any]:
+def _metadata(publication: Publication, table: Table, schema: Schema) -> dict[str, Any]:
     return {
         "dagster/row_count": publication.rows[table.name],
-        "dagster/table_name": f"{schema}.{table.name}",
+        "dagster/table_name": schema.place(table.staged_name),
         **asdict(publication.changes[table.name]),
         "release": dg.MetadataValue.text(publication.release),
         "release_id": publication.release_id,

@@ -27,6 +27,7 @@ from efo_assets.ols.prefixes import registered
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection, connect
 from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import TABLES, Table
@@ -79,7 +80,7 @@ class _Snapshot(NamedTuple):
     """The published release, as the transactions of both connections see it."""
 
     id: str
-    schema: str
+    schema: Schema
     release: PublishedRelease
     iris: Any
     """Of all terms, as `exported` numbers them; None where no file needs them."""
@@ -257,7 +258,7 @@ def _cell(value: object) -> str:
 
 
 def _replacements(connection: Connection, snapshot: _Snapshot, file: IO[bytes]) -> int:
-    rows = connection.execute(statement("export_replacements", schema=snapshot.schema))
+    rows = connection.execute(statement("export_replacements", **snapshot.schema.parts))
     return _tsv(_columns(rows), rows, file)
 
 
@@ -277,7 +278,7 @@ def _sssom(connection: Connection, snapshot: _Snapshot, file: IO[bytes]) -> int:
 
     A mapping has one source there, so that one of several sources is as many rows.
     """
-    cursor = connection.execute(statement("export_sssom", schema=snapshot.schema))
+    cursor = connection.execute(statement("export_sssom", **snapshot.schema.parts))
     release, curies = snapshot.release, _Curies(_set_id(snapshot.release))
     # Subjects first: their prefixes have a meaning already.
     mappings = [(curies.of_iri(iri, curie), *others) for iri, curie, *others in cursor]

@@ -19,6 +19,7 @@ from psycopg.waiting import Wait
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import exported, statement
 from efo_assets.warehouse.tables import Table
@@ -38,9 +39,9 @@ _JSON = pa.dictionary(pa.int32(), pa.string())
 """Most lists are empty or alike: each is parsed once in a batch."""
 
 
-def iris_by_place(connection: Connection, schema: str) -> Any:
+def iris_by_place(connection: Connection, schema: Schema) -> Any:
     """The IRIs of all terms, in the order by which `exported` numbers them."""
-    batches = _batches(connection, statement("export_iris", schema=schema), {"iri": pa.string()})
+    batches = _batches(connection, statement("export_iris", **schema.parts), {"iri": pa.string()})
     return pa.chunked_array([batch["iri"].chunk(0) for batch in batches]).combine_chunks()
 
 
@@ -49,7 +50,7 @@ def write_table(
     table: Table,
     file: IO[bytes],
     *,
-    schema: str,
+    schema: Schema,
     iris: Any,
     facts: Mapping[str, str],
 ) -> int:

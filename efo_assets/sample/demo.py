@@ -177,7 +177,9 @@ def _materialize(folder: Path, sample: Sample) -> None:
 
 def _rows_written(warehouse: Warehouse) -> int:
     """Rows written to the published tables so far, as PostgreSQL itself counts them."""
-    watched = {"schema": warehouse.schema, "tables": [table.name for table in TABLES]}
+    schema = warehouse.schema
+    tables = [schema.called(table.staged_name) for table in TABLES]
+    watched = {"schema": schema, "tables": tables}
     return int(warehouse.ask("rows_written", watched)[0][0])
 
 

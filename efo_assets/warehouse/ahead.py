@@ -44,7 +44,7 @@ class Ahead:
     def add_indexes(self, table: Table) -> None:
         """Keys and indexes of a staged table, which is full."""
         place, schema = (self._load.schema, table.staged_name), self._load.target_schema
-        for name, _, columns in key_constraints(table):
+        for name, _, columns in key_constraints(schema, table):
             self._left.put(create_key(self._load.schema, table, name, columns))
         for index in table.indexes:
             self._left.put(create_index(schema, table, index, place))
@@ -55,7 +55,7 @@ class Ahead:
             if table not in EARLY:
                 self.add_indexes(table)
         for table in MOVED:
-            for reference in refer_to_terms(self._load.schema, table):
+            for reference in refer_to_terms(self._load.schema, self._load.target_schema, table):
                 self._left.put(reference)
             self._left.put(analyze_ahead(self._load.schema, table))
         self.end()
@@ -84,7 +84,7 @@ class Ahead:
 def planned(connection: Connection, load: Load) -> Ahead | None:
     """What to build for a load that is to be sealed; None unless its tables are to move in."""
     schema = load.target_schema
-    names = [f'"{schema}".{table.name}' for table in TABLES]
+    names = [schema.quoted(table.staged_name) for table in TABLES]
     if any(map(connection.has_table, names)):
         return None
     with connection.transaction():

@@ -47,6 +47,7 @@ from efo_assets.warehouse.profile import (
     losses,
     profile,
 )
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection, beside
 from efo_assets.warehouse.statements import repeated, statement, without_terms
 from efo_assets.warehouse.tables import Table
@@ -181,12 +182,13 @@ def _shrunk(connection: Connection, load: Load, check: "Check") -> Offenders:
 def _implausible(connection: Connection, load: Load, check: "Check") -> Offenders:
     """Find figures of the table's profile that fell against the release that it changes."""
     table = check.about
-    staged = profile(connection, load.schema, table, is_published=False)
+    staged = profile(connection, (load.schema, table.staged_name), table, is_published=False)
     if load.base_release is None or table.is_history:
         return Offenders(0, [], profile=staged)
     # As it was published, whatever became of the tables; releases of old have no profile.
     known = profiles(connection, load.base_release).get(table.staged_name)
-    published = known or profile(connection, load.target_schema, table, is_published=True)
+    place = load.target_schema.of(table.staged_name)
+    published = known or profile(connection, place, table, is_published=True)
     found = losses(table, published, staged)
     samples = [
         {"column": loss.figure, "published": loss.published, "staged": loss.staged}
@@ -269,15 +271,15 @@ def _miscounted(connection: Connection, load: Load, _: "Check") -> Offenders:
         return _selected(connection, load, statement("changes_without_base", load=load.schema))
     if load.base_release != comparable_release(connection, load):
         return Offenders(0, [])  # the publisher refuses it
-    parts = {"load": load.schema, "schema": load.target_schema}
-    return _selected(connection, load, statement("changes_miscounted", **parts))
+    query = statement("changes_miscounted", load=load.schema, **load.target_schema.parts)
+    return _selected(connection, load, query)
 
 
 def _new_loops(connection: Connection, load: Load, _: "Check") -> Offenders:
     """Find replacements in circles that were not in the release that the load is compared with."""
     known: set[str] = set()
     if load.base_release is not None:
-        rows = connection.execute(statement("loops_published", schema=load.target_schema))
+        rows = connection.execute(statement("loops_published", **load.target_schema.parts))
         known = {iri for (iri,) in rows}
     loops = connection.execute(statement("loops_staged", load=load.schema))
     new = [{"iri": iri, "path": path} for iri, path in loops if iri not in known]
@@ -638,7 +640,7 @@ def _read(stored: Iterable[TupleRow]) -> list[Verdict]:
     ]
 
 
-def reusable(connection: Connection, target_schema: str, source: Source) -> Load | None:
+def reusable(connection: Connection, target_schema: Schema, source: Source) -> Load | None:
     """The newest load, if it is of exactly this source and format, and of use as it is."""
     load = newest(connection, target_schema)
     return (

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from efo_assets.errors import WarehouseError
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES
@@ -26,16 +27,16 @@ def without_literals(query: str) -> str:
     return printable[:QUERY_LIMIT_CHARS] + ("…" if len(printable) > QUERY_LIMIT_CHARS else "")
 
 
-def lock_holders(connect: Callable[[], Connection], schema: str, load_schema: str) -> str:
+def lock_holders(connect: Callable[[], Connection], schema: Schema, load_schema: str) -> str:
     """Which sessions hold, or may hold, a lock that publishing a load into `schema` needs.
 
     Process, role, client and query of each; empty if there is none any more, or PostgreSQL gives
     no answer.
     """
-    relations = [*(table.name for table in TABLES), *(view.name for view in VIEWS)]
+    plain = [*(table.staged_name for table in TABLES), *(view.name for view in VIEWS)]
     rows: list[TupleRow] = []
     with suppress(psycopg.Error, WarehouseError), connect() as connection:
-        values = {"schema": schema, "load": load_schema, "relations": relations}
+        values = {"schema": schema, "load": load_schema, "relations": [*map(schema.called, plain)]}
         rows = connection.execute(statement("lock_holders"), values).fetchall()
     if not rows:
         return ""

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.load import Content, Load
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import TABLES
@@ -137,10 +138,12 @@ def ontologies(connection: Connection) -> list[tuple[Any, ...]]:
     return connection.execute(statement("ontologies")).fetchall()
 
 
-def sizes(connection: Connection, schema: str) -> dict[str, int]:
+def sizes(connection: Connection, schema: Schema) -> dict[str, int]:
     """Bytes on disk by published table, and of `staged loads` and `efo_meta`, once they are."""
-    values = {"schema": schema, "tables": [table.name for table in TABLES]}
-    return dict(connection.execute(statement("sizes"), values).fetchall())
+    keys = {schema.called(table.staged_name): table.name for table in TABLES}
+    values = {"schema": schema, "tables": list(keys)}
+    found: dict[str, int] = dict(connection.execute(statement("sizes"), values).fetchall())
+    return {keys.get(name, name): size for name, size in found.items()}
 
 
 def standing(connection: Connection, schema: str) -> Standing:

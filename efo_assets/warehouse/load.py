@@ -23,6 +23,7 @@ from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER, Columns, CopyRows
 from efo_assets.warehouse.derivation import derive
 from efo_assets.warehouse.migrations import THIS_CODE
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     compose,
@@ -89,7 +90,7 @@ class Load:
     """A load as `efo_meta.loads` knows it."""
 
     load_id: str
-    target_schema: str
+    target_schema: Schema
     source: Source
     state: str
     expected_terms: int
@@ -161,16 +162,16 @@ def without_changes(digest: str) -> str:
     return " ".join(part for part in digest.split() if not part.startswith(changes))
 
 
-def term_keys(connection: Connection, target_schema: str) -> tuple[dict[str, int], int]:
+def term_keys(connection: Connection, target_schema: Schema) -> tuple[dict[str, int], int]:
     """Key by IRI of every term that the schema knows, and the first key for a new one.
 
     Until such a load is published, the caller keeps the writer's lock, so that no other load gives
     the same keys; the publisher looks at them again.
     """
-    name = f'"{target_schema}".{TERMS.name}'
+    name = target_schema.quoted(TERMS.staged_name)
     if not connection.has_table(name):
         return {}, 1
-    terms = (target_schema, TERMS.name)
+    terms = target_schema.of(TERMS.staged_name)
     with connection.transaction():
         given: dict[str, int] = dict(
             connection.execute(statement("keys_given", terms=terms)).fetchall()
@@ -181,7 +182,7 @@ def term_keys(connection: Connection, target_schema: str) -> tuple[dict[str, int
 
 def begin(
     connection: Connection,
-    target_schema: str,
+    target_schema: Schema,
     source: Source,
     *,
     expected_terms: int,
@@ -319,7 +320,7 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
                 derive(connection, load.schema, table)
             elif load.base_release is not None:
                 connection.execute(
-                    statement("derive_changes", load=load.schema, schema=load.target_schema)
+                    statement("derive_changes", load=load.schema, **load.target_schema.parts)
                 )
             _analyze(connection, load, table)
         for table in (PARENT_EDGES, *DERIVED):
@@ -418,7 +419,7 @@ def comparable_release(connection: Connection, load: Load) -> int | None:
         "ontology": load.source.ontology,
         "oldest": READ_VERSION,
         "newest": FORMAT_VERSION,
-        "tables": [table.name for table in TABLES],
+        "tables": [load.target_schema.called(table.staged_name) for table in TABLES],
     }
     row = connection.execute(statement("comparable_release"), values).fetchone()
     return int(row[0]) if row is not None and not load.is_partial else None
@@ -430,7 +431,7 @@ def _analyze(connection: Connection, load: Load, table: Table) -> None:
     connection.execute(compose("analyze {}", (load.schema, table.staged_name)))
 
 
-def latest(connection: Connection, target_schema: str) -> Load:
+def latest(connection: Connection, target_schema: Schema) -> Load:
     """The newest load whose tables are complete and still there.
 
     Raises:
@@ -454,7 +455,7 @@ def latest(connection: Connection, target_schema: str) -> Load:
     return load
 
 
-def filled(connection: Connection, target_schema: str, source: Source) -> Load | None:
+def filled(connection: Connection, target_schema: Schema, source: Source) -> Load | None:
     """The load of exactly this source and format that waits to be sealed, if there is one.
 
     The caller holds the writer's lock, so that nobody is filling it.
@@ -488,15 +489,15 @@ def key_of_another(connection: Connection, load: Load) -> str | None:
 
     None, as long as nothing was published since the keys were given that gave others.
     """
-    terms = (load.target_schema, TERMS.name)
-    if not connection.has_table(f'"{load.target_schema}".{TERMS.name}'):
+    terms = load.target_schema.of(TERMS.staged_name)
+    if not connection.has_table(load.target_schema.quoted(TERMS.staged_name)):
         return None
     places = {"staged": (load.schema, TERMS.staged_name), "terms": terms}
     row = connection.execute(statement("keys_of_others", **places)).fetchone()
     return None if row is None else str(row[0])
 
 
-def newest(connection: Connection, target_schema: str, *states: str) -> Load | None:
+def newest(connection: Connection, target_schema: Schema, *states: str) -> Load | None:
     """The newest load in these states, or of those that are staged or published; None without."""
     if not connection.has_table("efo_meta.loads"):
         return None
@@ -509,7 +510,7 @@ def newest(connection: Connection, target_schema: str, *states: str) -> Load | N
     row = connection.execute(statement("load_latest"), values).fetchone()
     if row is None:
         return None
-    load_id, target_schema, *facts = row[:8]
+    load_id, _, *facts = row[:8]
     return Load(load_id, target_schema, Source(*row[8:]), *facts)
 
 
@@ -527,14 +528,14 @@ def published_content(connection: Connection, load: Load) -> Content:
     row = connection.execute(statement("published_release"), values).fetchone()
     ties = {}
     for table in TABLES:
-        is_there = connection.has_table(f'"{load.target_schema}".{table.name}')
+        is_there = connection.has_table(load.target_schema.quoted(table.staged_name))
         if row is not None and is_there:
             query = published_hash(load.target_schema, table, row[0])
             ties[table.staged_name] = ":".join(map(str, connection.row(query)))
     return Content.of_ties(ties)
 
 
-def clear_leftovers(connection: Connection, target_schema: str, keep: str = "") -> list[str]:
+def clear_leftovers(connection: Connection, target_schema: Schema, keep: str = "") -> list[str]:
     """Drop the tables of loads that are dead or superseded; return their ids.
 
     Dead: `staging`, since its process is gone. Superseded: published before the newest published

@@ -13,6 +13,7 @@ from efo_assets.errors import LOAD_COMMAND, PublicationRefused, WarehouseError
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.ledger import Changes
 from efo_assets.warehouse.load import Content, Load, is_moved, key_of_another
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     ANALYZED,
@@ -49,7 +50,8 @@ def fill_missing(connection: Connection, load: Load, release_id: int) -> list[Ta
     """
     missing, schema = [], load.target_schema
     for table in TABLES:
-        rows = connection.execute(statement("columns"), {"schema": schema, "table": table.name})
+        place = {"schema": schema, "table": schema.called(table.staged_name)}
+        rows = connection.execute(statement("columns"), place)
         present = {name for name, *_ in rows}
         if not present:
             missing.append(table)
@@ -64,7 +66,7 @@ def fill_missing(connection: Connection, load: Load, release_id: int) -> list[Ta
         if can_move and not table.is_history:
             for step in move_in(load.schema, schema, table, release_id):
                 connection.execute(step)
-            place = {"schema": schema, "table": table.name}
+            place = {"schema": schema, "table": schema.called(table.staged_name)}
             for (grant,) in connection.execute(statement("default_grants"), place).fetchall():
                 connection.execute(grant)
         else:
@@ -88,7 +90,7 @@ def _are_untouched(connection: Connection, load: Load) -> bool:
             for table in TABLES
             for column in table.staged_columns
         ],
-        "built": [name for table in TABLES for name in built_ahead(table)],
+        "built": [name for table in TABLES for name in built_ahead(load.target_schema, table)],
     }
     found = [what for (what,) in connection.execute(statement("put_on_staged"), values)]
     if found:
@@ -96,15 +98,16 @@ def _are_untouched(connection: Connection, load: Load) -> bool:
     return not found
 
 
-def _renew_indexes(connection: Connection, schema: str, table: Table) -> None:
-    rows = connection.execute(statement("indexes"), {"schema": schema, "table": table.name})
+def _renew_indexes(connection: Connection, schema: Schema, table: Table) -> None:
+    place = {"schema": schema, "table": schema.called(table.staged_name)}
+    rows = connection.execute(statement("indexes"), place)
     present = {name for (name,) in rows}
     for index in table.indexes:
-        if index_name(table, index.name) not in present:
+        if index_name(schema, table, index.name) not in present:
             connection.execute(create_index(schema, table, index))
     for name in table.retired_indexes:
-        if (retired := index_name(table, name)) in present:
-            connection.execute(compose("drop index {}", (schema, retired)))
+        if (retired := index_name(schema, table, name)) in present:
+            connection.execute(compose("drop index {}", (str(schema), retired)))
 
 
 def equalize(
@@ -132,8 +135,8 @@ def equalize(
     else:
         if is_moved(connection, load):
             raise PublicationRefused(
-                f"{schema}.{table.name} was changed since {load.source.name} was published, by "
-                "whom isn't known, and no staged rows are left to put it right: run "
+                f"{schema.place(table.staged_name)} was changed since {load.source.name} was "
+                "published, by whom isn't known, and no staged rows are left to put it right: run "
                 f"`{LOAD_COMMAND}`, which stages the kept pages anew and does so."
             )
         merge = _merge_referenced if table.is_referenced else _merge_rows
@@ -142,28 +145,27 @@ def equalize(
     published = _published_content(connection, schema, table, release_id)
     if published != wanted:
         raise NotAsStaged(
-            f"{schema}.{table.name} would hold {published[0]:,} rows that are not the {rows:,} "
-            "staged ones (by hash), so nothing was published and the last release stays: a trigger "
-            "or rule on the table may change what is written; remove it and run again."
+            f"{schema.place(table.staged_name)} would hold {published[0]:,} rows that are not the "
+            f"{rows:,} staged ones (by hash), so nothing was published and the last release stays: "
+            "a trigger or rule on the table may change what is written; remove it and run again."
         )
     return changes
 
 
 def _published_content(
-    connection: Connection, schema: str, table: Table, release_id: int
+    connection: Connection, schema: Schema, table: Table, release_id: int
 ) -> tuple[int, str]:
     rows, content_hash = connection.row(published_hash(schema, table, release_id))
     return int(rows), str(content_hash)
 
 
-def _complete(connection: Connection, schema: str, table: Table) -> None:
+def _complete(connection: Connection, schema: Schema, table: Table) -> None:
     """Give a new table that is full those keys, indexes, comments and statistics that it lacks."""
-    built, is_analyzed = connection.row(
-        statement("built"), {"schema": schema, "table": table.name, "mark": ANALYZED}
-    )
+    where = schema.of(table.staged_name)
+    place = {"schema": schema, "table": schema.called(table.staged_name), "mark": ANALYZED}
+    built, is_analyzed = connection.row(statement("built"), place)
     for definition in constrain_published(schema, table, built) + comment_published(schema, table):
         connection.execute(definition)
-    where = (schema, table.name)
     if not is_analyzed:
         connection.execute(compose("analyze {}", where))
     elif table.lifecycle:
@@ -175,14 +177,14 @@ def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
     if table.is_referenced:
         return statement(
             "terms_insert",
-            terms=(load.target_schema, table.name),
+            terms=load.target_schema.of(table.staged_name),
             staged=(load.schema, table.staged_name),
             columns=names(column.name for column in table.columns),
             release=sql.Literal(release_id),
         )
     return compose(
         "insert into {} ({}) {}",
-        (load.target_schema, table.name),
+        load.target_schema.of(table.staged_name),
         names(column.name for column in table.published_columns),
         staged_rows(load.schema, table, release_id),
     )
@@ -198,7 +200,7 @@ def _merge_referenced(
     """
     columns = [column.name for column in table.columns]
     parts: dict[str, Any] = {
-        "terms": (load.target_schema, table.name),
+        "terms": load.target_schema.of(table.staged_name),
         "staged": (load.schema, table.staged_name),
         "release": sql.Literal(release_id),
     }
@@ -215,8 +217,11 @@ def _merge_referenced(
 
 def _move_sequence_on(connection: Connection, load: Load, table: Table) -> None:
     """Let PostgreSQL number the rows of others beyond those that came with their keys."""
-    place = {"schema": load.target_schema, "table": table.name}
-    connection.execute(statement("keys_resume", terms=(load.target_schema, table.name)), place)
+    schema = load.target_schema
+    place = {"schema": schema, "table": schema.called(table.staged_name)}
+    connection.execute(
+        statement("keys_resume", terms=load.target_schema.of(table.staged_name)), place
+    )
 
 
 def _refuse_other_keys(connection: Connection, load: Load) -> None:
@@ -239,7 +244,7 @@ def _merge_rows(
     """Read both sides once, write what differs; return rows removed, changed, inserted."""
     keys, values = table.published_key, table.values
     parts: dict[str, Any] = {
-        "published": (load.target_schema, table.name),
+        "published": load.target_schema.of(table.staged_name),
         "columns": names([*keys, *values]),
         "ours": names(keys, "t"),
         "theirs": names(keys, "s"),

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from efo_assets.errors import DatabaseRefused, SchemaDrift
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
+from efo_assets.warehouse.schema import EFO, Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
 from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Column, Table
@@ -20,7 +21,17 @@ OLDEST_SERVER = 140_000
 _log = logger(__name__)
 
 
-def prepare(connection: Connection, schema: str) -> None:
+def named(connection: Connection, name: str, ontology: str) -> Schema:
+    """The schema of this name, with the names that things of this ontology have there."""
+    if ontology == EFO or name != ontology.replace("-", "_"):
+        return Schema(name)
+    # An earlier version gave all tables such names.
+    prefixed = Schema(name)
+    is_prefixed = any(connection.has_table(prefixed.quoted(t.staged_name)) for t in TABLES)
+    return prefixed if is_prefixed else Schema(name, prefix="")
+
+
+def prepare(connection: Connection, schema: Schema) -> None:
     """Check all that a load needs of this server, and make `efo_meta` and the target schema.
 
     Raises:
@@ -81,8 +92,8 @@ def _check_server(connection: Connection) -> None:
         )
 
 
-def _check_privileges(connection: Connection, schema: str) -> None:
-    values = {"schema": schema, "tables": [table.name for table in TABLES]}
+def _check_privileges(connection: Connection, schema: Schema) -> None:
+    values = {"schema": schema, "tables": [schema.called(table.staged_name) for table in TABLES]}
     missing = [
         f"{privilege} (ask its owner: {remedy})"
         for privilege, remedy, is_held in connection.execute(statement("privileges"), values)
@@ -94,28 +105,28 @@ def _check_privileges(connection: Connection, schema: str) -> None:
         )
 
 
-def refuse_taken_names(connection: Connection, schema: str) -> None:
+def refuse_taken_names(connection: Connection, schema: Schema) -> None:
     """Refuse a schema in which something that isn't of efo_assets has the name of what is.
 
     Raises:
         SchemaDrift: the message lists what has the names.
     """
     indexes = [
-        (name, table.name)
+        (name, schema.called(table.staged_name))
         for table in TABLES
         for name in (
-            *(index_name(table, index.name) for index in table.indexes),
-            *(name for name, _, _ in key_constraints(table)),
+            *(index_name(schema, table, index.name) for index in table.indexes),
+            *(name for name, _, _ in key_constraints(schema, table)),
         )
     ]
     functions = [view for view in VIEWS if view.arguments is not None]
     values = {
         "schema": schema,
-        "tables": [table.name for table in TABLES],
+        "tables": [schema.called(table.staged_name) for table in TABLES],
         "indexes": [name for name, _ in indexes],
         "indexed": [table for _, table in indexes],
-        "views": [view.name for view in VIEWS if view.arguments is None],
-        "functions": [view.name for view in functions],
+        "views": [schema.called(view.name) for view in VIEWS if view.arguments is None],
+        "functions": [schema.called(view.name) for view in functions],
         "arguments": [view.arguments for view in functions],
         "ours": COMMENTED,
     }
@@ -128,7 +139,7 @@ def refuse_taken_names(connection: Connection, schema: str) -> None:
         )
 
 
-def _check_columns(connection: Connection, schema: str) -> None:
+def _check_columns(connection: Connection, schema: Schema) -> None:
     # The format of the staged rows that the published release was made from; 1 without one.
     published, made_by = 1, ""
     if connection.has_table("efo_meta.releases"):
@@ -162,35 +173,37 @@ def _check_columns(connection: Connection, schema: str) -> None:
         )
 
 
-def _unknown(connection: Connection, schema: str, table: Table) -> list[str]:
+def _unknown(connection: Connection, schema: Schema, table: Table) -> list[str]:
     """Columns of a published table that its specification doesn't have."""
-    place = {"schema": schema, "table": table.name}
+    name = schema.called(table.staged_name)
+    place = {"schema": schema, "table": name}
     known = {column.name for column in table.published_columns}
-    names = (name for name, *_ in connection.execute(statement("columns"), place))
-    return [f"{table.name}.{name}" for name in names if name not in known]
+    columns = (column for column, *_ in connection.execute(statement("columns"), place))
+    return [f"{name}.{column}" for column in columns if column not in known]
 
 
-def _drift(connection: Connection, schema: str, table: Table, published: int) -> Iterator[str]:
+def _drift(connection: Connection, schema: Schema, table: Table, published: int) -> Iterator[str]:
     """How a published table differs from its specification; extra nullable columns are fine.
 
     So are columns that came after the published release: the next publication adds them.
     """
-    place = {"schema": schema, "table": table.name}
-    columns = {name: facts for name, *facts in connection.execute(statement("columns"), place)}
+    name = schema.called(table.staged_name)
+    place = {"schema": schema, "table": name}
+    columns = {column: facts for column, *facts in connection.execute(statement("columns"), place)}
     if not columns:
         return
-    for column in table.published_columns:
-        if column.name in columns or column.since <= published:
-            difference = _difference(column, *columns.pop(column.name, (None, False, False)))
-            if difference:
-                yield f"{table.name}.{column.name} {difference}"
-    for name, (_, is_required, is_filled) in columns.items():
+    for specified in table.published_columns:
+        if specified.name in columns or specified.since <= published:
+            facts = columns.pop(specified.name, (None, False, False))
+            if difference := _difference(specified, *facts):
+                yield f"{name}.{specified.name} {difference}"
+    for column, (_, is_required, is_filled) in columns.items():
         if is_required and not is_filled:
-            yield f"{table.name}.{name} is not ours and NOT NULL without a default"
+            yield f"{name}.{column} is not ours and NOT NULL without a default"
     keys = {tuple(key) for (key,) in connection.execute(statement("keys"), place)}
-    for name, kind, key in key_constraints(table):
+    for constraint, kind, key in key_constraints(schema, table):
         if tuple(sorted(key)) not in keys:
-            yield f"{table.name} lacks its {kind} {name} ({', '.join(key)})"
+            yield f"{name} lacks its {kind} {constraint} ({', '.join(key)})"
 
 
 def _difference(column: Column, kind: str | None, is_required: object, is_filled: object) -> str:

@@ -48,11 +48,13 @@ class Loss(NamedTuple):
     blocks: bool
 
 
-def profile(connection: Connection, schema: str, table: Table, *, is_published: bool) -> Profile:
+def profile(
+    connection: Connection, place: tuple[str, str], table: Table, *, is_published: bool
+) -> Profile:
     """Count the rows of a staged or published table."""
     columns, kinds = measured(table), table.kinds
     figures: Counter[str] = Counter()
-    for row in connection.execute(profiled(schema, table, is_published=is_published)):
+    for row in connection.execute(profiled(place, table, is_published=is_published)):
         (count, *filled), words = row[len(kinds) :], row[: len(kinds)]
         figures[ROWS] += count
         figures.update(dict(zip(columns, filled, strict=True)))

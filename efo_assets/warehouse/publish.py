@@ -30,6 +30,7 @@ from efo_assets.warehouse.load import (
 )
 from efo_assets.warehouse.merge import NotAsStaged, equalize, fill_missing
 from efo_assets.warehouse.preflight import refuse_taken_names
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.succession import predecessor
@@ -165,10 +166,10 @@ def _in_one_transaction(
     return Publication(*facts, known is None, rows, changes, notes)
 
 
-def _clear(connection: Connection, schema: str, release_id: int, tables: list[Table]) -> None:
+def _clear(connection: Connection, schema: Schema, release_id: int, tables: list[Table]) -> None:
     """Delete the sample data that stand, and their history, before the release that comes."""
     for table in reversed(tables):
-        connection.execute(compose("delete from {}", (schema, table.name)))
+        connection.execute(compose("delete from {}", schema.of(table.staged_name)))
     values = {"schema": schema, "release_id": release_id}
     connection.execute(statement("releases_clear"), values)
     _log.info("the sample data in schema %s make room, with their history", schema)
@@ -189,11 +190,11 @@ def _noted(
     for table in TABLES:
         change = changes[table.name]
         if not is_new and change.written:
+            place = load.target_schema.place(table.staged_name)
             yield (
-                f"{load.target_schema}.{table.name} was changed since {load.source.name} was "
-                f"published, by whom isn't known: {change.inserted:,} rows were missing, "
-                f"{change.changed:,} were others, {change.removed:,} were too many; it is as "
-                "published again."
+                f"{place} was changed since {load.source.name} was published, by whom isn't "
+                f"known: {change.inserted:,} rows were missing, {change.changed:,} were others, "
+                f"{change.removed:,} were too many; it is as published again."
             )
     for compared in verify.history(connection, load.target_schema):
         if compared.differs:
@@ -281,7 +282,7 @@ def _vacuum_filled(connect: Callable[[], Connection], load: Load, publication: P
     vacuum's lock is in the way of changes to the table.
     """
     filled = [
-        compose("{}", (load.target_schema, table.name))
+        compose("{}", load.target_schema.of(table.staged_name))
         for table in TABLES
         if not table.is_history
         and 0 < publication.changes[table.name].inserted == publication.rows[table.name]

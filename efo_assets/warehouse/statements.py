@@ -14,6 +14,7 @@ from typing import TypeAlias
 from psycopg import sql
 
 from efo_assets.warehouse import tables
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Index, Table
 
 Part: TypeAlias = sql.Composable
@@ -119,18 +120,18 @@ def copy_staged(load_schema: str, table: Table, columns: Sequence[str]) -> sql.C
     return compose("copy {} ({}) from stdin (format binary)", where, names(columns))
 
 
-def create_published(schema: str, table: Table) -> sql.Composed:
+def create_published(schema: Schema, table: Table) -> sql.Composed:
     """The table with its columns alone; see `constrain_published`."""
     clauses = listing(map(column_clause, table.published_columns))
-    return compose("create table {} ({})", (schema, table.name), clauses)
+    return compose("create table {} ({})", schema.of(table.staged_name), clauses)
 
 
-def move_in(load_schema: str, schema: str, table: Table, release_id: int) -> list[sql.Composed]:
+def move_in(load_schema: str, schema: Schema, table: Table, release_id: int) -> list[sql.Composed]:
     """Make a staged table the published one, as `create_published` would have made it, with rows.
 
     Its rows are read to see that no key is null, and none is written.
     """
-    name = table.name
+    name = schema.called(table.staged_name)
     changes: list[Part] = [sql.SQL("replica identity default")]
     # By the new name, which constraints of NOT NULL bear since PostgreSQL 18.
     renewed = [
@@ -150,9 +151,10 @@ def move_in(load_schema: str, schema: str, table: Table, release_id: int) -> lis
         changes.append(compose("add {}{}", column_clause(column), sql.SQL(default)))
     forgotten = [compose("alter {} drop default", column.name) for column in brought]
     alter = "alter table {} {}"
+    renamed = compose("rename to {}", name)
     return [
         compose(alter, (load_schema, table.staged_name), listing(renewed)),
-        compose("alter table {} rename to {}", (load_schema, table.staged_name), name),
+        *([compose(alter, (load_schema, table.staged_name), renamed)] if schema.prefix else []),
         compose("alter table {} set schema {}", (load_schema, name), schema),
         compose(alter, (schema, name), listing(changes)),
         *([compose(alter, (schema, name), listing(forgotten))] if forgotten else []),
@@ -165,45 +167,58 @@ def staged_keys(table: Table) -> list[str]:
     return [column.name for column in table.staged_columns if column.name in keys]
 
 
-def add_column(schema: str, table: Table, column: Column) -> sql.Composed:
+def add_column(schema: Schema, table: Table, column: Column) -> sql.Composed:
     """ALTER TABLE … ADD COLUMN, with its comment; no row is rewritten."""
     return compose(
         "alter table {table} add column {clause}; comment on column {table}.{name} is {comment}",
-        table=(schema, table.name),
+        table=schema.of(table.staged_name),
         clause=column_clause(column),
         name=column.name,
-        comment=sql.Literal(column.comment),
+        comment=sql.Literal(schema.told(column.comment)),
     )
 
 
 def constrain_published(
-    schema: str, table: Table, built: Collection[str] = ()
+    schema: Schema, table: Table, built: Collection[str] = ()
 ) -> list[sql.Composed]:
     """Primary key, unique keys, indexes and foreign keys, but for those that are `built`, by name.
 
     Made after the rows where the table is new: building an index sorts once, and a foreign key is
     checked by one join instead of a trigger per row.
     """
-    where = (schema, table.name)
+    where = schema.of(table.staged_name)
     keys = []
-    for name, kind, columns in key_constraints(table):
+    for name, kind, columns in key_constraints(schema, table):
         by = compose("using index {}", name) if name in built else _in_brackets(columns)
         keys.append(compose("alter table {} add constraint {} " + kind + " {}", where, name, by))
     indexes = [
         create_index(schema, table, index)
         for index in table.indexes
-        if index_name(table, index.name) not in built
+        if index_name(schema, table, index.name) not in built
     ]
     lifecycle = [column.name for column in table.lifecycle]
     if table.is_history:
         lifecycle.append(RELEASE_ID.name)
     to_releases = [
-        _refer(where, table, column, ("efo_meta", "releases"), "release_id") for column in lifecycle
+        _refer(
+            where,
+            reference_name(schema, table, column),
+            column,
+            ("efo_meta", "releases"),
+            "release_id",
+        )
+        for column in lifecycle
     ]
     to_terms = [
-        _refer(where, table, ref.name, (schema, TERMS.name), TERM_ID.name)
+        _refer(
+            where,
+            reference_name(schema, table, ref.name),
+            ref.name,
+            schema.of(TERMS.staged_name),
+            TERM_ID.name,
+        )
         for ref in table.references
-        if reference_name(table, ref.name) not in built
+        if reference_name(schema, table, ref.name) not in built
     ]
     return keys + indexes + to_releases + to_terms
 
@@ -214,33 +229,37 @@ def create_key(load_schema: str, table: Table, name: str, columns: Sequence[str]
     return compose("create unique index {} on {} {}", name, where, _in_brackets(columns))
 
 
-def refer_to_terms(load_schema: str, table: Table) -> list[sql.Composed]:
+def refer_to_terms(load_schema: str, schema: Schema, table: Table) -> list[sql.Composed]:
     """The foreign keys of a staged table."""
     where, terms = (load_schema, table.staged_name), (load_schema, TERMS.staged_name)
-    return [_refer(where, table, ref.name, terms, TERM_ID.name) for ref in table.references]
+    return [
+        _refer(where, reference_name(schema, table, ref.name), ref.name, terms, TERM_ID.name)
+        for ref in table.references
+    ]
 
 
-def built_ahead(table: Table) -> list[str]:
+def built_ahead(schema: Schema, table: Table) -> list[str]:
     """Names of what `create_key`, `create_index` and `refer_to_terms` make on a staged table."""
-    keys = [name for name, _, _ in key_constraints(table)]
-    indexes = [index_name(table, index.name) for index in table.indexes]
-    return keys + indexes + [reference_name(table, ref.name) for ref in table.references]
+    keys = [name for name, _, _ in key_constraints(schema, table)]
+    indexes = [index_name(schema, table, index.name) for index in table.indexes]
+    references = [reference_name(schema, table, ref.name) for ref in table.references]
+    return keys + indexes + references
 
 
-def _refer(where: Name, table: Table, column: str, referenced: Name, key: str) -> sql.Composed:
+def _refer(where: Name, name: str, column: str, referenced: Name, key: str) -> sql.Composed:
     return compose(
         "alter table {} add constraint {} foreign key ({}) references {} ({})",
         where,
-        reference_name(table, column),
+        name,
         column,
         referenced,
         key,
     )
 
 
-def reference_name(table: Table, column: str) -> str:
+def reference_name(schema: Schema, table: Table, column: str) -> str:
     """The name in PostgreSQL of the foreign key of this column."""
-    return f"{table.name}_{column}_fkey"
+    return f"{schema.called(table.staged_name)}_{column}_fkey"
 
 
 def _in_brackets(columns: Iterable[str]) -> sql.Composed:
@@ -248,12 +267,13 @@ def _in_brackets(columns: Iterable[str]) -> sql.Composed:
 
 
 def create_index(
-    schema: str, table: Table, index: Index, where: tuple[str, str] | None = None
+    schema: Schema, table: Table, index: Index, where: tuple[str, str] | None = None
 ) -> sql.Composed:
     """CREATE INDEX on a published table, or on the staged one `where` it waits to be published."""
-    on = compose(index.expression, schema=schema)
-    where = where or (schema, table.name)
-    return compose("create index {} on {} {}", index_name(table, index.name), where, on)
+    on = compose(index.expression, **schema.parts)
+    where = where or schema.of(table.staged_name)
+    name = index_name(schema, table, index.name)
+    return compose("create index {} on {} {}", name, where, on)
 
 
 def analyze_ahead(load_schema: str, table: Table) -> sql.Composed:
@@ -264,29 +284,38 @@ def analyze_ahead(load_schema: str, table: Table) -> sql.Composed:
     )
 
 
-def index_name(table: Table, name: str) -> str:
+def index_name(schema: Schema, table: Table, name: str) -> str:
     """The name in PostgreSQL of a table's index."""
-    return f"{table.name}_{name}_idx"
+    return f"{schema.called(table.staged_name)}_{name}_idx"
 
 
-def key_constraints(table: Table) -> list[tuple[str, str, tuple[str, ...]]]:
+def key_constraints(schema: Schema, table: Table) -> list[tuple[str, str, tuple[str, ...]]]:
     """Name, kind and columns of each key constraint of a published table."""
+    name = schema.called(table.staged_name)
     if table.is_referenced:
         return [
-            (f"{table.name}_pkey", "primary key", (TERM_ID.name,)),
-            (f"{table.name}_{'_'.join(table.key)}_key", "unique", table.key),
+            (f"{name}_pkey", "primary key", (TERM_ID.name,)),
+            (f"{name}_{'_'.join(table.key)}_key", "unique", table.key),
         ]
-    return [(f"{table.name}_pkey", "primary key", table.published_key)]
+    return [(f"{name}_pkey", "primary key", table.published_key)]
 
 
-def comment_published(schema: str, table: Table) -> list[sql.Composed]:
+def comment_published(schema: Schema, table: Table) -> list[sql.Composed]:
     """COMMENT ON the table and each of its columns."""
-    where = (schema, table.name)
+    where = schema.of(table.staged_name)
     on_columns = (
-        compose("comment on column {}.{} is {}", where, column.name, sql.Literal(column.comment))
+        compose(
+            "comment on column {}.{} is {}",
+            where,
+            column.name,
+            sql.Literal(schema.told(column.comment)),
+        )
         for column in table.published_columns
     )
-    return [compose("comment on table {} is {}", where, sql.Literal(table.comment)), *on_columns]
+    return [
+        compose("comment on table {} is {}", where, sql.Literal(schema.told(table.comment))),
+        *on_columns,
+    ]
 
 
 def staged_hash(place: tuple[str, str], columns: Sequence[Column]) -> sql.Composed:
@@ -294,7 +323,7 @@ def staged_hash(place: tuple[str, str], columns: Sequence[Column]) -> sql.Compos
     return compose("select count(*), {} from {} as t", _hash(_of_row(columns)), place)
 
 
-def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
+def published_hash(schema: Schema, table: Table, release_id: int) -> sql.Composed:
     """Rows and hash of a published table, as `staged_hash` gives them; of a history, a release's.
 
     A term's row ties its key to its IRI, and all other rows hold keys.
@@ -302,12 +331,12 @@ def published_hash(schema: str, table: Table, release_id: int) -> sql.Composed:
     return compose(
         "select count(*), {} from {} as t where {}",
         _hash(_of_row(table.staged_columns)),
-        (schema, table.name),
+        schema.of(table.staged_name),
         of_release(table, release_id),
     )
 
 
-def history_hashes(schema: str, table: Table, *, by_iri: bool) -> sql.Composed:
+def history_hashes(schema: Schema, table: Table, *, by_iri: bool) -> sql.Composed:
     """Release, rows and hash of each release in a history.
 
     `by_iri`: as versions before `KEYED_VERSION` hashed, terms by their IRIs.
@@ -315,11 +344,11 @@ def history_hashes(schema: str, table: Table, *, by_iri: bool) -> sql.Composed:
     columns, joins = _of_row(table.staged_columns), sql.Composed([])
     if by_iri:
         columns = [*_of_terms(table, "iri"), *_of_row(table.columns)]
-        joins = _joined(table, (schema, TERMS.name))
+        joins = _joined(table, schema.of(TERMS.staged_name))
     return compose(
         "select {release}, count(*), {} from {} as t{} group by {release}",
         _hash(columns, is_linear=by_iri),
-        (schema, table.name),
+        schema.of(table.staged_name),
         joins,
         release=("t", RELEASE_ID.name),
     )
@@ -351,7 +380,7 @@ def _fillable(table: Table) -> list[Column]:
     ]
 
 
-def profiled(schema: str, table: Table, *, is_published: bool) -> sql.Composed:
+def profiled(place: tuple[str, str], table: Table, *, is_published: bool) -> sql.Composed:
     """By the words of `kinds`: rows, and how many hold a value in each column of `measured`."""
     held = [ref.name for ref in table.references if not ref.is_key]
     tests = {"text[]": "{} <> '{{}}'", "boolean": "{}"}
@@ -365,7 +394,7 @@ def profiled(schema: str, table: Table, *, is_published: bool) -> sql.Composed:
     query = compose(
         "select {} from {} as t where {}",
         listing([*words, sql.SQL("count(*)"), *counts]),
-        (schema, table.name if is_published else table.staged_name),
+        place,
         listed(table) if is_published else sql.SQL("true"),
     )
     return query + compose(" group by {}", listing(words)) if words else query
@@ -418,14 +447,14 @@ def _told(
     return compose("select {} from ({}) as o", listing([*iris, *others]), query)
 
 
-def row_counts(schema: str) -> sql.Composed:
+def row_counts(schema: Schema) -> sql.Composed:
     """Name and number of listed rows of each published table, in the order of `TABLES`."""
     counts = (
         compose(
             "select {} as place, {} as name, count(*) as rows from {} as t where {}",
             sql.Literal(place),
-            sql.Literal(table.name),
-            (schema, table.name),
+            sql.Literal(schema.called(table.staged_name)),
+            schema.of(table.staged_name),
             listed(table),
         )
         for place, table in enumerate(tables.TABLES)
@@ -479,7 +508,7 @@ def staged_rows(load_schema: str, table: Table, release_id: int) -> sql.Composed
     )
 
 
-def exported(schema: str, table: Table) -> sql.Composed:
+def exported(schema: Schema, table: Table) -> sql.Composed:
     """COPY of the listed rows as CSV, in an order that no database's keys or collation change.
 
     Terms are told by their places in the order of IRIs, since a number is sorted by and sent
@@ -500,9 +529,9 @@ def exported(schema: str, table: Table) -> sql.Composed:
         order.insert(0, sql.SQL("t.release_id"))
     return statement(
         "export_table",
-        schema=schema,
+        **schema.parts,
         columns=listing(columns),
-        table=(schema, table.name),
+        table=schema.of(table.staged_name),
         joins=joins,
         listed=listed(table),
         order=listing(order),

@@ -9,6 +9,7 @@ import re
 from efo_assets.errors import PublicationRefused
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
 from efo_assets.warehouse.load import Source
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
@@ -17,7 +18,7 @@ SAMPLE = ("sample", "http://example.org/sample/")
 
 
 def predecessor(
-    connection: Connection, schema: str, source: Source, *, allow_older: bool
+    connection: Connection, schema: Schema, source: Source, *, allow_older: bool
 ) -> PublishedRelease | None:
     """The release that stands in `schema`, which `source` may follow; None before the first.
 
@@ -56,7 +57,7 @@ def _is_sample(release: PublishedRelease) -> bool:
 
 
 def _is_older(
-    connection: Connection, schema: str, source: Source, current: PublishedRelease
+    connection: Connection, schema: Schema, source: Source, current: PublishedRelease
 ) -> bool:
     """Whether the source's release came before the newest of the ledger.
 

@@ -65,7 +65,7 @@ class Index:
 
     name: str
     expression: str
-    """What follows the table's name in CREATE INDEX; `{schema}` is the table's."""
+    """What follows the table's name in CREATE INDEX; `{schema}` and `{prefix}` are the table's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ which `folding` maps, does."""
 
 CURIE_KEY = """lower(translate(curie, '_', ':') collate "C")"""
 """A CURIE and the short form of the same class, in any case, have the same."""
-_LEXEMES = "using gin (to_tsvector('pg_catalog.english', {schema}.efo_folded(%s)))"
+_LEXEMES = "using gin (to_tsvector('pg_catalog.english', {schema}.{prefix}folded(%s)))"
 
 
 BLANKS = "".join(filter(str.isspace, map(chr, range(0x80, 0x3001)))) + "\u200b\ufeff"
@@ -293,7 +293,7 @@ TERMS = Table(
         Index("curie", "(curie)"),
         Index("curie_key", f"(({CURIE_KEY}))"),
         Index("lower_label", "(lower(label))"),
-        Index("label_key", "({schema}.efo_normalised(label))"),
+        Index("label_key", "({schema}.{prefix}normalised(label))"),
         Index("other_labels", "(id) where other_labels <> '{{}}'"),
         Index("label_lexemes", _LEXEMES % "label"),
     ),
@@ -325,7 +325,7 @@ SYNONYMS = Table(
     kinds=(Kinds("scope"),),
     indexes=(
         Index("lower_synonym", "(lower(synonym))"),
-        Index("synonym_key", "({schema}.efo_normalised(synonym))"),
+        Index("synonym_key", "({schema}.{prefix}normalised(synonym))"),
         Index("synonym_lexemes", _LEXEMES % "synonym"),
     ),
     retired_indexes=("normalised_synonym", "synonym_words"),

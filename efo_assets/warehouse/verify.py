@@ -11,9 +11,16 @@ from typing import NamedTuple
 from efo_assets.errors import LOAD_COMMAND, WarehouseError
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.load import Content
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import history_hashes, published_hash, statement
-from efo_assets.warehouse.tables import FORMAT_VERSION, KEYED_VERSION, TABLES, Table
+from efo_assets.warehouse.tables import (
+    CHANGES,
+    FORMAT_VERSION,
+    KEYED_VERSION,
+    TABLES,
+    Table,
+)
 from efo_assets.warehouse.views import outdated
 
 
@@ -40,20 +47,20 @@ class Comparison(NamedTuple):
         )
 
 
-def history(connection: Connection, schema: str) -> Iterator[Comparison]:
+def history(connection: Connection, schema: Schema) -> Iterator[Comparison]:
     """Compare the rows that each release of `schema` added, oldest release first."""
     recorded = _recorded(connection, schema)
     for table in TABLES:
         if table.is_history:
             found: dict[tuple[int, bool], tuple[int, str]] = {}
-            if connection.has_table(f'"{schema}".{table.name}'):
+            if connection.has_table(schema.quoted(table.staged_name)):
                 for by_iri in {each.by_iri for each in recorded.values()} | {False}:
                     rows = connection.execute(history_hashes(schema, table, by_iri=by_iri))
                     found |= {(n, by_iri): (int(count), hash_) for n, count, hash_ in rows}
             for release_id in sorted(recorded.keys() | {n for n, _ in found}):
                 release = recorded.get(release_id, NO_RELEASE)
                 rows_found = found.get((release_id, release.by_iri), NO_ROWS)
-                yield _compared(table, release_id, release, rows_found)
+                yield _compared(schema, table, release_id, release, rows_found)
 
 
 class Recorded(NamedTuple):
@@ -69,7 +76,7 @@ NO_ROWS = (0, "0")
 NO_RELEASE = Recorded("no release of this schema", Content({}, {}), by_iri=False)
 
 
-def _recorded(connection: Connection, schema: str) -> dict[int, Recorded]:
+def _recorded(connection: Connection, schema: Schema) -> dict[int, Recorded]:
     """What the ledger has of each release, by its number."""
     rows = connection.execute(statement("release_contents"), {"schema": schema})
     return {
@@ -83,15 +90,16 @@ def _recorded(connection: Connection, schema: str) -> dict[int, Recorded]:
 
 
 def _compared(
-    table: Table, release_id: int, release: Recorded, found: tuple[int, str]
+    schema: Schema, table: Table, release_id: int, release: Recorded, found: tuple[int, str]
 ) -> Comparison:
     # A release from before a table was there has no rows in it.
     rows = release.content.rows.get(table.staged_name, 0)
     recorded = (rows, release.content.hashes.get(table.staged_name, "0"))
-    return Comparison(table.name, release_id, release.name, recorded, found)
+    name = schema.called(table.staged_name)
+    return Comparison(name, release_id, release.name, recorded, found)
 
 
-def verify(connection: Connection, schema: str) -> list[Comparison]:
+def verify(connection: Connection, schema: Schema) -> list[Comparison]:
     """Compare every published table with the ledger, and the history of every release.
 
     Raises:
@@ -116,17 +124,22 @@ def verify(connection: Connection, schema: str) -> list[Comparison]:
                 f"which hashed other columns: run `{LOAD_COMMAND}`, then verify again."
             )
         missing = [
-            table.name for table in TABLES if not connection.has_table(f'"{schema}".{table.name}')
+            schema.called(table.staged_name)
+            for table in TABLES
+            if not connection.has_table(schema.quoted(table.staged_name))
         ]
-        if missing := missing or [view.name for view in outdated(connection, schema)]:
+        if missing := missing or [
+            schema.called(view.name) for view in outdated(connection, schema)
+        ]:
             raise WarehouseError(
                 f"Missing in schema {schema}, or not as this version makes them: "
                 f"{', '.join(missing)}. Run `{LOAD_COMMAND}`, which makes them again from the "
-                "pages, but rows of earlier releases in efo_changes only a backup has."
+                "pages, but rows of earlier releases in "
+                f"{schema.called(CHANGES.staged_name)} only a backup has."
             )
         release_id = max(recorded)
         standing = [
-            _compared(table, release_id, recorded[release_id], (int(rows), content_hash))
+            _compared(schema, table, release_id, recorded[release_id], (int(rows), content_hash))
             for table in TABLES
             if not table.is_history
             for rows, content_hash in [connection.row(published_hash(schema, table, release_id))]

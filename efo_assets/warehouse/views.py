@@ -13,6 +13,7 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from efo_assets.privacy.logs import logger
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import CURIE_KEY
@@ -37,29 +38,30 @@ class View:
     columns: Mapping[str, str] = field(default_factory=dict)
     """Columns that fill placeholders of the template."""
 
-    @property
-    def comment(self) -> str:
+    def comment(self, schema: Schema) -> str:
         """What COMMENT ON says of it."""
-        return f"{self.purpose} (efo_assets, definition {self.version})"
+        return f"{schema.told(self.purpose)} (efo_assets, definition {self.version})"
 
-    def is_served_by(self, comment: str | None) -> bool:
+    def is_served_by(self, comment: str | None, schema: Schema) -> bool:
         """Whether what has this comment is this definition, or a later efo_assets' one."""
         later = re.search(r"\(efo_assets, definition ([0-9]+)\)$", comment or "")
-        return comment == self.comment or (later is not None and int(later[1]) > self.version)
+        return comment == self.comment(schema) or (
+            later is not None and int(later[1]) > self.version
+        )
 
 
 MESH_XREFS = View(
-    "efo_mesh_xrefs", "MeSH cross references of current terms as stated, by accession.", version=2
+    "mesh_xrefs", "MeSH cross references of current terms as stated, by accession.", version=2
 )
 
 FOLDS = (
     View(
-        "efo_folded",
+        "folded",
         "A text in lower case, each white space a space; the same in every locale.",
         arguments="text",
     ),
     View(
-        "efo_normalised",
+        "normalised",
         "A text as `efo_lookup` compares it: in lower case, without punctuation, a space between "
         "words.",
         arguments="text",
@@ -70,12 +72,12 @@ VIEWS: tuple[View, ...] = (
     *FOLDS,
     MESH_XREFS,
     View(
-        "efo_labels",
+        "labels",
         "Every label and synonym of every listed term, with those of the classes that it replaces.",
         version=2,
     ),
     View(
-        "efo_resolve",
+        "resolve",
         "The term of an id: IRI, CURIE or short form, in any case; of a replaced class what "
         "replaces it, with the class's IRI as `followed_from`. An id that no listed class has, or "
         "that several replace, is an error.",
@@ -83,11 +85,11 @@ VIEWS: tuple[View, ...] = (
         arguments="text",
     ),
     View(
-        "efo_release",
+        "release",
         "What each release number means: ontology, version, when it was published, from which "
         "server, whole or partial, rows by table, hash. `is_current` is what the tables hold now.",
     ),
-    View("efo_change_digest", "How many changes of each kind each release brought."),
+    View("change_digest", "How many changes of each kind each release brought."),
     *(
         View(
             name,
@@ -100,12 +102,12 @@ VIEWS: tuple[View, ...] = (
             columns={"start": start, "result": result},
         )
         for name, where, start, result in (
-            ("efo_descendants", "below", "ancestor_id", "term_id"),
-            ("efo_ancestors_of", "above", "term_id", "ancestor_id"),
+            ("descendants", "below", "ancestor_id", "term_id"),
+            ("ancestors_of", "above", "term_id", "ancestor_id"),
         )
     ),
     View(
-        "efo_lookup",
+        "lookup",
         "Current terms with this label or synonym, whatever its case and punctuation; labels "
         "first, then exact synonyms, then others, inherited ones last, with or without their "
         "obsolete_.",
@@ -113,7 +115,7 @@ VIEWS: tuple[View, ...] = (
         arguments="text",
     ),
     View(
-        "efo_search",
+        "search",
         "Current terms whose label or synonym holds these words, best first; with pg_trgm in the "
         "database also those that are spelled alike.",
         version=3,
@@ -123,7 +125,9 @@ VIEWS: tuple[View, ...] = (
 """In the order in which they can be made."""
 
 
-def create_views(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
+def create_views(
+    connection: Connection, schema: Schema, views: Sequence[View] = VIEWS
+) -> list[View]:
     """Make those that aren't there, or are of an earlier version; return them.
 
     None may be somebody else's: see `preflight.refuse_taken_names`.
@@ -132,24 +136,28 @@ def create_views(connection: Connection, schema: str, views: Sequence[View] = VI
     for view in changed:
         _make(connection, schema, view)
         connection.execute(
-            compose("comment on {} is {}", _signature(schema, view), sql.Literal(view.comment))
+            compose(
+                "comment on {} is {}", _signature(schema, view), sql.Literal(view.comment(schema))
+            )
         )
     return changed
 
 
-def outdated(connection: Connection, schema: str, views: Sequence[View] = VIEWS) -> list[View]:
+def outdated(connection: Connection, schema: Schema, views: Sequence[View] = VIEWS) -> list[View]:
     """Those that aren't there, or are of another version; one of a later version stays."""
-    return [view for view in views if not view.is_served_by(_comment(connection, schema, view))]
+    return [
+        view for view in views if not view.is_served_by(_comment(connection, schema, view), schema)
+    ]
 
 
-def _make(connection: Connection, schema: str, view: View) -> None:
+def _make(connection: Connection, schema: Schema, view: View) -> None:
     """Run the definition; a function that has other columns makes room and leaves its grants."""
     definition = _definition(schema, view)
     try:
         with connection.transaction():
             connection.execute(definition)
     except pg.InvalidFunctionDefinition:
-        place = {"schema": schema, "name": view.name, "arguments": view.arguments}
+        place = {"schema": schema, "name": schema.called(view.name), "arguments": view.arguments}
         grants = [grant for (grant,) in connection.execute(statement("function_grants"), place)]
         _make_room(connection, schema, view)
         connection.execute(definition)
@@ -160,41 +168,42 @@ def _make(connection: Connection, schema: str, view: View) -> None:
             connection.execute(grant)
 
 
-def _make_room(connection: Connection, schema: str, view: View) -> None:
+def _make_room(connection: Connection, schema: Schema, view: View) -> None:
     """Drop the function that stands, or rename it where something of a user's depends on it."""
     signature = _signature(schema, view)
     try:
         with connection.transaction():
             connection.execute(compose("drop {}", signature))
     except pg.DependentObjectsStillExist:
-        earlier = f"{view.name}_before_{view.version}"
+        earlier = f"{schema.called(view.name)}_before_{view.version}"
         connection.execute(compose("alter {} rename to {}", signature, earlier))
         _log.warning(
             "what uses the earlier function %s.%s has it as %s", schema, view.name, earlier
         )
 
 
-def _definition(schema: str, view: View) -> sql.Composed:
+def _definition(schema: Schema, view: View) -> sql.Composed:
     kind = "view" if view.arguments is None else "function"
     return statement(
         view.template or f"{kind}_{view.name}",
         **view.columns,
-        function=view.name,
-        schema=schema,
+        function=schema.called(view.name),
+        **schema.parts,
         schema_name=sql.Literal(schema),
+        prefix_text=sql.Literal(schema.prefix),
         folded=statement("folded"),
         curie_key=sql.SQL(CURIE_KEY),
     )
 
 
-def _signature(schema: str, view: View) -> sql.Composed:
-    name = (schema, view.name)
+def _signature(schema: Schema, view: View) -> sql.Composed:
+    name = schema.of(view.name)
     if view.arguments is None:
         return compose("view {}", name)
     return compose("function {} ({})", name, sql.SQL(view.arguments))
 
 
-def _comment(connection: Connection, schema: str, view: View) -> str | None:
-    place = {"schema": schema, "name": view.name, "arguments": view.arguments}
+def _comment(connection: Connection, schema: Schema, view: View) -> str | None:
+    place = {"schema": schema, "name": schema.called(view.name), "arguments": view.arguments}
     comment: str | None = connection.row(statement("view_comment"), place)[0]
     return comment

@@ -5,6 +5,7 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from psycopg import sql
@@ -28,6 +29,7 @@ from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Filling, Load, Source
 from efo_assets.warehouse.profile import Profile
 from efo_assets.warehouse.request_slots import DOING, RequestSlots
+from efo_assets.warehouse.schema import EFO, Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import row_counts, statement
 from efo_assets.warehouse.succession import predecessor
@@ -47,11 +49,13 @@ class Warehouse:
         target: DatabaseTarget,
         schema: str = "public",
         *,
+        ontology: str = EFO,
         allow_shrink: bool = False,
         allow_older: bool = False,
     ) -> None:
         self.target = target
-        self.schema = schema
+        self.schema_name = schema
+        self.ontology = ontology
         self.allow_shrink = allow_shrink
         self.allow_older = allow_older
         self._writer = WriterLock(self.connect, schema)
@@ -65,7 +69,7 @@ class Warehouse:
         database = settings.database
         with (
             nullcontext(database) if database else embedded_server(settings.data_dir) as target,
-            cls(target, settings.schema, **allowed) as it,
+            cls(target, settings.schema, ontology=settings.ontology, **allowed) as it,
         ):
             yield it
 
@@ -74,6 +78,12 @@ class Warehouse:
 
     def __exit__(self, *_: object) -> None:
         self._writer.release()
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The schema that people read, with the names that things have there."""
+        doing = "asking how tables are called"
+        return self.run(doing, preflight.named, self.schema_name, self.ontology)
 
     def connect(self) -> Connection:
         """Open a connection; see `session.connect` for what it raises."""
@@ -272,7 +282,7 @@ class Warehouse:
     def nothing_published(self) -> str:
         """What to say before the first release."""
         return (
-            f"Nothing is published in schema {self.schema} of {self.target.place} yet: run "
+            f"Nothing is published in schema {self.schema_name} of {self.target.place} yet: run "
             "`efo-assets load` or `make run`, in a deployment the service `pipeline`; what "
             "`make demo` loaded is there with `efo-assets --demo`."
         )
@@ -299,11 +309,11 @@ class Warehouse:
             session.translated(self.target, "reading how things stand"),
             session.connect(self.target, patience_s=ledger.WATCHER_PATIENCE_S) as connection,
         ):
-            return ledger.standing(connection, self.schema)
+            return ledger.standing(connection, self.schema_name)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The answer of the published tables to a statement of `sql/questions.sql`, by its name."""
-        return self._answer(statement(question, schema=self.schema), values)
+        return self._answer(statement(question, **self.schema.parts), values)
 
     def row_counts(self) -> list[tuple[Any, ...]]:
         """Name and number of rows of each published table; a term that vanished doesn't count."""

@@ -19,6 +19,7 @@ from efo_assets.errors import (
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import preflight, session
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.cluster import Cluster, running_cluster
@@ -287,7 +288,7 @@ def test_a_link_to_another_machine_without_encryption_is_warned_of(
     with running_proxy(database) as (_, target):
         named = with_(target, host=host, hostaddr="127.0.0.1")
         with session.connect(named) as connection:
-            preflight.prepare(connection, "public")
+            preflight.prepare(connection, Schema("public"))
     assert ("db.example.org is not encrypted: add sslmode=verify-full" in caplog.text) is is_told
 
 

@@ -352,7 +352,7 @@ def test_a_hundred_failed_loads_leave_a_bounded_rest(warehouse: Warehouse) -> No
     source = audited(warehouse, 2).source
     with warehouse.connect() as connection:
         for number in range(100):
-            load = loading.begin(connection, "public", source, expected_terms=1)
+            load = loading.begin(connection, warehouse.schema, source, expected_terms=1)
             if number % 5 == 0:
                 loading.seal(connection, load, {})
             kept = connection.execute(

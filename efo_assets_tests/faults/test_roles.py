@@ -17,7 +17,7 @@ from efo_assets_tests.faults.marked import publish_marked
 
 SCHEMA = "efo"
 TABLES = {table.name for table in tables.TABLES} | {
-    view.name for view in VIEWS if view.arguments is None
+    f"efo_{view.name}" for view in VIEWS if view.arguments is None
 }
 
 

@@ -100,7 +100,7 @@ def test_an_ontology_is_listed_scaffolded_checked_and_loaded(
             MONDO_DB=psycopg.conninfo.make_conninfo(**database.parameters),
         )
     assert loaded.returncode == 0, (loaded.stdout + loaded.stderr)[-3000:]
-    assert ask(database, "select count(*) from mondo.efo_terms") == [(CLASSES,)]
+    assert ask(database, "select count(*) from mondo.terms") == [(CLASSES,)]
 
 
 def test_a_wrong_value_is_named_by_the_check_of_the_file(project: Path) -> None:
@@ -127,7 +127,7 @@ def test_what_is_scaffolded_in_this_repository_is_loaded_by_it(tmp_path: Path) -
     made = run_dg(tmp_path, *scaffold, PYTHONPATH=str(tmp_path))
     assert made.returncode == 0, made.stdout + made.stderr
     listed = run_dg(tmp_path, "list", "defs", "--json", PYTHONPATH=str(tmp_path))
-    assert '"mondo/efo_terms"' in listed.stdout, listed.stdout + listed.stderr
+    assert '"mondo/terms"' in listed.stdout, listed.stdout + listed.stderr
     assert '"efo_terms"' in listed.stdout
 
 

@@ -19,7 +19,7 @@ from efo_assets_tests.databases import ask
 from efo_assets_tests.graph.materializing import failure
 
 CLASSES = {"mondo": 90, "hp": 60}
-COUNTS = "select (select count(*) from mondo.efo_terms), (select count(*) from hp.efo_terms)"
+COUNTS = "select (select count(*) from mondo.terms), (select count(*) from hp.terms)"
 Make: TypeAlias = Callable[..., dg.Definitions]
 
 
@@ -136,7 +136,7 @@ def test_assets_that_were_parted_from_their_checks_publish_nothing(
     result = run(by_modules_without_checks(make("mondo")))
     assert "no verdict for its present content" in failure(result)
     assert verdicts(result) == set()
-    assert ask(database, "select to_regclass('mondo.efo_terms')") == [(None,)]
+    assert ask(database, "select to_regclass('mondo.terms')") == [(None,)]
 
 
 def test_two_graphs_on_the_same_keys_are_refused(make: Make) -> None:
@@ -157,7 +157,7 @@ def test_a_failed_check_stops_a_run_before_publication_and_may_be_overridden_in_
             "update efo_meta.releases set fingerprint = 'other', load_id = 'other',"
             " counts = jsonb_set(counts, '{terms}', '1000000')"
         )
-        connection.execute("update mondo.efo_terms set label = 'kept' where id = 1")
+        connection.execute("update mondo.terms set label = 'kept' where id = 1")
     result = run(defs)
     assert "terms_did_not_shrink" in failure(result)
     assert [each.check_name for each in result.get_asset_check_evaluations() if not each.passed]
@@ -192,7 +192,7 @@ def test_each_step_may_be_a_process_of_its_own(
         "-m",
         "theirs",
         "--select",
-        "*mondo/efo_terms,*hp/efo_terms,terms",
+        "*mondo/terms,*hp/terms,terms",
         DAGSTER_HOME=str(tmp_path / "home"),
         EFO_OLS_URL=catalogue.url,
         EFO_DATA_DIR=str(tmp_path / "data"),

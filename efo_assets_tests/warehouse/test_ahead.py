@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from efo_assets.errors import DatabaseUnavailable
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import built_ahead
 from efo_assets.warehouse.tables import TABLES
@@ -26,8 +27,9 @@ FIRST: Rows = {
     "edges": [edge("b", "a")],
     "xrefs": [xref("a", "mesh", "D000001")],
 }
+PUBLIC = Schema("public")
 MOVED = [table for table in TABLES if not table.is_history]
-EVERY = {name for table in MOVED for name in built_ahead(table)}
+EVERY = {name for table in MOVED for name in built_ahead(PUBLIC, table)}
 BUILT = """
 select c.oid::bigint, c.relname
 from pg_index as i join pg_class as c on c.oid = i.indexrelid

@@ -7,12 +7,14 @@ import pytest
 
 from efo_assets.errors import PublicationRefused
 from efo_assets.warehouse.load import content, is_moved, published_content
+from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.statements import comment_published, constrain_published, create_published
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, stage, synonym, term, xref
 
 MAJORS = (18, 16, 15)
+PUBLIC = Schema("public")
 FIRST: Rows = {
     "terms": [term("a"), term("b"), term("old", is_obsolete=True, replaced_by=["EX:a"])],
     "synonyms": [synonym("a", "first")],
@@ -74,11 +76,11 @@ def shapes_of_made(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         for table in TABLES[1:]:
             connection.execute(f"drop table public.{table.name} cascade")
         for table in TABLES:
-            connection.execute(create_published("public", table))
+            connection.execute(create_published(PUBLIC, table))
         for table in TABLES:
             for step in (
-                *constrain_published("public", table),
-                *comment_published("public", table),
+                *constrain_published(PUBLIC, table),
+                *comment_published(PUBLIC, table),
             ):
                 connection.execute(step)
         return shapes(connection)

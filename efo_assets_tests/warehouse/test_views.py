@@ -505,7 +505,7 @@ def test_what_is_made_tells_its_purpose_and_is_made_once(warehouse: Warehouse) -
             " join pg_class on pg_class.oid = objoid where relkind = 'v' and objsubid = 0",
         )
     }
-    assert comments >= {view.comment for view in VIEWS}
+    assert comments >= {view.comment(warehouse.schema) for view in VIEWS}
 
 
 def test_an_older_definition_is_replaced(warehouse: Warehouse) -> None:

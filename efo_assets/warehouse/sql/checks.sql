@@ -225,7 +225,7 @@ with pairs as (
         s.is_obsolete,
         p.label <> s.label as is_relabelled,
         p.definition is distinct from s.definition as is_redefined
-    from {schema}.efo_terms as p
+    from {schema}.{prefix}terms as p
     full join {load}.terms as s on s.id = p.id
 ),
 
@@ -309,8 +309,8 @@ select
 
 -- name: loops_published
 select t.iri
-from {schema}.efo_replacements as r
-join {schema}.efo_terms as t on t.id = r.term_id
+from {schema}.{prefix}replacements as r
+join {schema}.{prefix}terms as t on t.id = r.term_id
 where r.status = 'cycle'
 
 -- name: loops_staged

@@ -12,7 +12,7 @@ with terms as (
         p.id is null as is_added,
         p.removed_in is not null as is_back
     from {load}.terms as s
-    left join {schema}.efo_terms as p on p.id = s.id
+    left join {schema}.{prefix}terms as p on p.id = s.id
 ),
 
 -- Whose synonyms, references and parents can be compared.
@@ -22,7 +22,7 @@ kept as (
 
 synonyms_before as (
     select k.id, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
-    from {schema}.efo_synonyms as s
+    from {schema}.{prefix}synonyms as s
     join kept as k on k.id = s.term_id
     group by k.id, s.synonym
 ),
@@ -36,7 +36,7 @@ synonyms_after as (
 
 xrefs_before as (
     select k.id, x.prefix, x.accession
-    from {schema}.efo_xrefs as x
+    from {schema}.{prefix}xrefs as x
     join kept as k on k.id = x.term_id
 ),
 
@@ -48,7 +48,7 @@ xrefs_after as (
 
 parents_before as (
     select k.id, e.predicate, e.parent_id
-    from {schema}.efo_parent_edges as e
+    from {schema}.{prefix}parent_edges as e
     join kept as k on k.id = e.child_id
 ),
 
@@ -62,7 +62,7 @@ replacements_before as (
     select
         k.id,
         string_agg(r.kind || ' ' || r.target, '; ' order by r.kind, r.target collate "C") as targets
-    from {schema}.efo_replacements as r
+    from {schema}.{prefix}replacements as r
     join kept as k on k.id = r.term_id
     where k.was_obsolete and k.is_obsolete
     group by k.id
@@ -86,7 +86,7 @@ found (id, kind, before, after) as (
     where is_back or (was_obsolete and not is_obsolete)
     union all
     select p.id, 'removed', p.label, null
-    from {schema}.efo_terms as p
+    from {schema}.{prefix}terms as p
     where p.removed_in is null and not exists (select from {load}.terms as s where s.id = p.id)
     union all
     select id, 'obsoleted', label_before, label_after
@@ -138,7 +138,7 @@ found (id, kind, before, after) as (
     from parents_before as b
     full join parents_after as a
         on a.id = b.id and a.predicate = b.predicate and a.parent_id = b.parent_id
-    left join {schema}.efo_terms as pb on pb.id = b.parent_id
+    left join {schema}.{prefix}terms as pb on pb.id = b.parent_id
     left join {load}.terms as pa on pa.id = a.parent_id
     where a.id is null or b.id is null
 )
@@ -155,4 +155,4 @@ select
     after
 from found as f
 left join {load}.terms as s on s.id = f.id
-left join {schema}.efo_terms as p on p.id = f.id
+left join {schema}.{prefix}terms as p on p.id = f.id

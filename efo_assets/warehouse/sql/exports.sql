@@ -1,11 +1,11 @@
 -- name: export_iris
-copy (select iri from {schema}.efo_terms order by iri collate "C") to stdout (format csv)
+copy (select iri from {schema}.{prefix}terms order by iri collate "C") to stdout (format csv)
 
 -- name: export_table
 copy (
     with placed as (
         select id, row_number() over (order by iri collate "C") - 1 as place
-        from {schema}.efo_terms
+        from {schema}.{prefix}terms
     )
     select {columns}
     from {table} as t{joins}
@@ -27,9 +27,9 @@ select
     r.hops,
     array_to_string(r.path, '|') as path,
     r.evidence
-from {schema}.efo_replacements as r
-join {schema}.efo_terms as t on t.id = r.term_id
-left join {schema}.efo_terms as n on n.id = r.target_id
+from {schema}.{prefix}replacements as r
+join {schema}.{prefix}terms as t on t.id = r.term_id
+left join {schema}.{prefix}terms as n on n.id = r.target_id
 order by t.iri collate "C", r.ordinal
 
 -- name: export_sssom
@@ -49,6 +49,6 @@ select
     'semapv:UnspecifiedMatching' as mapping_justification,
     m.sources as mapping_source,
     case when not m.is_own then 'by way of ' || array_to_string(m.via, ', ') end as comment
-from {schema}.efo_mesh_terms as m
-join {schema}.efo_terms as t on t.id = m.term_id
+from {schema}.{prefix}mesh_terms as m
+join {schema}.{prefix}terms as t on t.id = m.term_id
 order by t.iri collate "C", m.mesh_id collate "C"

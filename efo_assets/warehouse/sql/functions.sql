@@ -7,9 +7,9 @@ pg_catalog.lower(
     end collate "C"
 )
 
--- name: function_efo_folded
+-- name: function_folded
 -- Indexes hold what it gives: another definition takes another name, and so do its indexes.
-create or replace function {schema}.efo_folded(text)
+create or replace function {schema}.{prefix}folded(text)
 returns text
 language plpgsql immutable strict parallel safe
 as $body$
@@ -17,11 +17,11 @@ begin
     return {folded};
 end
 $body$;
-grant execute on function {schema}.efo_folded(text) to public
+grant execute on function {schema}.{prefix}folded(text) to public
 
--- name: function_efo_normalised
+-- name: function_normalised
 -- As for `efo_folded`, which it doesn't call, since the schema may be renamed.
-create or replace function {schema}.efo_normalised(text)
+create or replace function {schema}.{prefix}normalised(text)
 returns text
 language plpgsql immutable strict parallel safe
 as $body$
@@ -33,10 +33,10 @@ begin
     );
 end
 $body$;
-grant execute on function {schema}.efo_normalised(text) to public
+grant execute on function {schema}.{prefix}normalised(text) to public
 
--- name: function_efo_resolve
-create or replace function {schema}.efo_resolve(id text)
+-- name: function_resolve
+create or replace function {schema}.{prefix}resolve(id text)
 returns table (term_id bigint, followed_from text)
 language plpgsql stable strict parallel safe rows 1
 set search_path = pg_catalog
@@ -52,7 +52,7 @@ declare
 begin
     select t.id, t.iri, t.removed_in
     into found_term
-    from {schema}.efo_terms as t
+    from {schema}.{prefix}terms as t
     where t.iri in ($1, sought)
         or t.curie in ($1, sought)
         or (
@@ -77,7 +77,7 @@ begin
     limit 1;
     if not found then
         raise exception
-            'No class has the IRI, CURIE or short form "%"; efo_lookup finds classes by name.', shown
+            'No class has the IRI, CURIE or short form "%"; {prefix}lookup finds classes by name.', shown
             using errcode = 'no_data_found';
     end if;
     if found_term.removed_in is not null then
@@ -89,8 +89,8 @@ begin
         array_agg(n.id order by r.ordinal),
         string_agg(coalesce(n.curie, n.iri), ', ' order by r.ordinal)
     into targets, target_names
-    from {schema}.efo_replacements as r
-    join {schema}.efo_terms as n on n.id = r.target_id
+    from {schema}.{prefix}replacements as r
+    join {schema}.{prefix}terms as n on n.id = r.target_id
     where r.term_id = found_term.id
         and r.kind = 'replaced_by'
         and r.status in ('resolved', 'ambiguous');
@@ -104,7 +104,7 @@ begin
     return next;
 end
 $body$;
-grant execute on function {schema}.efo_resolve(text) to public
+grant execute on function {schema}.{prefix}resolve(text) to public
 
 -- name: function_grants
 -- Who may execute a function, where somebody has said so.
@@ -143,14 +143,14 @@ begin atomic
         t.label,
         case when $2 then a.distance else a.is_a_distance end,
         named.followed_from
-    from {schema}.efo_resolve($1) as named
-    join {schema}.efo_ancestors as a on a.{start} = named.term_id
-    join {schema}.efo_terms as t on t.id = a.{result}
+    from {schema}.{prefix}resolve($1) as named
+    join {schema}.{prefix}ancestors as a on a.{start} = named.term_id
+    join {schema}.{prefix}terms as t on t.id = a.{result}
     where $2 or a.is_a_distance is not null;
 end
 
--- name: function_efo_lookup
-create or replace function {schema}.efo_lookup(sought text)
+-- name: function_lookup
+create or replace function {schema}.{prefix}lookup(sought text)
 returns table (
     term_id bigint,
     iri text,
@@ -164,7 +164,7 @@ returns table (
 language sql stable parallel safe
 begin atomic
     with sought as (
-        select {schema}.efo_normalised($1) as normalised
+        select {schema}.{prefix}normalised($1) as normalised
     ),
 
     hits as (
@@ -177,7 +177,7 @@ begin atomic
             as place
         from sought
         -- An obsolete class may bear the mark, in any spelling, before the name that it passes on.
-        join {schema}.efo_labels as l
+        join {schema}.{prefix}labels as l
             on l.normalised = any(array[sought.normalised, 'obsolete ' || sought.normalised])
         where sought.normalised <> ''
             and (l.normalised = sought.normalised or l.inherited_from is not null)
@@ -187,7 +187,7 @@ begin atomic
         select distinct on (t.id)
             t.id, t.iri, t.curie, t.label, h.text, h.kind, h.inherited_from, h.place
         from hits as h
-        join {schema}.efo_terms as t on t.id = h.term_id
+        join {schema}.{prefix}terms as t on t.id = h.term_id
         where not t.is_obsolete
         order by t.id, h.place, h.inherited_from nulls first, h.text
     )
@@ -205,8 +205,8 @@ begin atomic
     order by b.place, b.inherited_from is not null, b.iri;
 end
 
--- name: function_efo_search
-create or replace function {schema}.efo_search(sought text, most integer default 20)
+-- name: function_search
+create or replace function {schema}.{prefix}search(sought text, most integer default 20)
 returns table (
     term_id bigint, iri text, curie text, label text, matched text, kind text, score real
 )
@@ -222,11 +222,11 @@ begin
         $query$
         union all
         select t.id, t.label, 'label (fuzzy)', %1$I.similarity(t.label, $1)
-        from %2$I.efo_terms as t
+        from %2$I.{prefix}terms as t
         where t.label operator(%1$I.%%) $1
         union all
         select s.term_id, s.synonym, s.scope || ' (fuzzy)', %1$I.similarity(s.synonym, $1) * 0.9
-        from %2$I.efo_synonyms as s
+        from %2$I.{prefix}synonyms as s
         where s.synonym operator(%1$I.%%) $1
         $query$,
         n.nspname, {schema_name}
@@ -239,23 +239,23 @@ begin
     return query execute format(
         $query$
         with sought as (
-            select websearch_to_tsquery('pg_catalog.english', %1$I.efo_folded($1)) as words
+            select websearch_to_tsquery('pg_catalog.english', %1$I.{prefix}folded($1)) as words
         ),
 
         hits (id, matched, kind, score) as (
             select t.id, t.label, 'label', 1 + ts_rank(
-                to_tsvector('pg_catalog.english', %1$I.efo_folded(t.label)), sought.words, 1
+                to_tsvector('pg_catalog.english', %1$I.{prefix}folded(t.label)), sought.words, 1
             )
             from sought
-            join %1$I.efo_terms as t
-                on to_tsvector('pg_catalog.english', %1$I.efo_folded(t.label)) @@ sought.words
+            join %1$I.{prefix}terms as t
+                on to_tsvector('pg_catalog.english', %1$I.{prefix}folded(t.label)) @@ sought.words
             union all
             select s.term_id, s.synonym, s.scope, 0.9 + ts_rank(
-                to_tsvector('pg_catalog.english', %1$I.efo_folded(s.synonym)), sought.words, 1
+                to_tsvector('pg_catalog.english', %1$I.{prefix}folded(s.synonym)), sought.words, 1
             )
             from sought
-            join %1$I.efo_synonyms as s
-                on to_tsvector('pg_catalog.english', %1$I.efo_folded(s.synonym)) @@ sought.words
+            join %1$I.{prefix}synonyms as s
+                on to_tsvector('pg_catalog.english', %1$I.{prefix}folded(s.synonym)) @@ sought.words
             %2$s
         ),
 
@@ -267,7 +267,7 @@ begin
 
         select t.id, t.iri, t.curie, t.label, b.matched, b.kind, b.score::real
         from best as b
-        join %1$I.efo_terms as t on t.id = b.id
+        join %1$I.{prefix}terms as t on t.id = b.id
         where not t.is_obsolete and t.removed_in is null
         order by b.score desc, length(b.matched), t.iri
         limit $2

@@ -1,6 +1,6 @@
 -- name: change_digest
 select d.kind, d.changes, d.terms
-from {schema}.efo_change_digest as d
+from {schema}.{prefix}change_digest as d
 where d.release_id = %(release_id)s
 order by d.changes desc, d.kind
 
@@ -15,8 +15,8 @@ where schemaname = %(schema)s
 select
     (
         select s.synonym
-        from {schema}.efo_synonyms as s
-        join {schema}.efo_terms as t on t.id = s.term_id
+        from {schema}.{prefix}synonyms as s
+        join {schema}.{prefix}terms as t on t.id = s.term_id
         where s.scope = 'exact' and not t.is_obsolete and t.removed_in is null
             and s.synonym ~ '^[a-z]+ [a-z]+ [a-z ]+$'
         order by s.synonym
@@ -24,37 +24,37 @@ select
     ),
     (
         select t.curie
-        from {schema}.efo_terms as t
+        from {schema}.{prefix}terms as t
         where t.curie is not null and not t.is_root and not t.is_obsolete and t.removed_in is null
         order by (
             select count(*)
-            from {schema}.efo_parent_edges as e
+            from {schema}.{prefix}parent_edges as e
             where e.parent_id = t.id and e.predicate = 'is_a'
         ) desc, t.curie
         limit 1
     ),
     (
         select m.mesh_id
-        from {schema}.efo_mesh_terms as m
+        from {schema}.{prefix}mesh_terms as m
         order by m.mesh_id
         limit 1
     )
 
 -- name: question_text
 select l.curie, l.label, l.kind, l.matched
-from {schema}.efo_lookup(%(text)s) as l
+from {schema}.{prefix}lookup(%(text)s) as l
 limit 5
 
 -- name: question_descendants
 select d.curie, d.label, d.distance, count(*) over () as of_all
-from {schema}.efo_descendants(%(curie)s) as d
+from {schema}.{prefix}descendants(%(curie)s) as d
 order by d.distance, d.curie
 limit 5
 
 -- name: question_mesh
 select m.mesh_id, t.curie, t.label, m.relation
-from {schema}.efo_mesh_terms as m
-join {schema}.efo_terms as t on t.id = m.term_id
+from {schema}.{prefix}mesh_terms as m
+join {schema}.{prefix}terms as t on t.id = m.term_id
 where m.mesh_id = %(mesh_id)s
 order by m.relation, t.curie
 limit 5

@@ -1,5 +1,5 @@
--- name: view_efo_mesh_xrefs
-create or replace view {schema}.efo_mesh_xrefs as
+-- name: view_mesh_xrefs
+create or replace view {schema}.{prefix}mesh_xrefs as
 select
     x.accession as mesh_id,
     t.id as term_id,
@@ -9,25 +9,25 @@ select
     x.relation,
     x.sources,
     x.url
-from {schema}.efo_xrefs as x
-join {schema}.efo_terms as t on t.id = x.term_id
+from {schema}.{prefix}xrefs as x
+join {schema}.{prefix}terms as t on t.id = x.term_id
 where x.prefix = 'mesh' and not t.is_obsolete and t.removed_in is null
 
--- name: view_efo_labels
-create or replace view {schema}.efo_labels as
+-- name: view_labels
+create or replace view {schema}.{prefix}labels as
 -- Not materialized, so that a text that is sought is found by the indexes.
 with texts as not materialized (
-    select t.id as term_id, 'label' as kind, t.label as text, {schema}.efo_normalised(t.label) as normalised
-    from {schema}.efo_terms as t
+    select t.id as term_id, 'label' as kind, t.label as text, {schema}.{prefix}normalised(t.label) as normalised
+    from {schema}.{prefix}terms as t
     where t.removed_in is null
     union all
-    select t.id, 'other label', o.label, {schema}.efo_normalised(o.label)
-    from {schema}.efo_terms as t
+    select t.id, 'other label', o.label, {schema}.{prefix}normalised(o.label)
+    from {schema}.{prefix}terms as t
     cross join lateral unnest(t.other_labels) as o (label)
     where t.removed_in is null and t.other_labels <> '{{}}'
     union all
-    select s.term_id, s.scope, s.synonym, {schema}.efo_normalised(s.synonym)
-    from {schema}.efo_synonyms as s
+    select s.term_id, s.scope, s.synonym, {schema}.{prefix}normalised(s.synonym)
+    from {schema}.{prefix}synonyms as s
 )
 
 select
@@ -40,12 +40,12 @@ from texts as x
 union all
 select r.target_id, x.text, x.kind, t.iri, x.normalised
 from texts as x
-join {schema}.efo_replacements as r on r.term_id = x.term_id
-join {schema}.efo_terms as t on t.id = x.term_id
+join {schema}.{prefix}replacements as r on r.term_id = x.term_id
+join {schema}.{prefix}terms as t on t.id = x.term_id
 where r.kind = 'replaced_by' and r.status = 'resolved'
 
--- name: view_efo_release
-create or replace view {schema}.efo_release as
+-- name: view_release
+create or replace view {schema}.{prefix}release as
 select
     r.release_id,
     r.ontology,
@@ -56,7 +56,7 @@ select
     r.is_partial,
     r.release_id = max(r.release_id) over () as is_current,
     (
-        select jsonb_object_agg('efo_' || c.key, c.value)
+        select jsonb_object_agg({prefix_text} || c.key, c.value)
         from jsonb_each(r.counts) as c
     ) as counts,
     r.content_hash
@@ -64,15 +64,15 @@ from efo_meta.releases as r
 join efo_meta.loads as l on l.load_id = r.load_id
 where r.target_schema = {schema_name}
 
--- name: view_efo_change_digest
-create or replace view {schema}.efo_change_digest as
+-- name: view_change_digest
+create or replace view {schema}.{prefix}change_digest as
 select
     c.release_id,
     concat_ws(' ', r.ontology, r.version) as release,
     c.kind,
     count(*) as changes,
     count(distinct c.term_id) as terms
-from {schema}.efo_changes as c
+from {schema}.{prefix}changes as c
 join efo_meta.releases as r on r.release_id = c.release_id
 group by c.release_id, r.ontology, r.version, c.kind
 
