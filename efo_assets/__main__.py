@@ -120,7 +120,7 @@ _release = click.option(
 )
 _port = click.IntRange(0, 65535)
 _FOLDER_HELP = (
-    "Where to; by default exports/ in EFO_DATA_DIR, and exports/SCHEMA/ONTOLOGY there for another "
+    "Where to; by default exports/ in EFO_DATA_DIR, and exports/SCHEMA/VERSION there for another "
     "ontology than efo or another schema than public."
 )
 _path = click.Path(path_type=Path)

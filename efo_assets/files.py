@@ -52,6 +52,15 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+def point(link: Path, target: str) -> None:
+    """Make a symbolic link to a name beside it, or let one that is there lead to it from now on."""
+    temporary = link.with_name(f".{link.name}.part")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+    sync_folder(link.parent)
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write until nothing is left; one call may take a part only."""
     left = memoryview(data)

@@ -6,10 +6,10 @@ when a run begins. Keys and names of a graph are made in `Names` alone.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import dagster as dg
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from efo_assets.errors import SettingsError
 from efo_assets.settings import Automation, Settings
@@ -86,6 +86,11 @@ class Ontology(dg.Model, dg.Resolvable):
         description="postgresql:// URL, or dg.EnvVar with the variable that holds it; left out, "
         "EFO_DATABASE_URL, and without that the embedded PostgreSQL.",
     )
+    database_resource: str | None = Field(
+        default=None,
+        description="In place of `database`: key of a resource of the code location that is such a "
+        "URL, or has it as its `url`.",
+    )
     data_dir: str | None = Field(
         default=None, description="Folder of pages, exports and the embedded PostgreSQL."
     )
@@ -139,8 +144,23 @@ class Ontology(dg.Model, dg.Resolvable):
         prefix = [self.id] if self.key_prefix is None and self.id else self.key_prefix or []
         return Names(prefix, self.group or self.id)
 
-    def settings(self, this_run: Mapping[str, object] | None = None) -> Settings:
+    @model_validator(mode="after")
+    def _one_database(self) -> Self:
+        if self.database is not None and self.database_resource is not None:
+            raise ValueError("database and database_resource are one or the other.")
+        return self
+
+    @property
+    def resources(self) -> set[str]:
+        """Keys of other people's resources that it needs."""
+        return {self.database_resource} if self.database_resource else set()
+
+    def settings(
+        self, this_run: Mapping[str, object] | None = None, resources: object = None
+    ) -> Settings:
         """The settings of a load: of this run, then what is set here, then the environment's.
+
+        `resources` are those of a run or a tick, of which it takes its own.
 
         Raises:
             SettingsError: a value can't be used.
@@ -149,7 +169,7 @@ class Ontology(dg.Model, dg.Resolvable):
         if self.schema_ is None and self.id is not None:
             fields["schema_"] = self.id.lower().replace("-", "_")
         fields |= {name: each for name, each in (this_run or {}).items() if each is not None}
-        fields["database"] = self._database()
+        fields["database"] = self._database(resources)
         given = [name for name, each in fields.items() if each is not None]
         try:
             return Settings.from_environment(
@@ -158,7 +178,17 @@ class Ontology(dg.Model, dg.Resolvable):
         except SettingsError as error:
             raise SettingsError(_in_words_of(error, given)) from None
 
-    def _database(self) -> str | None:
+    def _database(self, resources: object) -> str | None:
+        if self.database_resource is not None:
+            found = getattr(resources, self.database_resource)
+            url = found if isinstance(found, str) else getattr(found, "url", None)
+            if not isinstance(url, str):
+                raise SettingsError(
+                    f"The database of {self.id or DEFAULT} is to be in the resource "
+                    f"{self.database_resource}, which is no postgresql:// URL and has none as its "
+                    "`url`."
+                )
+            return url
         if not isinstance(self.database, dg.EnvVar):
             return self.database
         url = self.database.get_value()

@@ -41,8 +41,11 @@ class Loader:
     loader out. Where each step is a process of its own, so is each step's.
     """
 
-    def __init__(self, ontology: Ontology, this_run: ThisRun | None = None) -> None:
+    def __init__(
+        self, ontology: Ontology, this_run: ThisRun | None = None, resources: object = None
+    ) -> None:
         self._ontology = ontology
+        self._resources = resources
         self._this_run = this_run.model_dump() if this_run else {}
         self._warehouse: Warehouse | None = None
         self._open = ExitStack()
@@ -62,7 +65,7 @@ class Loader:
         Raises:
             SettingsError: a value can't be used.
         """
-        return self._ontology.settings(self._this_run)
+        return self._ontology.settings(self._this_run, self._resources)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -82,10 +85,12 @@ def loader_resource(ontology: Ontology) -> dg.ResourceDefinition:
 
     @dg.resource(
         config_schema=ThisRun.to_config_schema(),
+        required_resource_keys=ontology.resources,
         description="An ontology's settings and warehouse; its configuration is for one run alone.",
     )
     def loader(context: dg.InitResourceContext) -> Iterator[Loader]:
-        with Loader(ontology, ThisRun(**context.resource_config)) as opened:
+        this_run = ThisRun(**context.resource_config)
+        with Loader(ontology, this_run, context.resources) as opened:
             yield opened
 
     return loader

@@ -73,6 +73,7 @@ def release_sensor(
     @dg.sensor(
         name=names.sensor,
         job_name=names.job,
+        required_resource_keys=ontology.resources,
         minimum_interval_seconds=every_s,
         default_status=(
             dg.DefaultSensorStatus.RUNNING if automation.is_on else dg.DefaultSensorStatus.STOPPED
@@ -89,7 +90,7 @@ def release_sensor(
         # Before the ledger: a run that ends between the two questions isn't taken for a failed one.
         under_way = _under_way(context.instance, names)
         try:
-            with no_secret_shown(), Loader(ontology) as loader:
+            with no_secret_shown(), Loader(ontology, resources=context.resources) as loader:
                 settings = loader.settings
                 published, release = _in_time(
                     lambda: (

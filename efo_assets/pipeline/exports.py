@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from efo_assets.errors import ExportFailed, WarehouseError
-from efo_assets.files import make_folder, whole, write_whole
+from efo_assets.files import make_folder, point, whole, write_whole
 from efo_assets.ols.prefixes import registered
 from efo_assets.pipeline.collector import collector_paused
 from efo_assets.settings import Settings
@@ -36,6 +36,10 @@ from efo_assets.warehouse.warehouse import Warehouse
 FOLDER = "exports"
 """In the data directory, shared by all schemas and ontologies."""
 _DEFAULT = (Settings().schema, Settings().ontology)
+LATEST = "latest"
+"""Beside the folders of versions: a link to the one that was exported last."""
+MOST_CHARACTERS = 100
+"""Of a version, in the name of a folder."""
 SSSOM_NAME = "efo_mesh_terms.sssom.tsv"
 REPLACEMENTS_NAME = "efo_replacements.tsv"
 BESIDE = "-metadata.json"
@@ -102,7 +106,7 @@ def export(
     """Write these of the `EXPORT_NAMES` into `folder`, from the published release.
 
     Two at a time, where PostgreSQL has a second connection at once. In a shared folder, all but EFO
-    in the schema `public` have `<schema>/<ontology>` of their own.
+    in the schema `public` go to `<schema>/<version>`, and `<schema>/latest` leads there.
 
     Raises:
         ExportFailed: nothing is published, or the folder can't be written; earlier files stay.
@@ -116,22 +120,26 @@ def export(
                 with _snapshot(warehouse, connection, left) as snapshot:
                     release = snapshot.release
                     home = _home(folder, warehouse.schema, release.ontology, is_shared=is_shared)
-                    make_folder(home)
+                    place = home if home == folder else home / _version(release)
+                    make_folder(place)
                     # The largest first, so that both end at about the same time.
                     left.sort(key=lambda name: -release.rows.get(name.partition(".")[0], 0))
                     each = iter(left)
 
                     def work(connection: Connection) -> list[Exported]:
-                        return [_write(connection, snapshot, home / name) for name in each]
+                        return [_write(connection, snapshot, place / name) for name in each]
 
                     others = thread.submit(_assist, second, snapshot, work)
                     files = work(connection)
-                return files + others.result()
+                files += others.result()
             except BaseException:
                 left.clear()
                 if second is not None:
                     second.cancel()
                 raise
+            if place != home:
+                point(home / LATEST, place.name)
+            return files
 
     with _explained(folder), collector_paused():
         files = warehouse.run("exporting", write)
@@ -205,8 +213,17 @@ def refuse_unwritable(folder: Path, schema: str, ontology: str) -> None:
 def _home(folder: Path, schema: str, ontology: str, *, is_shared: bool) -> Path:
     if not is_shared or (schema, ontology) == _DEFAULT:
         return folder
+    return folder / schema
+
+
+def _version(release: PublishedRelease) -> str:
+    """The name of a release's folder."""
     # What the ledger holds could lead elsewhere.
-    return folder / schema / re.sub(r"[^a-z0-9_-]", "_", ontology)
+    version = re.sub(r"[^A-Za-z0-9_.-]", "_", release.version or "").lstrip(".")
+    if version in ("", LATEST):
+        version = f"release-{release.release_id}"
+    version = version[:MOST_CHARACTERS]
+    return f"{version}-partial" if release.is_partial else version
 
 
 @contextmanager

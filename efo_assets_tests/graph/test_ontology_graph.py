@@ -14,7 +14,6 @@ from efo_assets.sample.catalogue import Member
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.audit import CHECKS
-from efo_assets_tests.commands import dagster
 from efo_assets_tests.databases import ask
 from efo_assets_tests.graph.materializing import failure
 
@@ -166,45 +165,29 @@ def test_a_failed_check_stops_a_run_before_publication_and_may_be_overridden_in_
     assert run(defs, run_config=allowed).success
 
 
-THEIRS = """
-import dagster as dg
-from efo_assets import Ontology, ontology_graph
-
-def graph(name):
-    return ontology_graph(Ontology(id=name, database=dg.EnvVar("MY_DB")))
-
-@dg.asset
-def terms(): ...
-
-defs = dg.Definitions.merge(
-    dg.Definitions(assets=[terms], executor=dg.multiprocess_executor), graph("mondo"), graph("hp")
-)
-"""
+class Postgres(dg.ConfigurableResource):  # type: ignore[type-arg]  # it has no value
+    url: str
 
 
-def test_each_step_may_be_a_process_of_its_own(
-    catalogue: Sample, database: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_database_may_be_a_resource_of_the_code_location(
+    make: Make, database: DatabaseTarget
 ) -> None:
-    (tmp_path / "theirs.py").write_text(THEIRS)
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = dagster(
-        "-m",
-        "theirs",
-        "--select",
-        "*mondo/terms,*hp/terms,terms",
-        DAGSTER_HOME=str(tmp_path / "home"),
-        EFO_OLS_URL=catalogue.url,
-        EFO_DATA_DIR=str(tmp_path / "data"),
-        MY_DB=psycopg.conninfo.make_conninfo(**database.parameters),
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "Multiprocess executor" in done.stdout
-    loads = ask(database, "select count(*) from efo_meta.loads")
-    assert loads == [(2,)], "the load that was filled in another process is used"
-    assert ask(database, COUNTS) == [(CLASSES["mondo"], CLASSES["hp"])]
-    audited = ask(database, "select count(*) from efo_meta.verdicts")
-    assert audited == [(2 * len(CHECKS),)]
+    url = psycopg.conninfo.make_conninfo(**database.parameters)
+    for key, resource in {"pg": Postgres(url=url), "dsn": url}.items():
+        graph = make("mondo", database=None, database_resource=key)
+        defs = dg.Definitions.merge(graph, dg.Definitions(resources={key: resource}))
+        assert run(defs).success
+    assert ask(database, "select count(*) from mondo.terms") == [(CLASSES["mondo"],)]
+    graph = make("mondo", database=None, database_resource="pg")
+    defs = dg.Definitions.merge(graph, dg.Definitions(resources={"pg": 7}))
+    said = "The database of mondo is to be in the resource pg, which is no postgresql:// URL"
+    assert failure(run(defs)).startswith(said)
+    sensor = defs.resolve_sensor_def("mondo_release_sensor")
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance, resources={"pg": Postgres(url=url)}) as context,
+    ):
+        assert "Nothing new" in str(sensor.evaluate_tick(context).skip_message)
 
 
 def test_other_peoples_definitions_stay_as_they_are(make: Make) -> None:

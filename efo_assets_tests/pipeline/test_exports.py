@@ -441,8 +441,8 @@ def test_a_link_in_the_way_is_not_followed(warehouse: Warehouse, tmp_path: Path)
 
 
 @pytest.mark.fault("X22")
-def test_two_schemas_and_two_ontologies_keep_their_own_files(
-    warehouse: Warehouse, database: DatabaseTarget, tmp_path: Path
+def test_schemas_ontologies_and_releases_keep_their_own_files(
+    database: DatabaseTarget, tmp_path: Path
 ) -> None:
     folders = {}
     for schema, ontology in [("public", "efo"), ("other", "efo"), ("third", "mondo")]:
@@ -450,12 +450,33 @@ def test_two_schemas_and_two_ontologies_keep_their_own_files(
             publish(each, ontology=ontology, terms=[term(ontology + schema)])
             (file,) = export(each, tmp_path, [parquet_name(TERMS)], is_shared=True)
             folders[schema, ontology] = str(file.path.parent.relative_to(tmp_path))
-    assert list(folders.values()) == [".", "other/efo", "third/mondo"]
+    assert list(folders.values()) == [".", "other/1", "third/1"]
     for (schema, ontology), folder in folders.items():
         written = read_table(tmp_path / folder / parquet_name(TERMS))
         assert written["iri"].to_pylist() == [iri(ontology + schema)]
-    # An ontology whose name the settings would refuse can't lead out of the folder.
+    assert (tmp_path / "third" / "latest").readlink() == Path("1")
+    with Warehouse(database, schema="third") as third:
+        publish(third, "2", ontology="mondo", terms=[term("mondothird"), term("new")])
+        export(third, tmp_path, [parquet_name(TERMS)], is_shared=True)
+    assert read_table(tmp_path / "third" / "1" / parquet_name(TERMS)).num_rows == 1
+    assert read_table(tmp_path / "third" / "latest" / parquet_name(TERMS)).num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "folder"),
+    [
+        ("../../x", "_.._x"),
+        ("latest", "release-1"),
+        (None, "release-1"),
+        ("http://example.org/v/1", "http___example.org_v_1"),
+    ],
+)
+def test_no_version_leads_out_of_the_folder(
+    warehouse: Warehouse, tmp_path: Path, version: str | None, folder: str
+) -> None:
+    publish(warehouse, ontology="mondo", terms=[term("a")])
     with warehouse.connect() as connection:
-        connection.execute("update efo_meta.releases set ontology = '../../x'")
+        connection.execute("update efo_meta.releases set version = %s", [version])
     (file,) = export(warehouse, tmp_path, [parquet_name(TERMS)], is_shared=True)
-    assert file.path.parent == tmp_path / "public" / "______x"
+    assert file.path.parent == tmp_path / "public" / folder
+    assert (tmp_path / "public" / "latest").readlink() == Path(folder)
