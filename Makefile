@@ -36,7 +36,7 @@ $(1)/bin/python -m pip install --progress-bar off --constraint $(2) --editable $
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults chaos readers dev ui deployed run bench bench-against lint dbt dbt-test clean
+.PHONY: help demo test coverage faults chaos readers dev ui library deployed run bench bench-against lint dbt dbt-test clean
 
 help: ## Show this list
 	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ dev: $(STAMP) $(UI_HOME)/dagster.yaml ## Serve the UI at http://127.0.0.1:3000 (
 ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) and picture the lineage graph
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/graph/test_ui.py --picture docs/lineage.png
+
+library: $(STAMP) ## Install the wheel into an empty environment and run the lines of docs/library.md there
+	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/graph/test_library.py
 
 deployed: $(STAMP) ## Kill one service of the deployment after the other in the middle of a load
 	@$(BIN)/python -m pytest -n 0 -m 'campaign or not campaign' efo_assets_tests/deployment/test_services.py

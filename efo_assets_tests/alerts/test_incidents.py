@@ -17,6 +17,7 @@ from dagster._core.remote_origin import (
 
 from efo_assets.alerts import incidents
 from efo_assets.alerts.sensors import alert_sensors
+from efo_assets.definitions import build_defs
 from efo_assets.errors import NotDelivered, SettingsError
 from efo_assets_tests.alerts.receivers import SENTRY_KEY, MailServer, WebReceiver
 
@@ -358,6 +359,32 @@ def test_without_a_receiver_the_sensors_are_off_and_say_what_to_set(
     assert {each.default_status for each in alert_sensors()} == {dg.DefaultSensorStatus.STOPPED}
     assert "EFO_ALERT_WEBHOOK_URL" in reason(history.sensed_failure(history.fails()))
     assert "EFO_ALERT_WEBHOOK_URL" in reason(history.sensed_success(history.succeeds()))
+
+
+def test_jobs_of_other_people_in_the_code_location_send_nothing(
+    history: History, webhook: WebReceiver
+) -> None:
+    @dg.asset
+    def theirs() -> None: ...
+
+    defs = dg.Definitions.merge(build_defs(), dg.Definitions(assets=[theirs]))
+    sensor = defs.resolve_sensor_def("efo_alert_on_failure")
+
+    def evaluated(cursor: str | None) -> str | None:
+        with dg.build_sensor_context(
+            history.instance, cursor=cursor, repository_def=defs.get_repository_def()
+        ) as context:
+            return sensor.evaluate_tick(context).cursor
+
+    began = evaluated(None)
+    for job in ("__ASSET_JOB", "theirs"):
+        history.fails(job=job)
+    cursor = evaluated(began)
+    assert cursor != began
+    assert webhook.texts() == []
+    history.fails()
+    evaluated(cursor)
+    assert len(webhook.texts()) == 1
 
 
 def test_a_wrong_setting_fails_the_tick_with_one_sentence_and_not_the_code_location(

@@ -42,6 +42,8 @@ OTHERS = "import dagster, aiohttp, psycopg, pydantic, prometheus_client"
     "ours",
     [
         "import efo_assets.definitions; efo_assets.definitions.build_defs()",
+        "import efo_assets; efo_assets.ontology_graph(efo_assets.Ontology(id='mondo'))",
+        "import efo_assets; efo_assets.OlsOntologyComponent(id='mondo')",
         "import efo_assets.__main__",
         "import efo_assets.monitoring.exporter",
     ],
