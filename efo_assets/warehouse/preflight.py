@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from efo_assets.errors import DatabaseRefused, SchemaDrift
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
-from efo_assets.warehouse.schema import EFO, Schema
+from efo_assets.warehouse.schema import Schema, is_named_after
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
 from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Column, Table
@@ -23,7 +23,7 @@ _log = logger(__name__)
 
 def named(connection: Connection, name: str, ontology: str) -> Schema:
     """The schema of this name, with the names that things of this ontology have there."""
-    if ontology == EFO or name != ontology.replace("-", "_"):
+    if not is_named_after(name, ontology):
         return Schema(name)
     # An earlier version gave all tables such names.
     prefixed = Schema(name)

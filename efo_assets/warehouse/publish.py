@@ -16,6 +16,7 @@ from psycopg import errors as pg
 from efo_assets import errors
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import ledger, session, verify
+from efo_assets.warehouse.all_ontologies import keep_views
 from efo_assets.warehouse.audit import proven
 from efo_assets.warehouse.blockers import lock_holders
 from efo_assets.warehouse.ledger import Publication, PublishedRelease, current_release
@@ -70,6 +71,7 @@ def publish(
     publication = _exactly_once(connect, load, once)
     sys.audit("efo_assets.published")
     _vacuum_filled(connect, load, publication)
+    keep_views(connect)
     _tidy(connect, load)
     return publication
 

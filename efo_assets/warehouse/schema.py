@@ -13,6 +13,11 @@ EFO = "efo"
 PREFIX = "efo_"
 
 
+def is_named_after(name: str, ontology: str) -> bool:
+    """Whether the schema of this name tells the ontology, so that its tables need no prefix."""
+    return ontology != EFO and name == ontology.replace("-", "_")
+
+
 class Schema(str):
     """The schema's name, as text and as a value in SQL."""
 

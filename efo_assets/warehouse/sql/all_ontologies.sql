@@ -1,0 +1,167 @@
+-- name: ols_lock
+-- Two first publications at once: the second one sees what the first one published.
+set local lock_timeout = '30s';
+select pg_advisory_xact_lock(hashtext('efo_assets views over all ontologies'));
+-- Readers that come queue behind us where a reader that was there keeps us waiting.
+set local lock_timeout = '2s'
+
+-- name: ols_comments
+select c.relname, obj_description(c.oid, 'pg_class')
+from pg_class as c
+where c.relnamespace = to_regnamespace('ols')
+
+-- name: ols_obstacles
+with ols as (
+    select to_regnamespace('ols') as oid
+),
+
+held as (
+    select c.oid, c.relkind, c.relowner, coalesce(obj_description(c.oid, 'pg_class'), '') as comment
+    from ols
+    join pg_class as c on c.relnamespace = ols.oid
+    where c.relname = any(%(names)s)
+)
+
+select format('grant create on database %%I to %%I', current_database(), current_user)
+from ols
+where ols.oid is null and not has_database_privilege(current_database(), 'CREATE')
+union all
+select format('grant create, usage on schema ols to %%I', current_user)
+from ols
+where not (has_schema_privilege(ols.oid, 'CREATE') and has_schema_privilege(ols.oid, 'USAGE'))
+union all
+select
+    case
+        when h.relkind = 'v' and h.comment like any(%(ours)s)
+            then format('alter view %%s owner to %%I', h.oid::regclass, current_user)
+        else format('%%s is not of efo_assets: rename it', h.oid::regclass)
+    end
+from held as h
+where
+    h.relkind <> 'v' or not h.comment like any(%(ours)s)
+    or not pg_has_role(h.relowner, 'USAGE')
+
+-- name: ols_schemas
+-- Every schema that was ever published into, with the columns of what stands there.
+with known as (
+    select distinct on (r.target_schema) r.target_schema as schema, r.ontology
+    from efo_meta.releases as r
+    order by r.target_schema, r.release_id desc
+),
+
+relations as (
+    select n.nspname, c.relname, array_agg(a.attname) as columns
+    from known as k
+    join pg_namespace as n on n.nspname = k.schema
+    join pg_class as c on c.relnamespace = n.oid
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where
+        c.relkind in ('r', 'p', 'v')
+        and c.relname = any(%(names)s)
+        and has_schema_privilege(n.oid, 'USAGE')
+    group by n.nspname, c.relname
+)
+
+select
+    k.schema,
+    k.ontology,
+    coalesce(
+        jsonb_object_agg(r.relname, to_jsonb(r.columns)) filter (where r.relname is not null), '{{}}'
+    )
+from known as k
+left join relations as r on r.nspname = k.schema
+group by k.schema, k.ontology
+order by k.schema collate "C"
+
+-- name: ols_view
+create or replace view {view} {options} as
+{query}
+
+-- name: ols_mappings
+-- Not materialized, so that a term that is sought is found by the indexes.
+with named as not materialized (
+    select
+        s.ontology,
+        s.schema,
+        s.iri,
+        s.curie,
+        s.label,
+        o.ontology as other_ontology,
+        o.schema as other_schema,
+        o.iri as other_iri,
+        o.curie as other_curie,
+        o.label as other_label,
+        x.relation
+    from ols.xrefs as x
+    join ols.terms as s on s.schema = x.schema and s.id = x.term_id
+    join ols.terms as o
+        -- One of the two has an index, on whichever side the search begins.
+        on lower(translate(o.curie, '_', ':') collate "C")
+        = lower(translate(x.prefix || ':' || x.accession, '_', ':') collate "C")
+        and x.prefix = lower(split_part(o.curie, ':', 1))
+        and x.accession = substr(o.curie, strpos(o.curie, ':') + 1)
+    where
+        x.schema <> o.schema and s.iri <> o.iri
+        and not s.is_obsolete and s.removed_in is null
+        and not o.is_obsolete and o.removed_in is null
+),
+
+stated as (
+    select
+        n.ontology as subject_ontology,
+        n.schema as subject_schema,
+        n.iri as subject_iri,
+        n.curie as subject_curie,
+        n.label as subject_label,
+        n.other_ontology as object_ontology,
+        n.other_schema as object_schema,
+        n.other_iri as object_iri,
+        n.other_curie as object_curie,
+        n.other_label as object_label,
+        n.relation,
+        'subject' as via
+    from named as n
+    union all
+    select
+        n.other_ontology,
+        n.other_schema,
+        n.other_iri,
+        n.other_curie,
+        n.other_label,
+        n.ontology,
+        n.schema,
+        n.iri,
+        n.curie,
+        n.label,
+        -- Seen from the other end.
+        case n.relation when 'narrow' then 'broad' when 'broad' then 'narrow' else n.relation end,
+        'object'
+    from named as n
+)
+
+select
+    m.subject_ontology,
+    m.subject_schema,
+    m.subject_iri,
+    m.subject_curie,
+    m.subject_label,
+    m.object_ontology,
+    m.object_schema,
+    m.object_iri,
+    m.object_curie,
+    m.object_label,
+    ({strengths})[min(array_position({strengths}, m.relation))] as relation,
+    case when count(distinct m.via) = 2 then 'both' else min(m.via) end as via,
+    count(distinct m.via) = 2 as is_mutual
+from stated as m
+group by
+    m.subject_ontology,
+    m.subject_schema,
+    m.subject_iri,
+    m.subject_curie,
+    m.subject_label,
+    m.object_ontology,
+    m.object_schema,
+    m.object_iri,
+    m.object_curie,
+    m.object_label
