@@ -8,13 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from efo_assets.graph.catalogue import Catalogue as Catalogue
+    from efo_assets.graph.component import OlsCatalogComponent as OlsCatalogComponent
     from efo_assets.graph.component import OlsOntologyComponent as OlsOntologyComponent
+    from efo_assets.graph.factory import catalogue_graph as catalogue_graph
     from efo_assets.graph.factory import ontology_graph as ontology_graph
     from efo_assets.graph.ontology import Ontology as Ontology
 
 _PLACES = {
+    "Catalogue": "efo_assets.graph.catalogue",
+    "OlsCatalogComponent": "efo_assets.graph.component",
     "OlsOntologyComponent": "efo_assets.graph.component",
     "Ontology": "efo_assets.graph.ontology",
+    "catalogue_graph": "efo_assets.graph.factory",
     "ontology_graph": "efo_assets.graph.factory",
 }
 

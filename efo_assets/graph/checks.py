@@ -5,30 +5,35 @@ The verdicts that count are those in PostgreSQL (`efo_meta.verdicts`); these res
 
 from collections.abc import Iterator
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import dagster as dg
 
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
-from efo_assets.warehouse.audit import CHECKS, refusal
+from efo_assets.warehouse.audit import CHECKS, Check, refusal
 
 
 def audit_checks(ontology: Ontology) -> dg.AssetChecksDefinition:
     """Make the checks of one graph."""
     names = ontology.names
 
-    @dg.multi_asset_check(
-        name=names.step("audit"),
-        specs=[
-            dg.AssetCheckSpec(
+    def spec(check: Check) -> dg.AssetCheckSpec:
+        with catch_warnings():
+            # Checks by partition are new in Dagster; without, one stands for all ontologies.
+            simplefilter("ignore", dg.PreviewWarning)
+            return dg.AssetCheckSpec(
                 check.name,
                 asset=names.staged(check.about),
                 description=check.description,
                 blocking=check.blocking,
+                partitions_def=ontology.partitions,
             )
-            for check in CHECKS
-        ],
+
+    @dg.multi_asset_check(
+        name=names.step("audit"),
+        specs=[spec(check) for check in CHECKS],
         can_subset=True,
         required_resource_keys={names.loader},
     )

@@ -1,11 +1,12 @@
-"""The component: an ontology's graph by a `defs.yaml`, in any project of `dg`."""
+"""The components: the graph of an ontology, or of all, by a `defs.yaml`, in any project of `dg`."""
 
 from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from efo_assets.graph.factory import ontology_graph
+from efo_assets.graph.catalogue import Catalogue
+from efo_assets.graph.factory import catalogue_graph, ontology_graph
 from efo_assets.graph.ontology import Ontology
 
 
@@ -48,3 +49,16 @@ class OlsOntologyComponent(Ontology, dg.Component):
         """The graph of the ontology."""
         del context
         return ontology_graph(self)
+
+
+class OlsCatalogComponent(Catalogue, dg.Component):
+    """All ontologies of EMBL-EBI's OLS in PostgreSQL, or those chosen: a partition for each.
+
+    Makes the assets and checks of an ontology by partitions, a job, and a sensor that adds what
+    OLS lists and requests a run for each ontology that has news.
+    """
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The graph of the catalogue."""
+        del context
+        return catalogue_graph(self)

@@ -1,7 +1,7 @@
 """What the UI shows: columns with their comments from a table's specification, and bar charts."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -37,6 +37,14 @@ def places(
     """
     now = context.assets_def.node_keys_by_output_name
     return {each: now[key.to_python_identifier()] for each, key in keys.items()}
+
+
+def report_unselected(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Mapping[str, Any]
+) -> None:
+    """Report an asset that was made without being selected."""
+    partition = context.partition_key if context.has_partition_key else None
+    context.log_event(dg.AssetMaterialization(key, metadata=metadata, partition=partition))
 
 
 def bars(counts: Mapping[str, int]) -> str:

@@ -40,6 +40,7 @@ def exported_assets(ontology: Ontology) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=names.step(STEP),
         specs=[spec(*each) for each in _FILES.values()],
+        partitions_def=ontology.partitions,
         can_subset=True,
         required_resource_keys={names.loader},
     )

@@ -1,4 +1,4 @@
-"""The factory of graphs: assets, checks, job, sensor and schedule of one ontology.
+"""The factory of graphs: assets, checks, job, sensor and schedule of one ontology, or of all.
 
 It names no executor and no logger, and its one resource bears the graph's own name, so that any
 number of graphs can be merged with other people's definitions.
@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
+from efo_assets.graph.catalogue import Catalogue, catalogue_sensor
 from efo_assets.graph.checks import audit_checks
 from efo_assets.graph.exported import exported_assets
 from efo_assets.graph.ontology import Ontology
@@ -33,6 +34,23 @@ def ontology_graph(
         loaded_with_it: other assets that its job is to make, too.
         hooks: on every step.
     """
+    schedule = weekly_schedule(ontology.names, is_on=ontology.when_to_look().is_on)
+    graph = _loading(ontology, loaded_with_it, hooks)
+    automation = dg.Definitions(sensors=[release_sensor(ontology)], schedules=[schedule])
+    return dg.Definitions.merge(graph, automation)
+
+
+def catalogue_graph(catalogue: Catalogue) -> dg.Definitions:
+    """Make the graph of all ontologies of an OLS, a partition for each."""
+    sensor = dg.Definitions(sensors=[catalogue_sensor(catalogue)])
+    return dg.Definitions.merge(_loading(catalogue), sensor)
+
+
+def _loading(
+    ontology: Ontology,
+    loaded_with_it: Sequence[dg.AssetsDefinition] = (),
+    hooks: AbstractSet[dg.HookDefinition] = frozenset(),
+) -> dg.Definitions:
     names = ontology.names
     loaded = [
         raw_asset(ontology),
@@ -55,6 +73,4 @@ def ontology_graph(
         asset_checks=[checks.with_hooks(hooks) if hooks else checks],
         resources={names.loader: loader_resource(ontology)},
         jobs=[job],
-        sensors=[release_sensor(ontology)],
-        schedules=[weekly_schedule(names, is_on=ontology.when_to_look().is_on)],
     )

@@ -199,6 +199,16 @@ class Ontology(dg.Model, dg.Resolvable):
             )
         return url
 
+    @property
+    def partitions(self) -> dg.PartitionsDefinition | None:
+        """What its assets are divided by; one ontology isn't."""
+        return None
+
+    def of(self, partition: str | None) -> "Ontology":
+        """The ontology that a run loads."""
+        del partition
+        return self
+
     def when_to_look(self) -> Automation:
         """How its sensor and schedule begin; a wrong variable means the default."""
         of_environment = Automation.from_environment()

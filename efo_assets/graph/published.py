@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import bars, column_schema, places
+from efo_assets.graph.descriptions import bars, column_schema, places, report_unselected
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
@@ -49,6 +49,7 @@ def published_assets(ontology: Ontology) -> dg.AssetsDefinition:
         name=names.step("published_tables"),
         specs=[spec(table) for table in TABLES],
         can_subset=True,
+        partitions_def=ontology.partitions,
         pool=ontology.pool or names.loader,
         required_resource_keys={names.loader},
     )
@@ -76,7 +77,7 @@ def published_assets(ontology: Ontology) -> dg.AssetsDefinition:
                 if key in context.selected_asset_keys:
                     yield dg.MaterializeResult(asset_key=key, metadata=metadata)
                 else:
-                    context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+                    report_unselected(context, key, metadata)
 
     return published_tables
 

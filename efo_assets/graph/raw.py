@@ -30,6 +30,7 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
         group_name=names.group("raw"),
         kinds={"python", "json", "file"},
         owners=ontology.owners,
+        partitions_def=ontology.partitions,
         pool=ontology.pool or names.loader,
         required_resource_keys={names.loader},
     )

@@ -17,6 +17,9 @@ from efo_assets.privacy.disclosure import no_secret_shown
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
 
+PARTITION = "dagster/partition"
+"""On every run of a partition; Dagster gives a resource no other word of it."""
+
 
 class ThisRun(dg.Config):
     """What is another value in one run alone."""
@@ -42,10 +45,15 @@ class Loader:
     """
 
     def __init__(
-        self, ontology: Ontology, this_run: ThisRun | None = None, resources: object = None
+        self,
+        ontology: Ontology,
+        this_run: ThisRun | None = None,
+        resources: object = None,
+        partition: str | None = None,
     ) -> None:
         self._ontology = ontology
         self._resources = resources
+        self._partition = partition
         self._this_run = this_run.model_dump() if this_run else {}
         self._warehouse: Warehouse | None = None
         self._open = ExitStack()
@@ -65,7 +73,7 @@ class Loader:
         Raises:
             SettingsError: a value can't be used.
         """
-        return self._ontology.settings(self._this_run, self._resources)
+        return self._ontology.of(self._partition).settings(self._this_run, self._resources)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -90,7 +98,8 @@ def loader_resource(ontology: Ontology) -> dg.ResourceDefinition:
     )
     def loader(context: dg.InitResourceContext) -> Iterator[Loader]:
         this_run = ThisRun(**context.resource_config)
-        with Loader(ontology, this_run, context.resources) as opened:
+        partition = context.run.tags.get(PARTITION) if context.run else None
+        with Loader(ontology, this_run, context.resources, partition) as opened:
             yield opened
 
     return loader

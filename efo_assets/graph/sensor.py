@@ -92,7 +92,7 @@ def release_sensor(
         try:
             with no_secret_shown(), Loader(ontology, resources=context.resources) as loader:
                 settings = loader.settings
-                published, release = _in_time(
+                published, release = in_time(
                     lambda: (
                         loader.warehouse.current_release(),
                         asyncio.run(_served(settings, loader.warehouse, ols_limit_s)),
@@ -116,7 +116,7 @@ def release_sensor(
             ) from None
         key = key_of(release)
         sighting = sighted(Sighting.read(context.cursor), key, now_s)
-        tries = _tries(context.instance, names, key)
+        tries = tries_of(context.instance, names, key)
         decision = decide(
             release,
             published=published,
@@ -136,7 +136,7 @@ def release_sensor(
     return looks_for_a_release
 
 
-def _in_time(work: Callable[[], T], limit_s: float) -> T:
+def in_time(work: Callable[[], T], limit_s: float) -> T:
     """Do `work` in a thread, and leave the thread behind when it takes too long.
 
     A name service or a database that accepts and never answers can't be interrupted.
@@ -181,7 +181,8 @@ def _under_way(instance: dg.DagsterInstance, names: Names) -> str | None:
     return None
 
 
-def _tries(instance: dg.DagsterInstance, names: Names, key: str) -> Tries:
+def tries_of(instance: dg.DagsterInstance, names: Names, key: str) -> Tries:
+    """The runs for a release that have ended."""
     ended = dg.RunsFilter(tags={names.release_tag: key}, statuses=ENDED)
     newest = instance.get_run_records(ended, limit=1)
     if not newest:

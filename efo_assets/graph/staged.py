@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import column_schema, places
+from efo_assets.graph.descriptions import column_schema, places, report_unselected
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
@@ -43,6 +43,7 @@ def staged_assets(ontology: Ontology) -> dg.AssetsDefinition:
         name=names.step(STEP),
         specs=[spec(table) for table in TABLES],
         can_subset=True,
+        partitions_def=ontology.partitions,
         pool=ontology.pool or names.loader,
         required_resource_keys={names.loader},
     )
@@ -79,7 +80,7 @@ def _reported(
             continue
         if not table.is_derived:
             context.log.info("%s is staged too: all tables come from one pass", table.staged_name)
-        context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+        report_unselected(context, key, metadata)
 
 
 def _metadata(load: Load, table: Table) -> dict[str, Any]:

@@ -9,18 +9,30 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from yarl import URL
 
 from efo_assets.errors import IncompleteDownload, PageRejected, UnknownOntology
 from efo_assets.ols.http import AttemptFailed, NotFound, Response, Transport
 from efo_assets.ols.payload import Inflater, PayloadError, parse
 from efo_assets.ols.plan import QUERY_OF_LISTING
-from efo_assets.ols.release import Release, Totals
+from efo_assets.ols.release import Listed, Release, Totals
 
 MAX_CLASSES = 5_000_000
 """The largest ontology in OLS, NCBITaxon, has 2.7 million; memory has to hold a hash of each."""
 UNKNOWN_MARK = "Expected at least 1 result"
 """What OLS before June 2026 says, with status 500, of an ontology that it doesn't hold."""
+
+
+LISTED_ROWS = 20
+"""Ontologies in a page of the list, as OLS serves it unasked: their documents are long."""
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """A page of the list of ontologies."""
+
+    elements: list[Listed]
+    total: int = msgspec.field(name="totalElements")
 
 
 @dataclass(eq=False, repr=False)  # its URL may hold a password
@@ -68,6 +80,43 @@ class OlsClient(Transport):
                 "EFO_OLS_URL."
             ) from failure
         return Release.from_document(ontology, document, totals)
+
+    async def ontologies(self) -> list[Listed]:
+        """Every ontology that OLS lists now; a request for 20 of them.
+
+        Raises:
+            IncompleteDownload: pages don't make one whole list.
+            PageRejected: OLS never answered with what was asked.
+            OlsRefused: OLS answered no.
+            OlsUnreachable: OLS does not answer.
+        """
+        found: dict[str, Listed] = {}
+        page, pages, rows, total = 0, 1, 0, 0
+        while page < pages:
+            url = self._base / "api/v2/ontologies" % {"page": str(page), "size": str(LISTED_ROWS)}
+            try:
+                answer = await self.get(url, self._listing, is_probe=True)
+            except (AttemptFailed, NotFound) as failure:
+                raise PageRejected(
+                    f"OLS at {self._base} does not list its ontologies: {failure}. Nothing was "
+                    "changed; ask again later, or look at EFO_OLS_URL."
+                ) from failure
+            found |= {each.ontology: each for each in answer.elements}
+            rows += len(answer.elements)
+            page, total = page + 1, answer.total
+            pages = -(-total // LISTED_ROWS) if answer.elements else 0
+        if not rows == len(found) == total:
+            raise IncompleteDownload(
+                f"OLS at {self._base} says that it lists {total:,} ontologies, and its pages name "
+                f"{len(found):,} in {rows:,} rows: its list changes just now. Nothing was changed; "
+                "ask again later."
+            )
+        return list(found.values())
+
+    async def _listing(self, response: Response) -> "_Listing":
+        body, encoding = response.body, response.content_encoding
+        text = Inflater().inflate(body, encoding, self.body_cap_bytes)
+        return parse(text, _Listing)[0]
 
     async def _totals(self, ontology: str, declared: object) -> Totals:
         asked: dict[str, asyncio.Task[int]] = {}

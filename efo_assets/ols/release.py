@@ -5,6 +5,7 @@ a mixture: OLS loads its data anew every 48 hours, and `loaded` changes with the
 """
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -54,6 +55,36 @@ class Release(msgspec.Struct, frozen=True):
         keys = OWL_VERSION_IRI, OWL_VERSION_INFO, "loaded", "sourceFileTimestamp"
         version_iri, version, loaded, file_timestamp = (first_text(document.get(k)) for k in keys)
         return cls(ontology, version_iri, version, loaded, file_timestamp, totals)
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """An ontology in OLS's list, which gives its versions but counts it by an upper bound."""
+
+    ontology: str = msgspec.field(name="ontologyId")
+    classes_given: Any = msgspec.field(name="numberOfClasses", default=None)
+    version_iri_given: Any = msgspec.field(name=OWL_VERSION_IRI, default=None)
+    version_given: Any = msgspec.field(name=OWL_VERSION_INFO, default=None)
+
+    @property
+    def classes(self) -> int:
+        """All classes that its file names, imported ones too; 0 where OLS doesn't say."""
+        text = str(self.classes_given)
+        return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else 0
+
+    @property
+    def version_iri(self) -> str | None:
+        """As `Release` has it."""
+        return first_text(self.version_iri_given)
+
+    @property
+    def version(self) -> str | None:
+        """As `Release` has it."""
+        return first_text(self.version_given)
+
+    @property
+    def name(self) -> str:
+        """A name for people, such as `efo 3.92.0`."""
+        return release_name(self.ontology, self.version)
 
 
 def first_text(value: object) -> str | None:

@@ -138,6 +138,14 @@ def ontologies(connection: Connection) -> list[tuple[Any, ...]]:
     return connection.execute(statement("ontologies")).fetchall()
 
 
+def standing_releases(connection: Connection) -> dict[str, tuple[str | None, ...]]:
+    """Ontology, version and version IRI of what stands whole in each schema of the database."""
+    if not connection.has_table("efo_meta.releases"):
+        return {}
+    rows = connection.execute(statement("standing_releases")).fetchall()
+    return {schema: tuple(facts) for schema, *facts, is_partial in rows if not is_partial}
+
+
 def sizes(connection: Connection, schema: Schema) -> dict[str, int]:
     """Bytes on disk by published table, and of `staged loads` and `efo_meta`, once they are."""
     keys = {schema.called(table.staged_name): table.name for table in TABLES}

@@ -295,6 +295,10 @@ class Warehouse:
         """All schemas of the database, each with its release; see `ontologies` in the SQL."""
         return self.run("reading the ledger", ledger.ontologies)
 
+    def standing_releases(self) -> dict[str, tuple[str | None, ...]]:
+        """What stands in all schemas; see `ledger.standing_releases`."""
+        return self.run("reading the ledger", ledger.standing_releases)
+
     def verify(self) -> list[verify.Comparison]:
         """What is published, compared with the ledger; see `verify.verify` for what it raises."""
         return self.run("verifying what is published", verify.verify, self.schema)

@@ -41,6 +41,16 @@ def defs():
     return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
 """
 TYPE = "efo_assets.OlsOntologyComponent"
+CATALOGUE = """\
+type: efo_assets.OlsCatalogComponent
+
+attributes:
+  database: "{{ env.OLS_DATABASE_URL }}"
+  include: ["*"]
+  exclude: [ncbitaxon, "fb*"]
+  max_classes: 200000
+  runs_per_tick: 20
+"""
 DAGSTERS = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
 """It reads YAML so."""
 
@@ -101,6 +111,19 @@ def test_an_ontology_is_listed_scaffolded_checked_and_loaded(
         )
     assert loaded.returncode == 0, (loaded.stdout + loaded.stderr)[-3000:]
     assert ask(database, "select count(*) from mondo.terms") == [(CLASSES,)]
+
+
+def test_a_catalogue_is_scaffolded_and_checked(project: Path) -> None:
+    made = run_dg(project, "scaffold", "defs", "efo_assets.OlsCatalogComponent", "ols")
+    assert made.returncode == 0, made.stdout + made.stderr
+    written = project / "src" / "theirs" / "defs" / "ols" / "defs.yaml"
+    assert "efo_assets.OlsCatalogComponent" in written.read_text()
+    written.write_text(CATALOGUE)
+    for what in ("yaml", "defs"):
+        checked = run_dg(project, "check", what)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+    page = (ROOT / "docs" / "catalogue.md").read_text()
+    assert CATALOGUE in page
 
 
 def test_a_wrong_value_is_named_by_the_check_of_the_file(project: Path) -> None:

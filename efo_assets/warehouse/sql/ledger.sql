@@ -127,3 +127,9 @@ where c.relkind in ('r', 'p')
         )
     )
 group by 1
+
+-- name: standing_releases
+select distinct on (r.target_schema)
+    r.target_schema, r.ontology, r.version, r.version_iri, r.is_partial
+from efo_meta.releases as r
+order by r.target_schema, r.release_id desc
