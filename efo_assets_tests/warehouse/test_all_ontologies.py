@@ -1,6 +1,7 @@
 """Views over all ontologies of a database, in schema `ols`."""
 
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,6 +42,11 @@ HP_ROWS: Rows = {"terms": [term("h1", "Asthma", curie="HP:1")]}
 MAPPINGS = """
 select subject_curie, object_curie, relation, via, is_mutual from ols.mappings
 order by subject_curie, object_curie
+"""
+WAITING = """
+select count(*) from pg_locks as l
+join pg_database as d on d.oid = l.database and d.datname = current_database()
+where l.locktype = 'advisory' and not l.granted
 """
 OF_TWO = [
     ("EFO:1", "MONDO:1", "exact", "both", True),
@@ -142,14 +148,24 @@ def test_views_that_went_with_an_ontology_come_with_the_next_publication(
 
 
 def test_two_first_publications_at_once_are_both_in_the_views(
-    efo: Warehouse, mondo: Warehouse, hp: Warehouse
+    efo: Warehouse, mondo: Warehouse, hp: Warehouse, database: DatabaseTarget
 ) -> None:
     publish(efo, **EFO_ROWS)
-    with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(publish, mondo, ontology="mondo", **MONDO_ROWS)
-        second = threads.submit(publish, hp, ontology="hp", **HP_ROWS)
-        assert first.result()
-        assert second.result()
+    with ThreadPoolExecutor(2) as threads, connected(database) as holder:
+        holder.execute(
+            "select pg_advisory_xact_lock(hashtext('efo_assets views over all ontologies'))"
+        )
+        publications = [
+            threads.submit(publish, mondo, ontology="mondo", **MONDO_ROWS),
+            threads.submit(publish, hp, ontology="hp", **HP_ROWS),
+        ]
+        deadline = time.monotonic() + 20
+        while ask(efo, WAITING) != [(2,)] and time.monotonic() < deadline:
+            pass
+        waiting = ask(efo, WAITING)
+        holder.rollback()
+        assert [publication.result().is_new for publication in publications] == [True, True]
+    assert waiting == [(2,)]
     assert [ontology for ontology, *_ in terms_by_ontology(efo)] == ["efo", "hp", "mondo"]
 
 
