@@ -91,7 +91,8 @@ class OlsClient(Transport):
             OlsUnreachable: OLS does not answer.
         """
         found: dict[str, Listed] = {}
-        page, pages, rows, total = 0, 1, 0, 0
+        page, pages, rows = 0, 1, 0
+        totals: set[int] = set()
         while page < pages:
             url = self._base / "api/v2/ontologies" % {"page": str(page), "size": str(LISTED_ROWS)}
             try:
@@ -103,13 +104,15 @@ class OlsClient(Transport):
                 ) from failure
             found |= {each.ontology: each for each in answer.elements}
             rows += len(answer.elements)
-            page, total = page + 1, answer.total
-            pages = -(-total // LISTED_ROWS) if answer.elements else 0
-        if not rows == len(found) == total:
+            totals.add(answer.total)
+            page += 1
+            pages = -(-answer.total // LISTED_ROWS) if answer.elements else 0
+        # A row that goes meanwhile moves another to a page that was read already.
+        if {rows, len(found)} != totals:
             raise IncompleteDownload(
-                f"OLS at {self._base} says that it lists {total:,} ontologies, and its pages name "
-                f"{len(found):,} in {rows:,} rows: its list changes just now. Nothing was changed; "
-                "ask again later."
+                f"OLS at {self._base} says that it lists {max(totals):,} ontologies, and its "
+                f"pages name {len(found):,} in {rows:,} rows: its list changes just now. Nothing "
+                "was changed; ask again later."
             )
         return list(found.values())
 

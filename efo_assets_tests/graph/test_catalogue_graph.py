@@ -1,5 +1,6 @@
 """A catalogue as one graph over partitions: the sensor as a daemon evaluates it, and its runs."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,11 +11,12 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from aiohttp import web
 
 from efo_assets import Catalogue, catalogue_graph
 from efo_assets.errors import SettingsError
 from efo_assets.graph.catalogue import catalogue_sensor
-from efo_assets.sample.catalogue import BAD, Member
+from efo_assets.sample.catalogue import BAD, Member, by_id
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
 from efo_assets.warehouse.audit import CHECKS
@@ -164,6 +166,24 @@ def test_what_vanishes_from_the_list_stays_and_is_named(daemon: Daemon, sample: 
     sample.state.hidden = []
     assert not daemon.tick(), "it is new again"
     assert ontologies(daemon.tick()) == {"sound1", "with-dash"}
+
+
+def test_a_list_that_changes_while_it_is_read_is_not_believed(
+    daemon: Daemon, sample: Sample
+) -> None:
+    """A row that moves to a page that was read already would pass for one that vanished."""
+    daemon.tick()
+    before = daemon.cursor
+    sample.catalogue = by_id([Member(f"many{number:02d}") for number in range(30)])
+
+    async def hide_the_first(request: web.Request) -> None:
+        if request.query.get("page") == "1":
+            sample.state.hidden = ["many00"]
+
+    sample.intercept = hide_the_first
+    assert not daemon.tick()
+    assert re.search(r"its list changes just now\. Nothing was changed;.*no partition", daemon.said)
+    assert daemon.cursor == before
 
 
 def test_chosen_are_those_by_pattern_and_size_and_so_many_at_once(
