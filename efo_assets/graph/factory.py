@@ -1,7 +1,7 @@
 """The factory of graphs: assets, checks, job, sensor and schedule of one ontology, or of all.
 
-It names no executor and no logger, and its one resource bears the graph's own name, so that any
-number of graphs can be merged with other people's definitions.
+It names no executor and no logger, and its resources bear the graph's own name, so that any number
+of graphs can be merged with other people's definitions.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import dagster as dg
 from efo_assets.graph.catalogue import Catalogue, catalogue_sensor
 from efo_assets.graph.checks import audit_checks
 from efo_assets.graph.exported import exported_assets
+from efo_assets.graph.io_manager import copy_io_manager
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.published import published_assets
 from efo_assets.graph.raw import raw_asset
@@ -71,6 +72,9 @@ def _loading(
     return dg.Definitions(
         assets=[each.with_hooks(hooks) for each in assets],
         asset_checks=[checks.with_hooks(hooks) if hooks else checks],
-        resources={names.loader: loader_resource(ontology)},
+        resources={
+            names.loader: loader_resource(ontology),
+            names.io_manager: copy_io_manager(ontology),
+        },
         jobs=[job],
     )

@@ -242,6 +242,8 @@ class Names:
         self.schedule = f"{self.graph}_weekly_schedule"
         self.loader = f"{self.graph}_loader"
         """The resource; a pool of this name where none is given."""
+        self.io_manager = f"{self.graph}_postgres_copy"
+        """The IO manager of staged tables."""
         self.release_tag = f"{self.graph}/release"
         """On every run that the sensor requests: for which release it is."""
 

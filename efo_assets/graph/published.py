@@ -12,13 +12,14 @@ import dagster as dg
 
 from efo_assets.graph.descriptions import bars, column_schema, places, report_unselected
 from efo_assets.graph.failures import guarded
+from efo_assets.graph.io_manager import StagedTable
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
 from efo_assets.privacy.disclosure import one_line
 from efo_assets.warehouse.ledger import Publication
 from efo_assets.warehouse.profile import shown
 from efo_assets.warehouse.schema import Schema
-from efo_assets.warehouse.tables import CHANGES, TABLES, Table
+from efo_assets.warehouse.tables import CHANGES, TABLES, TERMS, Table
 from efo_assets.warehouse.warehouse import Warehouse
 
 FIGURE_CHARACTERS = 100
@@ -48,17 +49,20 @@ def published_assets(ontology: Ontology) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=names.step("published_tables"),
         specs=[spec(table) for table in TABLES],
+        ins={"staged": dg.AssetIn(names.staged(TERMS), input_manager_key=names.io_manager)},
         can_subset=True,
         partitions_def=ontology.partitions,
         pool=ontology.pool or names.loader,
         required_resource_keys={names.loader},
     )
-    def published_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    def published_tables(
+        context: dg.AssetExecutionContext, staged: StagedTable
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         """Publish the staged release as a whole, if its audit has passed."""
         with guarded(context.log):
             loader: Loader = getattr(context.resources, names.loader)
             warehouse, placed = loader.warehouse, places(context, keys)
-            load = warehouse.latest()
+            load = staged.load
             publication = warehouse.publish(load, run_id=context.run.run_id)
             _log_publication(context, placed, publication)
             sizes = warehouse.sizes()

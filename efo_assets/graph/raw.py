@@ -14,7 +14,6 @@ from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
 from efo_assets.ols.download import Download
 from efo_assets.pipeline.exports import FOLDER, refuse_unwritable
-from efo_assets.pipeline.load import fetch
 from efo_assets.privacy.printable import escaped
 
 LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -50,9 +49,7 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
             if names.step(exported.STEP) in steps:
                 folder = settings.data_dir / FOLDER
                 refuse_unwritable(folder, warehouse.schema, settings.ontology)
-            download = fetch(
-                settings,
-                warehouse,
+            download = loader.fetch(
                 fills=names.step(staged.STEP) in steps,
                 run_id=context.run.run_id,
                 log=context.log.info,

@@ -1,11 +1,11 @@
-"""The resource of a graph: the settings of a run, and its warehouse, opened at the first use.
+"""The resource of a graph: OLS and the warehouse of one run, by its settings.
 
 Every graph has one of its own name, so that graphs and other people's resources meet in one code
 location. What may be given for one run is its configuration, and shows in the
 launchpad; the rest is the `Ontology`, whose secrets Dagster never sees.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Self
 
@@ -13,6 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from efo_assets.graph.ontology import Ontology
+from efo_assets.ols.download import Download
+from efo_assets.pipeline.load import fetch
 from efo_assets.privacy.disclosure import no_secret_shown
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
@@ -87,6 +89,10 @@ class Loader:
             self._warehouse = self._open.enter_context(Warehouse.opened(self.settings))
         return self._warehouse
 
+    def fetch(self, *, fills: bool, run_id: str, log: Callable[..., None]) -> Download:
+        """Download what is missing of the release that OLS serves; see `pipeline.load.fetch`."""
+        return fetch(self.settings, self.warehouse, fills=fills, run_id=run_id, log=log)
+
 
 def loader_resource(ontology: Ontology) -> dg.ResourceDefinition:
     """Make the resource of an ontology's graph."""
@@ -94,7 +100,8 @@ def loader_resource(ontology: Ontology) -> dg.ResourceDefinition:
     @dg.resource(
         config_schema=ThisRun.to_config_schema(),
         required_resource_keys=ontology.resources,
-        description="An ontology's settings and warehouse; its configuration is for one run alone.",
+        description="OLS, which is asked concurrently with aiohttp, and PostgreSQL, of one ontology; "
+        "the configuration is for one run alone.",
     )
     def loader(context: dg.InitResourceContext) -> Iterator[Loader]:
         this_run = ThisRun(**context.resource_config)

@@ -11,6 +11,7 @@ import dagster as dg
 
 from efo_assets.graph.descriptions import column_schema, places, report_unselected
 from efo_assets.graph.failures import guarded
+from efo_assets.graph.io_manager import StagedTable
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
 from efo_assets.pipeline.load import newest_pages
@@ -37,7 +38,7 @@ def staged_assets(ontology: Ontology) -> dg.AssetsDefinition:
             kinds={"sql" if table.is_derived else "python", "postgres"},
             owners=ontology.owners,
             metadata={"dagster/column_schema": column_schema(table.staged_columns)},
-        )
+        ).with_io_manager_key(names.io_manager)
 
     @dg.multi_asset(
         name=names.step(STEP),
@@ -73,10 +74,9 @@ def _reported(
         key, metadata = placed[table.staged_name], _metadata(staged.load, table)
         if key in context.selected_asset_keys:
             is_copied = not (table.is_derived or staged.is_reused)
-            if is_copied:
-                metadata["dagster/row_count"] = staged.load.counts[table.staged_name]
-            metadata["reused"] = not is_copied
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+            rows = staged.load.counts[table.staged_name] if is_copied else None
+            value = StagedTable(staged.load, rows)
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata, value=value)
             continue
         if not table.is_derived:
             context.log.info("%s is staged too: all tables come from one pass", table.staged_name)

@@ -206,6 +206,8 @@ def test_other_peoples_definitions_stay_as_they_are(make: Make) -> None:
     assert defs.executor is dg.multiprocess_executor
     assert defs.loggers == {"console": log}
     assert defs.resources is not None
-    assert {*defs.resources} == {"warehouse", "ols", "mondo_loader", "hp_loader"}
+    assert {*defs.resources} == {"warehouse", "ols"} | {
+        f"{name}_{what}" for name in ("mondo", "hp") for what in ("loader", "postgres_copy")
+    }
     names = {each.name for each in defs.sensors or ()}
     assert names == {"mine", "mondo_release_sensor", "hp_release_sensor"}
