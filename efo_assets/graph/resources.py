@@ -100,7 +100,7 @@ def loader_resource(ontology: Ontology) -> dg.ResourceDefinition:
     @dg.resource(
         config_schema=ThisRun.to_config_schema(),
         required_resource_keys=ontology.resources,
-        description="OLS, which is asked concurrently with aiohttp, and PostgreSQL, of one ontology; "
+        description="OLS, asked concurrently with aiohttp, and PostgreSQL, of one ontology; "
         "the configuration is for one run alone.",
     )
     def loader(context: dg.InitResourceContext) -> Iterator[Loader]:

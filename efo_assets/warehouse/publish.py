@@ -134,6 +134,10 @@ def _in_one_transaction(
         connection.execute(statement("bulk_session"))
         connection.execute(statement("publisher_lock"), {"schema": schema})
         audited = Content.of_digest(proven(connection, load))
+        if not all(connection.has_table(schema.quoted(table.staged_name)) for table in TABLES):
+            # As the foreign keys of new tables will: two that first add a row to it would each
+            # wait for the other.
+            connection.execute("lock table efo_meta.releases in share row exclusive mode")
         current = predecessor(connection, schema, load.source, allow_older=allow_older)
         is_anew = current is None and current_release(connection, schema) is not None
         known = current if current is not None and _is_same(load, audited, current) else None

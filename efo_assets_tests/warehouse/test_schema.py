@@ -1,13 +1,16 @@
 """A schema that bears its ontology's name: plain names in it, beside `efo_` ones elsewhere."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, synonym, term, xref
+from efo_assets_tests.databases import connected
+from efo_assets_tests.warehouse.loads import Rows, ask, edge, publish, stage, synonym, term, xref
 
 MAJORS = (18, 16, 15)
 FIRST: Rows = {
@@ -93,6 +96,34 @@ def test_two_ontologies_stand_in_one_database(mondo: Warehouse, database: Databa
         assert not any(compared.differs for compared in (*efo.verify(), *mondo.verify()))
     query = "select (select count(*) from mondo.changes), (select count(*) from public.efo_changes)"
     assert ask(mondo, query) == [(0, 1)]
+
+
+def test_two_first_publications_at_once_wait_for_each_other(
+    mondo: Warehouse, database: DatabaseTarget, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = (
+        "select count(*) from pg_locks where not granted"
+        " and relation = 'efo_meta.releases'::regclass"
+    )
+    with (
+        Warehouse(database) as efo,
+        ThreadPoolExecutor(2) as threads,
+        connected(database) as holder,
+    ):
+        loads = [stage(efo, **FIRST), stage(mondo, ontology="mondo", **FIRST)]
+        for warehouse, load in zip((efo, mondo), loads, strict=True):
+            warehouse.audit(load)
+        holder.execute("lock table efo_meta.releases in share mode")
+        publications = [
+            threads.submit(warehouse.publish, load)
+            for warehouse, load in zip((efo, mondo), loads, strict=True)
+        ]
+        deadline = time.monotonic() + 20
+        while ask(efo, waiting) != [(2,)] and time.monotonic() < deadline:
+            pass
+        holder.rollback()
+        assert [publication.result().is_new for publication in publications] == [True, True]
+    assert "tried again" not in caplog.text
 
 
 def test_tables_that_an_earlier_version_named_keep_their_names(
