@@ -160,7 +160,7 @@ def test_graphql_tells_every_configuration_and_no_secret(dev: Webserver) -> None
     answer = dev.ask(EVERYTHING_CONFIGURED)
     assert "errors" not in answer, answer
     told = json.dumps(answer)
-    for name in ("ols", "warehouse", "refresh_efo", "EFO_SCHEMA"):
+    for name in ("efo_loader", "efo_postgres_copy", "refresh_efo", "EFO_ALLOW_SHRINK"):
         assert name in told
     assert "K4NARY" not in told
     assert "K4NARY" not in (dev.home / "webserver.log").read_text()

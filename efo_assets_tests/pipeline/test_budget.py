@@ -297,5 +297,5 @@ def test_runs_in_several_processes_never_pass_the_budget_and_one_may_be_killed(
         assert [run.returncode for run in runs] == [0] * len(runs), said
         assert sample.max_in_flight == 6
     for member in MEMBERS:
-        query = f"select count(*) from {member.ontology}.efo_terms"
+        query = f"select count(*) from {member.ontology}.terms"
         assert ask(database, query) == [(member.classes,)]
