@@ -27,7 +27,7 @@ from efo_assets_tests.faults.fake_ols import Asked, Fault, fake_ols
 
 fault = pytest.mark.fault
 PROBES = 8
-"""Record, totals, record; and the record in the middle of the pages."""
+"""Record and totals, the record twice, and twice in the middle of the pages."""
 
 
 def http_date(seconds: float) -> str:
