@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import psutil
-
 from efo_assets.pipeline import crew
 from efo_assets.warehouse import load
 
@@ -36,16 +34,22 @@ POINTS = {
 }
 
 WORKER = "W1"
-"""A process that reads pages ends here, instead of the one that loads."""
+"""A process that reads pages ends here, instead of the one that loads: the one that gets the page,
+since one that gets none any more is not missed."""
 KEY = "B1"
 """Passed by the first release alone, and by two threads."""
 
 _listeners: list[Callable[[str], None]] = []
 _is_hooked = False
+_handed_to = 0
+"""The process that a page was handed to last."""
 
 
-def _hear(event: str, _: tuple[object, ...]) -> None:
+def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    global _handed_to  # noqa: PLW0603
     if event in POINTS:
+        if POINTS[event] == WORKER:
+            _handed_to = int(str(arguments[0]))
         for listener in tuple(_listeners):
             listener(POINTS[event])
 
@@ -79,7 +83,7 @@ def arm() -> None:
         if passed == name:
             left -= 1
             if not left:
-                victim = psutil.Process().children()[0].pid if name == WORKER else os.getpid()
+                victim = _handed_to if name == WORKER else os.getpid()
                 os.kill(victim, signal.Signals[f"SIG{kind}"])
 
     _hook()
