@@ -345,6 +345,7 @@ class Automation:
 
     is_on: bool
     release_confirm_s: int
+    ontology: str = "efo"
 
     @classmethod
     def from_environment(cls) -> "Automation":
@@ -353,12 +354,14 @@ class Automation:
         It is one sentence as soon as a run begins.
         """
         variables = _Variables(None)
-        is_on, confirm_s = False, RELEASE_CONFIRM_S
+        is_on, confirm_s, ontology = False, RELEASE_CONFIRM_S, Settings().ontology
         with suppress(SettingsError):
             is_on = variables.switch("EFO_AUTOMATION")
         with suppress(SettingsError):
             confirm_s = variables.release_confirm_s()
-        return cls(is_on, confirm_s)
+        with suppress(SettingsError):
+            ontology = variables.ontology()
+        return cls(is_on, confirm_s, ontology)
 
 
 def configured_secrets(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:

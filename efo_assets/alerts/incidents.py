@@ -2,7 +2,8 @@
 
 An incident of a job begins with its first failed run after a success, or ever, and ends with its
 next success; whatever fails in between, and why, belongs to it, but no run that was canceled on
-purpose. How far each receiver knows of it is a tag on the run that began it: it survives restarts.
+purpose. Each ontology of a catalogue's job has incidents of its own. How far each receiver knows of
+one is a tag on the run that began it: it survives restarts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from typing import Literal, TypeAlias
 import dagster as dg
 
 from efo_assets.alerts.runs import events
+from efo_assets.graph.resources import PARTITION
+from efo_assets.graph.run_tags import partition_of
 
 State: TypeAlias = Literal["telling", "told", "missed", "over"]
 """`telling`: being delivered, or interrupted at it. `missed`: it did not arrive."""
@@ -28,7 +31,7 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """The failed runs of one job between two successes, up to a given run."""
+    """The failed runs of one job and ontology between two successes, up to a given run."""
 
     first: dg.DagsterRun
     """The run that began it; its id is the incident's own."""
@@ -74,14 +77,17 @@ def _incident(failed: Sequence[dg.RunRecord]) -> Incident | None:
 def _around(
     instance: dg.DagsterInstance, run: dg.DagsterRun
 ) -> tuple[list[dg.RunRecord], list[dg.RunRecord], list[dg.RunRecord]]:
-    """Runs of the job that ended after `run`, itself, and those before; the last one first."""
-    same_job = dg.RunsFilter(job_name=run.job_name, statuses=_ENDED)
+    """Its like that ended after `run`, itself, and those before; the last one first."""
+    partition = partition_of(run.tags)
+    # A catalogue's job has runs of 270 ontologies: the database leaves out the others.
+    tags = {PARTITION: partition} if partition else None
+    same_job = dg.RunsFilter(job_name=run.job_name, statuses=_ENDED, tags=tags)
     ended: list[dg.RunRecord] = []
     own = 0
     cursor: str | None = None
     while page := instance.get_run_records(same_job, limit=PAGE_RUNS, cursor=cursor):
         cursor = page[-1].dagster_run.run_id
-        here = [each for each in page if _location(each.dagster_run) == _location(run)]
+        here = [each for each in page if _series(each.dagster_run) == _series(run)]
         ended += [each for each in here if _counts(instance, each.dagster_run)]
         ended.sort(key=lambda each: (_end_s(each), each.storage_id), reverse=True)
         ids = [each.dagster_run.run_id for each in ended]
@@ -111,6 +117,10 @@ def _counts(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return bool(events(instance, run.run_id, dg.DagsterEventType.RUN_FAILURE))
 
 
-def _location(run: dg.DagsterRun) -> str | None:
-    """The code location, or None for a run that a command executed by itself."""
-    return run.remote_job_origin.location_name if run.remote_job_origin else None
+def _series(run: dg.DagsterRun) -> tuple[str | None, str | None]:
+    """What runs of one job share that follow each other: code location, and ontology.
+
+    The location is None for a run that a command executed by itself.
+    """
+    origin = run.remote_job_origin
+    return (origin.location_name if origin else None, partition_of(run.tags))

@@ -24,6 +24,12 @@ class Place:
     host: str
     step: str | None = None
     ui_url: str | None = None
+    is_partition: bool = False
+
+    @property
+    def what(self) -> str:
+        """What works or doesn't: the job, or one ontology of the job of a catalogue."""
+        return f"{self.job} of {self.ontology}" if self.is_partition else self.job
 
     @property
     def link(self) -> str | None:
@@ -55,15 +61,15 @@ class Message:
 def failed(what: str, place: Place, *, incident: str) -> Message:
     """What failed, where, what is kept, and where to see the run."""
     lines = [what, f"Where: {place}", f"Kept: {KEPT}", _run(place)]
-    return _message(f"efo_assets: {place.job} failed", lines, incident, "failed")
+    return _message(f"efo_assets: {place.what} failed", lines, incident, "failed")
 
 
 def over(first: str, place: Place, *, incident: str, began: datetime, failures: int) -> Message:
-    """A job works again, and what had begun the incident."""
+    """It works again, and what had begun the incident."""
     times = "once" if failures == 1 else f"{failures} times"
     since = f"It had failed {times} since {began:%Y-%m-%d %H:%M} UTC, first with: {first}"
     lines = [since, f"Where: {place}", _run(place)]
-    return _message(f"efo_assets: {place.job} works again", lines, incident, "over")
+    return _message(f"efo_assets: {place.what} works again", lines, incident, "over")
 
 
 def trial(host: str, *, incident: str) -> Message:

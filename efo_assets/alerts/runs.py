@@ -59,6 +59,12 @@ def release_of(instance: dg.DagsterInstance, run_id: str) -> str | None:
     return None
 
 
+def has_hook(instance: dg.DagsterInstance, run_id: str, step: str) -> bool:
+    """Whether a hook of the failed step was at work in the run's own process."""
+    kinds = (dg.DagsterEventType.HOOK_COMPLETED, dg.DagsterEventType.HOOK_ERRORED)
+    return any(event.step_key == step for kind in kinds for event in events(instance, run_id, kind))
+
+
 def events(
     instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType
 ) -> Sequence[dg.DagsterEvent]:

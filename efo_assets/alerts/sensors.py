@@ -16,9 +16,10 @@ from efo_assets.alerts import incidents
 from efo_assets.alerts.delivery import Delivery, Receiver, deliver, receivers
 from efo_assets.alerts.incidents import Incident
 from efo_assets.alerts.message import Message, Place, failed, over
-from efo_assets.alerts.runs import Cause, cause_of
+from efo_assets.alerts.runs import Cause, cause_of, has_hook
 from efo_assets.alerts.sentry import SENTRY, Report, send_event
 from efo_assets.errors import NotDelivered, SettingsError
+from efo_assets.graph.run_tags import is_of_catalogue, ontology_of, partition_of
 from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.settings import AlertSettings
 
@@ -88,7 +89,7 @@ def on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     run, instance = context.dagster_run, context.instance
     cause = cause_of(instance, run.run_id)
     place = _place(settings, run, cause.step)
-    deliveries = _report_dead_run(context, settings, cause, place)
+    deliveries = _report(context, settings, cause, place)
     incident = incidents.of_failure(instance, run)
     if run.tags.get(incidents.WILL_RETRY_TAG) == "true":
         silence = f"Dagster starts run {run.run_id} again by itself"
@@ -161,31 +162,44 @@ def _deliver_failure(
     return deliveries
 
 
-def _report_dead_run(
+def _report(
     context: dg.RunFailureSensorContext, settings: AlertSettings, cause: Cause, place: Place
 ) -> Deliveries:
-    """Report to Sentry a run whose process can't have done so itself: no step of it failed."""
-    run, dsn = context.dagster_run, settings.sentry_dsn
-    if dsn is None or cause.step is not None or incidents.state(run, SENTRY) == "told":
+    """Report to Sentry a run whose process hasn't: no step failed, or the step has no hook."""
+    run, dsn, instance = context.dagster_run, settings.sentry_dsn, context.instance
+    if dsn is None or incidents.state(run, SENTRY) == "told":
         return {}
-    tags = {"run_id": run.run_id, "job": run.job_name, "ontology": settings.ontology}
-    if place.link:
-        tags["run_url"] = place.link
-    report = Report("no step", tags, cause=(run.job_name,))
+    if cause.step is not None and has_hook(instance, run.run_id, cause.step):
+        return {}
+    tags = {
+        "run_id": run.run_id,
+        "job": place.job,
+        "step": cause.step,
+        "ontology": place.ontology,
+        "run_url": place.link,
+    }
+    report = Report(
+        cause.step or "no step",
+        {name: value for name, value in tags.items() if value},
+        cause=(place.job,),
+        ontology=place.ontology if place.is_partition else None,
+    )
     delivery = Delivery.of(lambda: send_event(dsn, cause.sentence, report))
     if delivery.arrived:
-        incidents.note(context.instance, run, {SENTRY: "told"})
+        incidents.note(instance, run, {SENTRY: "told"})
     return {SENTRY: delivery}
 
 
 def _place(settings: AlertSettings, run: dg.DagsterRun, step: str | None) -> Place:
+    others = "no ontology" if is_of_catalogue(run.tags) else settings.ontology
     return Place(
-        ontology=settings.ontology,
+        ontology=ontology_of(run.tags) or others,
         job=run.job_name,
         run_id=run.run_id,
         host=socket.gethostname(),
         step=step,
         ui_url=settings.ui_url,
+        is_partition=partition_of(run.tags) is not None,
     )
 
 

@@ -24,6 +24,7 @@ import dagster as dg
 from efo_assets.alerts.message import LINE_CHARACTERS
 from efo_assets.alerts.runs import assets_of, release_of
 from efo_assets.errors import AuditNotPassed, EfoError, NotDelivered, SettingsError
+from efo_assets.graph.run_tags import ontology_of, partition_of
 from efo_assets.privacy.disclosure import no_secret_shown, one_line, shown
 from efo_assets.privacy.scrub import scrubbed_whole
 from efo_assets.settings import AlertSettings
@@ -44,6 +45,8 @@ class Report:
     tags: Mapping[str, str]
     cause: tuple[str, ...] = ()
     """Tells one cause from another where the class of the exception doesn't."""
+    ontology: str | None = None
+    """Of a run of a catalogue, whose steps are the same for all ontologies."""
 
     def fingerprint(self, failure: BaseException | str) -> list[str]:
         """What groups failures: class, step and class of the status, never the run.
@@ -51,11 +54,13 @@ class Report:
         An exception that isn't expected is a defect: there Sentry's own grouping goes first, by
         stack.
         """
+        ontology = [self.ontology] if self.ontology else []
         if isinstance(failure, str):
-            return [self.step, *self.cause]
+            return [self.step, *self.cause, *ontology]
         if isinstance(failure, EfoError) or self.cause:
-            return [type(failure).__name__, self.step, *_status_class(failure), *self.cause]
-        return ["{{ default }}", self.step]
+            status = _status_class(failure)
+            return [type(failure).__name__, self.step, *status, *self.cause, *ontology]
+        return ["{{ default }}", self.step, *ontology]
 
 
 def _status_class(error: BaseException | None) -> list[str]:
@@ -179,12 +184,14 @@ def report_to_sentry(context: dg.HookContext) -> None:
 
 def _report(context: dg.HookContext, settings: AlertSettings, error: BaseException) -> Report:
     run_id, step = context.run_id, context.step_key
+    run = context.instance.get_run_by_id(run_id)
+    run_tags = run.tags if run else {}
     tags = {
         "run_id": run_id,
         "job": context.job_name,
         "step": step,
         "asset": ", ".join(assets_of(context.instance, run_id, step)),
-        "ontology": settings.ontology,
+        "ontology": ontology_of(run_tags) or settings.ontology,
         "ols_release": release_of(context.instance, run_id) or "",
         "run_url": f"{settings.ui_url}/runs/{run_id}" if settings.ui_url else "",
     }
@@ -192,4 +199,5 @@ def _report(context: dg.HookContext, settings: AlertSettings, error: BaseExcepti
         step=step,
         tags={name: value for name, value in tags.items() if value},
         cause=error.checks if isinstance(error, AuditNotPassed) else (),
+        ontology=partition_of(run_tags),
     )

@@ -17,6 +17,7 @@ from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.published import published_assets
 from efo_assets.graph.raw import raw_asset
 from efo_assets.graph.resources import loader_resource
+from efo_assets.graph.run_tags import tags_of_job
 from efo_assets.graph.schedule import weekly_schedule
 from efo_assets.graph.sensor import release_sensor
 from efo_assets.graph.staged import staged_assets
@@ -65,6 +66,7 @@ def _loading(
         names.job,
         selection=dg.AssetSelection.assets(*loaded),
         description="Download, stage, audit and publish the release that OLS serves now.",
+        tags=tags_of_job(ontology),
         # Whatever the code location's is: a process for each step would cost 1.7 s, and one load
         # is one writer.
         executor_def=dg.in_process_executor,

@@ -8,12 +8,16 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import dagster as dg
+import psycopg
 import pytest
 import sentry_sdk
 from aiohttp import web
 
+from efo_assets import Catalogue, catalogue_graph
 from efo_assets.definitions import build_defs
-from efo_assets.sample.server import Sample
+from efo_assets.sample.catalogue import Member
+from efo_assets.sample.server import Sample, running_sample
+from efo_assets.settings import DatabaseTarget
 from efo_assets_tests.alerts.receivers import SENTRY_KEY, MailServer, WebReceiver
 from efo_assets_tests.commands import assert_one_sentence, dagster
 from efo_assets_tests.graph.materializing import Graph, failure
@@ -47,6 +51,14 @@ def outage(sample: Sample) -> Outage:
     outage = Outage()
     sample.intercept = outage.intercept
     return outage
+
+
+@pytest.fixture
+def catalogue() -> Iterator[Sample]:
+    """A server of five small ontologies beside its own."""
+    members = [Member(f"member{number}", 20) for number in range(1, 6)]
+    with running_sample(ontology="efo", classes=50, catalogue=members) as running:
+        yield running
 
 
 class Told(NamedTuple):
@@ -292,3 +304,54 @@ def test_without_a_dsn_nothing_of_sentry_is_imported_and_no_hook_is_attached(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_backfill_of_a_catalogue_is_an_incident_for_each_ontology_that_fails_and_no_other(
+    catalogue: Sample,
+    database: DatabaseTarget,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
+    told: Told,
+) -> None:
+    members = {each.ontology for each in catalogue.catalogue.values()}
+    away = {"member1", "member4"}
+
+    async def refuse(request: web.Request) -> web.StreamResponse | None:
+        is_away = any(f"/{each}" in request.path for each in away)
+        return web.Response(status=500) if is_away else None
+
+    catalogue.intercept = refuse
+    defs = catalogue_graph(
+        Catalogue(
+            ols_url=catalogue.url,
+            database=psycopg.conninfo.make_conninfo(**database.parameters),
+            data_dir=str(tmp_path / "data"),
+        )
+    )
+    job = defs.resolve_job_def("refresh_ols")
+    instance.add_dynamic_partitions("ols_ontologies", sorted(members))
+
+    def backfill(*ontologies: str) -> None:
+        runs = [
+            job.execute_in_process(partition_key=each, instance=instance, raise_on_error=False)
+            for each in sorted(ontologies)
+        ]
+        for run in runs:
+            sensed(run, instance)
+
+    backfill(*members)
+    titles = [text.splitlines()[0].strip("*") for text in told.webhook.texts()]
+    assert titles == [f"efo_assets: refresh_ols of {each} failed" for each in sorted(away)]
+    assert [each["tags"]["ontology"] for each in told.sink.events()] == sorted(away)
+    one, another = (each["fingerprint"] for each in told.sink.events())
+    assert one[:-1] == another[:-1]
+    assert (one[-1], another[-1]) == ("member1", "member4")
+    assert told.counts == (2, 2, 2)
+    backfill(*away)
+    assert told.counts == (2, 2, 4), "the same again is no new incident"
+    away.remove("member1")
+    backfill(*members)
+    assert told.counts == (3, 3, 5), "one works again, and nothing is told of the others"
+    assert told.webhook.texts()[2].startswith(
+        "*efo_assets: refresh_ols of member1 works again*\nIt had failed 2 times"
+    )

@@ -17,8 +17,11 @@ from dagster._core.remote_origin import (
 
 from efo_assets.alerts import incidents
 from efo_assets.alerts.sensors import alert_sensors
+from efo_assets.alerts.sentry import sentry_hooks
 from efo_assets.definitions import build_defs
 from efo_assets.errors import NotDelivered, SettingsError
+from efo_assets.graph.resources import PARTITION
+from efo_assets.graph.run_tags import GRAPH
 from efo_assets_tests.alerts.receivers import SENTRY_KEY, MailServer, WebReceiver
 
 FAILED = "efo_assets: refresh_efo failed"
@@ -31,15 +34,20 @@ class History:
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance = instance
 
-    def fails(self, why: str = "OLS is down.", job: str = "refresh_efo") -> str:
-        """A run with a failed step."""
-        return (
-            _job(job, why).execute_in_process(instance=self.instance, raise_on_error=False).run_id
+    def fails(
+        self, why: str = "OLS is down.", job: str = "refresh_efo", of: str | None = None
+    ) -> str:
+        """A run with a failed step; `of` an ontology of a catalogue."""
+        made = _job(job, why).execute_in_process(
+            instance=self.instance, raise_on_error=False, tags=_tags(job, of)
         )
+        return made.run_id
 
-    def succeeds(self, job: str = "refresh_efo") -> str:
+    def succeeds(self, job: str = "refresh_efo", of: str | None = None) -> str:
         """A run that ends well."""
-        return _job(job, None).execute_in_process(instance=self.instance).run_id
+        return (
+            _job(job, None).execute_in_process(instance=self.instance, tags=_tags(job, of)).run_id
+        )
 
     def begins(self, tags: dict[str, str] | None = None, location: str | None = None) -> str:
         """A run that has not ended."""
@@ -87,13 +95,18 @@ class History:
         return sensor(context)
 
 
+def _tags(job: str, ontology: str | None) -> dict[str, str]:
+    """Those of a catalogue's run, as `graph.run_tags` and Dagster write them."""
+    return {GRAPH: job.removeprefix("refresh_"), PARTITION: ontology} if ontology else {}
+
+
 def _job(name: str, why: str | None) -> dg.JobDefinition:
     @dg.op(name="raw_ols_pages")
     def step() -> None:
         if why is not None:
             raise dg.Failure(why, allow_retries=False)
 
-    @dg.job(name=name)
+    @dg.job(name=name, hooks=set(sentry_hooks()))
     def made() -> None:
         step()
 
@@ -200,6 +213,56 @@ def test_each_job_has_incidents_of_its_own(history: History, webhook: WebReceive
         "efo_assets: another failed",
         "efo_assets: another works again",
     ]
+
+
+def test_each_ontology_of_a_catalogue_has_incidents_of_its_own(
+    history: History, webhook: WebReceiver
+) -> None:
+    for ontology in ("hp", "go", "hp", "go"):
+        history.sensed_failure(history.fails(job="refresh_ols", of=ontology))
+    history.sensed_success(history.succeeds(job="refresh_ols", of="mondo"))
+    history.sensed_success(history.succeeds(job="refresh_ols", of="go"))
+    history.sensed_failure(history.fails(job="refresh_ols", of="hp"))
+    assert titles(webhook) == [
+        "efo_assets: refresh_ols of hp failed",
+        "efo_assets: refresh_ols of go failed",
+        "efo_assets: refresh_ols of go works again",
+    ]
+    assert "Where: hp, job refresh_ols, step raw_ols_pages, on" in webhook.texts()[0]
+
+
+def test_a_run_of_a_catalogue_without_an_ontology_is_an_incident_of_none(
+    history: History, webhook: WebReceiver
+) -> None:
+    history.sensed_failure(history.fails(job="refresh_ols", of="hp"))
+    history.sensed_failure(history.dies(history.begins({GRAPH: "ols"})))
+    history.sensed_success(history.succeeds(job="refresh_ols", of="go"))
+    assert titles(webhook) == ["efo_assets: refresh_ols of hp failed", FAILED]
+    assert "Where: no ontology, job refresh_efo, on" in webhook.texts()[1]
+
+
+def test_a_step_without_a_hook_is_reported_to_sentry_by_the_sensor(
+    history: History, sink: WebReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A component's, or one that another code location has made."""
+    failed = history.fails(job="refresh_ols", of="hp")
+    monkeypatch.setenv("SENTRY_DSN", f"{sink.url.replace('//', f'//{SENTRY_KEY}@')}/42")
+    history.sensed_failure(failed)
+    history.sensed_failure(failed)
+    (event,) = sink.events()
+    assert event["message"] == "OLS is down."
+    assert event["tags"] == {
+        "run_id": failed,
+        "job": "refresh_ols",
+        "step": "raw_ols_pages",
+        "ontology": "hp",
+    }
+    assert event["fingerprint"] == ["raw_ols_pages", "refresh_ols", "hp"]
+    # This one's own process has told of it, and of which ontology it is.
+    history.sensed_failure(history.fails(job="refresh_ols", of="go"))
+    _, told = sink.events()
+    assert told["tags"]["ontology"] == "go"
+    assert told["fingerprint"][-1] == "go"
 
 
 def test_a_run_canceled_on_purpose_neither_begins_nor_ends_an_incident(
@@ -348,7 +411,7 @@ def test_a_run_without_a_failed_step_is_reported_to_sentry_once_by_the_sensor(
     assert event["fingerprint"] == ["no step", "refresh_efo"]
     # A failed step has been reported by its own process.
     history.sensed_failure(history.fails())
-    assert len(sink.events()) == 1
+    assert len(sink.events()) == 2
 
 
 def test_without_a_receiver_the_sensors_are_off_and_say_what_to_set(
