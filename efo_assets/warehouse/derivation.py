@@ -1,18 +1,25 @@
 """Tables that are made from the staged ones, in the schema of the same load.
 
 Most are one statement, `derive_<table>`. Chains of replacements take a statement per step, so that
-none runs for ever on data that goes in circles; ancestors are worked out in `closure`.
+none runs for ever on data that goes in circles; ancestors are worked out in `closure`, by a thread
+beside the statements.
 """
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.closure import COLUMNS, Edges, ancestor_rows
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import copy_staged, statement
 from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
+
+PIECES_AT_ONCE = 256
+"""Of `closure.PIECE_BYTES`: more than the ancestors of EFO, and few enough to be held twice."""
 
 _log = logger(__name__)
 
@@ -40,9 +47,27 @@ def _replacements(connection: Connection, load_schema: str) -> None:
     connection.execute("drop table pg_temp.efo_values, pg_temp.efo_steps")
 
 
-def _ancestors(connection: Connection, load_schema: str) -> None:
-    """Write the closure over the edges; those on a cycle are left out, and told by a check."""
+@contextmanager
+def ancestors_under_way(connection: Connection, load_schema: str) -> Iterator[Iterator[bytes]]:
+    """The closure over the edges as COPY's bytes, worked out while the connection does other work.
+
+    Edges on a cycle are left out, and told by a check.
+    """
     rows = ancestor_rows(Edges.read(connection, load_schema))
+    with ThreadPoolExecutor(1, "efo-closure") as thread:
+        batch = thread.submit(list, islice(rows, PIECES_AT_ONCE))
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal batch
+            while taken := batch.result():
+                batch = thread.submit(list, islice(rows, PIECES_AT_ONCE))
+                yield from taken
+
+        yield pieces()
+
+
+def copy_ancestors(connection: Connection, load_schema: str, rows: Iterator[bytes]) -> None:
+    """Fill the table of ancestors."""
     query = copy_staged(load_schema, ANCESTORS, COLUMNS)
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         for piece in rows:
@@ -51,5 +76,4 @@ def _ancestors(connection: Connection, load_schema: str) -> None:
 
 _STEPS: Mapping[str, Callable[[Connection, str], None]] = {
     REPLACEMENTS.staged_name: _replacements,
-    ANCESTORS.staged_name: _ancestors,
 }

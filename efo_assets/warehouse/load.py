@@ -21,7 +21,7 @@ from efo_assets.errors import LOAD_COMMAND, AuditNotPassed, NothingStaged
 from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER, Columns, CopyRows
-from efo_assets.warehouse.derivation import derive
+from efo_assets.warehouse.derivation import ancestors_under_way, copy_ancestors, derive
 from efo_assets.warehouse.migrations import THIS_CODE
 from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
@@ -35,6 +35,7 @@ from efo_assets.warehouse.statements import (
     statement,
 )
 from efo_assets.warehouse.tables import (
+    ANCESTORS,
     CHANGES,
     COPIED,
     DERIVED,
@@ -314,15 +315,19 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
             _empty(connection, (load.schema, name))
         connection.execute(statement("resolve_parents", load=load.schema))
         _analyze(connection, load, PARENT_EDGES)
-        for table in DERIVED:
-            _empty(connection, (load.schema, table.staged_name))
-            if not table.is_history:
-                derive(connection, load.schema, table)
-            elif load.base_release is not None:
-                connection.execute(
-                    statement("derive_changes", load=load.schema, **load.target_schema.parts)
-                )
-            _analyze(connection, load, table)
+        with ancestors_under_way(connection, load.schema) as ancestors:
+            # Nothing is derived from ancestors, so that they have the time of all others.
+            for table in sorted(DERIVED, key=lambda table: table is ANCESTORS):
+                _empty(connection, (load.schema, table.staged_name))
+                if table is ANCESTORS:
+                    copy_ancestors(connection, load.schema, ancestors)
+                elif not table.is_history:
+                    derive(connection, load.schema, table)
+                elif load.base_release is not None:
+                    connection.execute(
+                        statement("derive_changes", load=load.schema, **load.target_schema.parts)
+                    )
+                _analyze(connection, load, table)
         for table in (PARENT_EDGES, *DERIVED):
             sealed[table.staged_name] = _tie_staged(connection, load, table)
         sealed[DANGLING] = _tie_dangling(connection, load)

@@ -30,6 +30,7 @@ from efo_assets.warehouse.statements import (
     names,
     of_release,
     published_hash,
+    rows_hash,
     staged_keys,
     staged_rows,
     statement,
@@ -118,8 +119,11 @@ def equalize(
     release_id: int,
     *,
     is_fresh: bool,
+    may_stand: bool,
 ) -> Changes:
     """Make one published table equal to the staged one, and prove that it is.
+
+    With `may_stand`, it is first asked whether it holds these rows already.
 
     Raises:
         NotAsStaged: it would hold other rows than `audited`.
@@ -130,7 +134,7 @@ def equalize(
     if is_fresh:
         _complete(connection, schema, table)
         changes = Changes(inserted=rows)
-    elif _published_content(connection, schema, table, release_id) == wanted:
+    elif may_stand and _published_content(connection, schema, table, release_id) == wanted:
         return Changes(unchanged=rows)
     else:
         if is_moved(connection, load):
@@ -241,7 +245,7 @@ def _refuse_other_keys(connection: Connection, load: Load) -> None:
 def _merge_rows(
     connection: Connection, load: Load, table: Table, release_id: int
 ) -> tuple[int, int, int]:
-    """Read both sides once, write what differs; return rows removed, changed, inserted."""
+    """Write the rows that differ; return rows removed, changed, inserted."""
     keys, values = table.published_key, table.values
     parts: dict[str, Any] = {
         "published": load.target_schema.of(table.staged_name),
@@ -261,6 +265,8 @@ def _merge_rows(
     connection.execute(
         statement(
             "rows_differing",
+            term=table.staged_key[0],
+            hash=rows_hash([*keys, *values]),
             rows=staged_rows(load.schema, table, release_id),
             selected=listing(selected),
             which=of_release(table, release_id),

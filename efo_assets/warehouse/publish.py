@@ -154,14 +154,22 @@ def _in_one_transaction(
         if is_anew:
             _clear(connection, schema, release_id, [t for t in TABLES if t not in fresh])
         is_known_by_another = known is not None and known.load_id != load.load_id
+        stands = Content.of_digest(current.content_hash) if current else Content({}, {})
         changes = {}
         for table in TABLES:
+            name = table.staged_name
             if table.is_history and is_known_by_another and table not in fresh:
                 # The rows are those of the load that brought the release.
-                changes[table.name] = ledger.Changes(unchanged=audited.rows[table.staged_name])
+                changes[table.name] = ledger.Changes(unchanged=audited.rows[name])
                 continue
             changes[table.name] = equalize(
-                connection, load, table, audited, release_id, is_fresh=table in fresh
+                connection,
+                load,
+                table,
+                audited,
+                release_id,
+                is_fresh=table in fresh,
+                may_stand=stands.hashes.get(name) == audited.hashes[name],
             )
             sys.audit("efo_assets.table_published")
         create_views(connection, schema)

@@ -463,6 +463,11 @@ def row_counts(schema: Schema) -> sql.Composed:
     return compose("select name, rows from ({}) as counted order by place", every)
 
 
+def rows_hash(columns: Iterable[str]) -> sql.Composed:
+    """The hash of rows (`t`), the same in any order, by these columns."""
+    return _hash([_part(("t", column)) for column in columns])
+
+
 def _of_row(columns: Iterable[Column]) -> list[Part]:
     """These columns of a row (`t`)."""
     return [_part(("t", column.name)) for column in columns]

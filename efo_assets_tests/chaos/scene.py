@@ -18,7 +18,7 @@ from efo_assets_tests.databases import connected
 from efo_assets_tests.faults.invariants import Oracle
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
-STAGING_AND_LATER = ("C5", "C6", "C7", "C8", "C9", "C10", "C11", "C12")
+STAGING_AND_LATER = ("C5", "C6", "C7", "B1", "C8", "C9", "C10", "C11", "C12")
 
 
 @dataclass

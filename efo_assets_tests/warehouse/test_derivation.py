@@ -10,10 +10,9 @@ import pytest
 from efo_assets.errors import WarehouseError
 from efo_assets.warehouse import closure
 from efo_assets.warehouse.closure import Edges, ancestor_rows
-from efo_assets.warehouse.derivation import derive
+from efo_assets.warehouse.derivation import ancestors_under_way, copy_ancestors
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, statement
-from efo_assets.warehouse.tables import ANCESTORS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Row, ask, copy, edge, iri, publish, term
 
@@ -278,7 +277,8 @@ def test_however_deep_edges_are_read_once_and_ancestors_never(warehouse: Warehou
     load = copy(warehouse, terms=[term(name) for name in names], edges=edges)
     with warehouse.connect() as connection, connection.transaction():
         connection.execute(statement("resolve_parents", load=load.schema))
-        derive(connection, load.schema, ANCESTORS)
+        with ancestors_under_way(connection, load.schema) as rows:
+            copy_ancestors(connection, load.schema, rows)
         read = [
             read_rows(connection, f"{load.schema}.{table}")
             for table in ("parent_edges", "ancestors")

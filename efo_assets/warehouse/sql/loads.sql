@@ -101,9 +101,10 @@ select greatest(
 -- Staged terms whose key another term has in the target schema, or that have another key there.
 select s.iri
 from {staged} as s
-join {terms} as t on t.iri = s.iri and t.id <> s.id
+join {terms} as t on t.id = s.id and t.iri <> s.iri
 union all
 select s.iri
 from {staged} as s
-join {terms} as t on t.id = s.id and t.iri <> s.iri
+join {terms} as t on t.iri = s.iri
+where not exists (select from {terms} as k where k.id = s.id)
 limit 1

@@ -51,13 +51,37 @@ set removed_in = {release}, changed_release = {release}
 where t.removed_in is null and not exists (select from {staged} as s where s.id = t.id)
 
 -- name: rows_differing
+-- Rows are joined only of terms whose rows, all together, have another hash; most have the same.
 create temporary table efo_differing on commit drop as
+with standing as (
+    select t.{term}, {hash} as hash from {published} as t where {which} group by t.{term}
+),
+
+coming as (
+    select t.{term}, {hash} as hash from ({rows}) as t group by t.{term}
+),
+
+differing as materialized (
+    select {term}
+    from standing as s
+    full join coming as c using ({term})
+    where s.hash is distinct from c.hash
+)
+
 select
     {selected},
     t.stands is not null as stands,
     s.comes is not null as comes
-from (select true as stands, {columns} from {published} as t where {which}) as t
-full join (select true as comes, incoming.* from ({rows}) as incoming) as s on ({theirs}) = ({ours})
+from (
+    select true as stands, {columns}
+    from {published} as t
+    where {which} and t.{term} in (select {term} from differing)
+) as t
+full join (
+    select true as comes, incoming.*
+    from ({rows}) as incoming
+    where incoming.{term} in (select {term} from differing)
+) as s on ({theirs}) = ({ours})
 where t.stands is null or s.comes is null or {is_changed};
 analyze pg_temp.efo_differing
 
