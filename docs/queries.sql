@@ -119,20 +119,12 @@ order by t.curie;
 
 \echo '14. Which of a study''s annotations are out of date, and what should stand there?'
 select
-    a.curie,
-    case
-        when t.id is null then 'never listed'
-        when t.removed_in is not null then 'vanished in release ' || t.removed_in
-        when t.is_obsolete then 'obsolete'
-        else 'current'
-    end as state,
-    string_agg(coalesce(n.curie, r.target), ', ' order by r.ordinal) as instead
-from unnest(array['CHEMICAL:0000413', 'SAMPLE:0004663', 'SAMPLE:9999999']) as a (curie)
-left join efo_terms as t on t.curie = a.curie
-left join efo_replacements as r on r.term_id = t.id and r.kind = 'replaced_by'
-left join efo_terms as n on n.id = r.target_id
-group by a.curie, t.id
-order by a.curie;
+    r.id,
+    r.status,
+    coalesce(r.curie, array_to_string(r.candidates, ', ')) as today,
+    r.label
+from efo_resolve(array['CHEMICAL:0000413', 'sample_0004663', 'SAMPLE:9999999']) as r
+order by r.ordinal;
 
 \echo '15. What did each release change, by kind?'
 \echo '   (Empty after one release alone; for a second: efo-assets demo --release 2)'

@@ -7,7 +7,9 @@ half a second, and Dagster alone takes two.
 """
 
 import asyncio
+import csv
 import gc
+import json
 import logging
 import os
 import re
@@ -15,9 +17,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -300,6 +303,43 @@ def dbt(words: Sequence[str]) -> int:
 
 
 @cli.command()
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "csv", "tsv", "json"]),
+    default="table",
+    help="CSV and TSV have a line of names first; JSON is a list of objects.",
+)
+def resolve(file: BinaryIO, layout: str) -> None:
+    """Say where each id of a list leads today.
+
+    FILE has an id a line, `-` is standard input: IRIs, CURIEs or short forms, in any case, of
+    current, obsolete or unknown classes. Their order and repetitions are kept, empty lines aren't.
+    A replaced class leads to what replaces it; where several do, or none but a weaker `consider`,
+    these are candidates. How many there are of each status goes to standard error.
+
+    Example: efo-assets resolve --format csv ids.txt > today.csv
+    """
+    from efo_assets.warehouse.warehouse import Warehouse
+
+    try:
+        text = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise EfoError(f"{shown(file.name)} is not UTF-8 text: save it so, with an id a line.")
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    with Warehouse.opened(Settings.from_environment()) as warehouse:
+        rows = warehouse.resolve(ids)
+    names = ("id", "status", "curie", "label", "iri", "was", "candidates")
+    _rows(rows, names, layout)
+    tally = Counter(status for _, status, *_ in rows).most_common()
+    told = ", ".join(f"{count:,} {status}" for status, count in tally)
+    click.echo(f"{len(ids):,} ids{': ' if told else ''}{told}", err=True)
+
+
+@cli.command()
 @click.option("--folder", type=_path, help=_FOLDER_HELP)
 @click.argument("names", nargs=-1, metavar="[FILE]...")
 def exports(folder: Path | None, names: Sequence[str]) -> None:
@@ -566,6 +606,21 @@ def clean(folders: Sequence[Path]) -> None:
 
     for folder in folders:
         remove(folder)
+
+
+def _rows(rows: Sequence[Sequence[str | None]], names: Sequence[str], layout: str) -> None:
+    """Print texts as they are, but for a terminal, which obeys some of them."""
+    if layout == "table" or sys.stdout.isatty():
+        rows = [[text and shown(text) for text in row] for row in rows]
+    if layout == "table":
+        _table(rows, *names)
+    elif layout == "json":
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        click.echo(json.dumps(objects, ensure_ascii=False, indent=1))
+    else:
+        delimiter = "\t" if layout == "tsv" else ","
+        writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
+        writer.writerows([names, *rows])
 
 
 def _table(rows: Sequence[Sequence[object]], *headers: str) -> None:

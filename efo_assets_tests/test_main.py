@@ -1,5 +1,6 @@
 """The command line: each command's help, each command at work, and what it says when it fails."""
 
+import json
 import os
 import re
 import signal
@@ -29,6 +30,7 @@ COMMANDS = (
     "load",
     "metrics",
     "psql",
+    "resolve",
     "sample",
     "status",
     "verify",
@@ -133,6 +135,38 @@ def test_verify_names_what_differs_and_ends_with_1(
     load = command(environment | {"EFO_OLS_URL": ols.url}, "load")
     assert "public.efo_synonyms was changed since efo" in load.stderr
     assert command(environment, "verify").returncode == 0
+
+
+def test_resolve_says_where_ids_lead_today(
+    environment: dict[str, str], database: DatabaseTarget, ols: Sample, tmp_path: Path
+) -> None:
+    ids = tmp_path / "ids.txt"
+    ids.write_text("EX:1\n")
+    said = "Nothing is published in schema public of"
+    assert_one_sentence(command(environment, "resolve", str(ids)), 1, said)
+    assert command(environment | {"EFO_OLS_URL": ols.url}, "load").returncode == 0
+    with connected(database) as connection:
+        ((curie, label),) = connection.execute(
+            "select curie, label from efo_terms where is_root and curie is not null limit 1"
+        ).fetchall()
+    asked = [curie.lower().replace(":", "_"), "EFO_0000400", curie, "EFO_0000400"]
+    ids.write_text("\ufeff" + "\r\n\n".join(asked))
+    done = command(environment, "resolve", "--format", "json", str(ids))
+    assert done.stderr == "4 ids: 2 current, 2 unknown\n"
+    rows = json.loads(done.stdout)
+    assert [row["id"] for row in rows] == asked, "in their order, and as often as they are there"
+    assert [row["status"] for row in rows] == ["current", "unknown"] * 2
+    assert (rows[0]["curie"], rows[0]["label"], rows[1]["label"]) == (curie, label, None)
+    lines = command(environment, "resolve", "--format", "tsv", str(ids)).stdout.splitlines()
+    assert lines[0].split("\t")[:3] == ["id", "status", "curie"]
+    assert lines[2].split("\t")[:3] == ["EFO_0000400", "unknown", ""]
+    words = [sys.executable, "-m", "efo_assets", "resolve", "-"]
+    piped = subprocess.run(
+        words, env=environment, input=ids.read_bytes(), capture_output=True, check=False
+    )
+    assert label in piped.stdout.decode()
+    ids.write_text("EX:1", encoding="utf-16")
+    assert_one_sentence(command(environment, "resolve", str(ids)), 1, f"{ids} is not UTF-8 text")
 
 
 def test_a_load_that_fails_is_one_sentence(environment: dict[str, str]) -> None:

@@ -78,11 +78,28 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "resolve",
+        "Each of many ids, in their order: IRI, CURIE or short form, in any case, and where it "
+        "leads today. `status` is current, replaced (by the term that the row names), ambiguous "
+        "(several replace it), obsolete, vanished or unknown; `candidates` are those several, or "
+        "what to consider instead.",
+        arguments="text[]",
+        template="function_resolve_all",
+    ),
+    View(
+        "resolve",
         "The term of an id: IRI, CURIE or short form, in any case; of a replaced class what "
         "replaces it, with the class's IRI as `followed_from`. An id that no listed class has, or "
         "that several replace, is an error.",
-        version=2,
+        version=3,
         arguments="text",
+    ),
+    View(
+        "check",
+        "An annotation: where its id leads today, as `efo_resolve` tells, and whether its label is "
+        "that of the class or of what replaces it. `agreement` is exact, normalised (but for case, "
+        "punctuation and the mark of obsolete classes), synonym or none; null where the id is "
+        "unknown. For a whole table by a lateral join.",
+        arguments="text, text",
     ),
     View(
         "release",

@@ -3,7 +3,7 @@
 Holds the target, the schema and the writer's lock; the work is in `load`, `audit` and `publish`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -319,10 +319,28 @@ class Warehouse:
         """The answer of the published tables to a statement of `sql/questions.sql`, by its name."""
         return self._answer(statement(question, **self.schema.parts), values)
 
+    def resolve(self, ids: Sequence[str]) -> list[tuple[str | None, ...]]:
+        """Where each id leads today; see `resolved` in `sql/questions.sql` for the columns.
+
+        Raises:
+            WarehouseError: nothing is published, or an earlier version of this project did it.
+        """
+        function = f"{self.schema.quoted('resolve')}(text[])"
+        # A reader may not look into the ledger.
+        ((is_there,),) = self._answer(
+            sql.SQL("select to_regprocedure(%(function)s) is not null"), {"function": function}
+        )
+        if not is_there:
+            raise WarehouseError(
+                f"{self.nothing_published} Where a release stands, an earlier version of "
+                "efo_assets published it: the same command adds what is missing."
+            )
+        return self.ask("resolved", {"ids": ids})
+
     def row_counts(self) -> list[tuple[Any, ...]]:
         """Name and number of rows of each published table; a term that vanished doesn't count."""
         return self._answer(row_counts(self.schema), {})
 
-    def _answer(self, query: sql.Composed, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def _answer(self, query: sql.Composable, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         doing = "asking the published tables"
         return self.run(doing, lambda connection: connection.execute(query, values).fetchall())

@@ -367,6 +367,99 @@ def test_a_replaced_class_is_followed_and_the_rows_tell_it(warehouse: Warehouse)
             ask(warehouse, f"select * from {function}('EX:q')")
 
 
+OLD_AND_NEW = (
+    *(term(name) for name in "ab"),
+    term("o", is_obsolete=True, replaced_by=["EX:a"]),
+    term("q", is_obsolete=True, replaced_by=["EX:a", "EX:b"]),
+    term("r", is_obsolete=True, consider=["EX:b"]),
+    term("s", is_obsolete=True),
+    term("EX_A1", curie=None),
+)
+"""Current classes, and obsolete ones that lead to one, to several, to a weaker one, to none."""
+
+
+@pytest.mark.fault("P37")
+def test_each_of_many_ids_says_where_it_leads_today(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[*OLD_AND_NEW, term("v")])
+    publish(warehouse, "2", terms=OLD_AND_NEW)
+    leads = {
+        "EX:a": ("current", "EX:a", []),
+        "ex_a": ("current", "EX:a", []),
+        iri("EX_A1").upper(): ("current", None, []),
+        f"\u00a0{iri('a')}\n": ("current", "EX:a", []),
+        "EX_o": ("replaced", "EX:a", []),
+        "ex:a1": ("current", None, []),
+        "EX:q": ("ambiguous", None, ["EX:a", "EX:b"]),
+        "EX:r": ("obsolete", None, ["EX:b"]),
+        "EX:s": ("obsolete", None, []),
+        "EX:v": ("vanished", None, []),
+        "EX:nobody": ("unknown", None, []),
+        "http://elsewhere.org/a": ("unknown", None, []),
+        "": ("unknown", None, []),
+    }
+    asked = [*leads, "EX:a", None]
+    with warehouse.connect() as connection:
+        found = connection.execute(
+            "select id, status, curie, candidates, found_iri, label"
+            " from public.efo_resolve(%s::text[])",
+            [asked],
+        ).fetchall()
+    assert [row[0] for row in found] == asked, "in their order, and as often as they were asked for"
+    assert {row[0]: row[1:4] for row in found} == leads | {None: ("unknown", None, [])}
+    named = {row[0]: row[4:] for row in found}
+    assert named["EX_o"] == (iri("o"), "label of a")
+    assert named["EX:v"] == (iri("v"), None)
+    assert named["EX:nobody"] == (None, None)
+
+
+@pytest.mark.fault("P37")
+def test_one_id_and_many_agree(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=OLD_AND_NEW)
+    for (each,) in ask(warehouse, "select iri from efo_terms"):
+        many = ask(warehouse, f"select status, term_id from efo_resolve(array['{each}'])")
+        if many[0][0] == "ambiguous":
+            continue
+        one = ask(warehouse, f"select term_id, followed_from from efo_resolve('{each}')")
+        status, leads_to = many[0]
+        assert one[0][1] == (each if status == "replaced" else None)
+        assert status == "obsolete" or one[0][0] == leads_to
+
+
+def test_an_annotation_is_checked_by_its_id_and_its_label(warehouse: Warehouse) -> None:
+    publish(
+        warehouse,
+        terms=[
+            term("a", "Crohn's disease", other_labels=["regional enteritis"]),
+            term("b", "obsolete_old name", is_obsolete=True, replaced_by=["EX:a"]),
+            term("c", "lost name", is_obsolete=True),
+        ],
+        synonyms=[synonym("a", "granulomatous colitis", "related")],
+    )
+    annotations = {
+        ("EX:a", "Crohn's disease"): ("current", "exact", "EX:a"),
+        ("ex_a", "CROHN\u2019S  DISEASE"): ("current", "normalised", "EX:a"),
+        ("EX_a", "Granulomatous-colitis"): ("current", "synonym", "EX:a"),
+        ("EX:a", "Regional enteritis"): ("current", "synonym", "EX:a"),
+        ("EX:a", "old name"): ("current", "none", "EX:a"),
+        ("EX:a", " - "): ("current", "none", "EX:a"),
+        ("EX:a", None): ("current", None, "EX:a"),
+        ("EX:b", "obsolete_old name"): ("replaced", "exact", "EX:a"),
+        ("EX:b", "Old name"): ("replaced", "normalised", "EX:a"),
+        ("EX:b", "Crohn's disease"): ("replaced", "exact", "EX:a"),
+        ("EX:b", "granulomatous colitis"): ("replaced", "synonym", "EX:a"),
+        ("EX:c", "lost name"): ("obsolete", "exact", None),
+        ("EFO_0000400", "lost name"): ("unknown", None, None),
+    }
+    with warehouse.connect() as connection:
+        checked = connection.execute(
+            "select a.id, a.name, c.status, c.agreement, c.curie"
+            " from unnest(%s::text[], %s::text[]) as a (id, name)"
+            " cross join lateral public.efo_check(a.id, a.name) as c",
+            [list(each) for each in zip(*annotations, strict=True)],
+        ).fetchall()
+    assert {row[:2]: row[2:] for row in checked} == annotations
+
+
 EARLIER = """
 drop function public.efo_descendants (text, boolean);
 create function public.efo_descendants(term text, over_parts boolean default false)

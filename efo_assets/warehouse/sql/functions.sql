@@ -35,6 +35,123 @@ end
 $body$;
 grant execute on function {schema}.{prefix}normalised(text) to public
 
+-- name: function_resolve_all
+create or replace function {schema}.{prefix}resolve(ids text[])
+returns table (
+    ordinal bigint,
+    id text,
+    status text,
+    term_id bigint,
+    iri text,
+    curie text,
+    label text,
+    found_iri text,
+    found_label text,
+    candidates text[],
+    removed_in bigint
+)
+language sql stable parallel safe
+begin atomic
+    with asked as (
+        select u.ordinal, u.id, btrim(translate(u.id, {blanks}, {spaces}), E' \t\n\r') as sought
+        from unnest($1) with ordinality as u (id, ordinal)
+    ),
+
+    named as (
+        select
+            a.*,
+            strpos(a.sought, '/') > 0 as is_iri,
+            lower(regexp_replace(a.sought, '^.*[/#]', '') collate "C") as local_name
+        from asked as a
+    ),
+
+    bare as materialized (
+        select t.id, lower(regexp_replace(t.iri, '^.*[/#]', '') collate "C") as local_name
+        from {schema}.{prefix}terms as t
+        where t.curie is null
+    ),
+
+    matches as (
+        select n.ordinal, t.id
+        from named as n
+        join {schema}.{prefix}terms as t on t.iri = any(array[n.id, n.sought])
+        union all
+        select n.ordinal, t.id
+        from named as n
+        join {schema}.{prefix}terms as t on t.curie = any(array[n.id, n.sought])
+        union all
+        select n.ordinal, t.id
+        from named as n
+        join {schema}.{prefix}terms as t on {curie_key} = translate(n.local_name, '_', ':')
+        where not n.is_iri or lower(t.iri collate "C") = lower(n.sought collate "C")
+        union all
+        select n.ordinal, t.id
+        from named as n
+        join bare as b on b.local_name = translate(n.local_name, ':', '_')
+        join {schema}.{prefix}terms as t on t.id = b.id
+        where not n.is_iri or lower(t.iri collate "C") = lower(n.sought collate "C")
+    ),
+
+    best as (
+        select distinct on (n.ordinal)
+            n.ordinal, t.id, t.iri, t.curie, t.label, t.is_obsolete, t.removed_in
+        from matches as m
+        join named as n on n.ordinal = m.ordinal
+        join {schema}.{prefix}terms as t on t.id = m.id
+        order by
+            n.ordinal,
+            t.iri <> n.id,
+            t.curie is distinct from n.id,
+            t.iri <> n.sought,
+            t.curie is distinct from n.sought,
+            t.removed_in is not null,
+            t.is_obsolete,
+            t.id
+    ),
+
+    led as (
+        select
+            b.*,
+            r.targets,
+            r.names,
+            case
+                when b.removed_in is not null then 'vanished'
+                when cardinality(r.targets) = 1 then 'replaced'
+                when cardinality(r.targets) > 1 then 'ambiguous'
+                when b.is_obsolete then 'obsolete'
+                else 'current'
+            end as status
+        from best as b
+        cross join lateral (
+            select
+                array_agg(r.target_id order by r.ordinal)
+                filter (where r.kind = 'replaced_by') as targets,
+                array_agg(coalesce(n.curie, n.iri) order by r.ordinal) as names
+            from {schema}.{prefix}replacements as r
+            join {schema}.{prefix}terms as n on n.id = r.target_id
+            where r.term_id = b.id and r.status in ('resolved', 'ambiguous')
+        ) as r
+    )
+
+    select
+        a.ordinal,
+        a.id,
+        coalesce(l.status, 'unknown'),
+        t.id,
+        t.iri,
+        t.curie,
+        t.label,
+        l.iri,
+        l.label,
+        case when l.status in ('ambiguous', 'obsolete') then coalesce(l.names, '{{}}') else '{{}}' end,
+        l.removed_in
+    from asked as a
+    left join led as l on l.ordinal = a.ordinal
+    left join {schema}.{prefix}terms as t
+        on t.id = case l.status when 'current' then l.id when 'replaced' then l.targets[1] end
+    order by a.ordinal;
+end
+
 -- name: function_resolve
 create or replace function {schema}.{prefix}resolve(id text)
 returns table (term_id bigint, followed_from text)
@@ -42,69 +159,86 @@ language plpgsql stable strict parallel safe rows 1
 set search_path = pg_catalog
 as $body$
 declare
-    sought constant text := btrim(translate(id, {blanks}, {spaces}), E' \t\n\r');
-    shown constant text := left(sought, 200);
-    is_iri constant boolean := strpos(sought, '/') > 0;
-    local_name constant text := regexp_replace(sought, '^.*[/#]', '');
-    found_term record;
-    targets bigint[];
-    target_names text;
+    shown constant text := left(btrim(translate(id, {blanks}, {spaces}), E' \t\n\r'), 200);
+    led record;
 begin
-    select t.id, t.iri, t.removed_in
-    into found_term
-    from {schema}.{prefix}terms as t
-    where t.iri in ($1, sought)
-        or t.curie in ($1, sought)
-        or (
-            (
-                {curie_key} = lower(translate(local_name, '_', ':') collate "C")
-                or (
-                    t.curie is null
-                    and lower(regexp_replace(t.iri, '^.*[/#]', '') collate "C")
-                    = lower(translate(local_name, ':', '_') collate "C")
-                )
-            )
-            and (not is_iri or lower(t.iri collate "C") = lower(sought collate "C"))
-        )
-    order by
-        t.iri <> $1,
-        t.curie is distinct from $1,
-        t.iri <> sought,
-        t.curie is distinct from sought,
-        t.removed_in is not null,
-        t.is_obsolete,
-        t.id
-    limit 1;
-    if not found then
+    select * into led from {schema}.{prefix}resolve(array[id]);
+    if led.status = 'unknown' then
         raise exception
             'No class has the IRI, CURIE or short form "%"; {prefix}lookup finds classes by name.', shown
             using errcode = 'no_data_found';
     end if;
-    if found_term.removed_in is not null then
+    if led.status = 'vanished' then
         raise exception
-            'The class "%" vanished from the ontology in release %.', shown, found_term.removed_in
+            'The class "%" vanished from the ontology in release %.', shown, led.removed_in
             using errcode = 'no_data_found';
     end if;
-    select
-        array_agg(n.id order by r.ordinal),
-        string_agg(coalesce(n.curie, n.iri), ', ' order by r.ordinal)
-    into targets, target_names
-    from {schema}.{prefix}replacements as r
-    join {schema}.{prefix}terms as n on n.id = r.target_id
-    where r.term_id = found_term.id
-        and r.kind = 'replaced_by'
-        and r.status in ('resolved', 'ambiguous');
-    if cardinality(targets) > 1 then
+    if led.status = 'ambiguous' then
         raise exception
-            'The class "%" was replaced by several: ask for one of %.', shown, target_names
+            'The class "%" was replaced by several: ask for one of %.',
+            shown, array_to_string(led.candidates, ', ')
             using errcode = 'cardinality_violation';
     end if;
-    term_id := coalesce(targets[1], found_term.id);
-    followed_from := case when targets is not null then found_term.iri end;
-    return next;
+    return query
+    select t.id, case led.status when 'replaced' then led.found_iri end
+    from {schema}.{prefix}terms as t
+    where t.iri = coalesce(led.iri, led.found_iri);
 end
 $body$;
 grant execute on function {schema}.{prefix}resolve(text) to public
+
+-- name: function_check
+create or replace function {schema}.{prefix}check(curie_or_iri text, label text)
+returns table (
+    status text,
+    agreement text,
+    term_id bigint,
+    iri text,
+    curie text,
+    today text,
+    found_iri text,
+    found_label text,
+    candidates text[]
+)
+language sql stable parallel safe
+begin atomic
+    select
+        r.status,
+        case
+            when f.id is null or $2 is null then null
+            when $2 in (f.label, r.label) then 'exact'
+            when {schema}.{prefix}normalised($2) = '' then 'none'
+            when {schema}.{prefix}normalised(f.label) = any(n.spellings)
+                or {schema}.{prefix}normalised(r.label) = any(n.spellings) then 'normalised'
+            when exists (
+                select
+                from {schema}.{prefix}synonyms as s
+                where s.term_id = any(array[f.id, r.term_id])
+                    and {schema}.{prefix}normalised(s.synonym) = any(n.spellings)
+            ) or exists (
+                select
+                from {schema}.{prefix}terms as t
+                cross join lateral unnest(t.other_labels) as o (label)
+                where t.id = any(array[f.id, r.term_id])
+                    and {schema}.{prefix}normalised(o.label) = any(n.spellings)
+            ) then 'synonym'
+            else 'none'
+        end,
+        r.term_id,
+        r.iri,
+        r.curie,
+        r.label,
+        r.found_iri,
+        r.found_label,
+        r.candidates
+    from {schema}.{prefix}resolve(array[$1]) as r
+    left join {schema}.{prefix}terms as f on f.iri = r.found_iri
+    -- An obsolete class may bear the mark before the name that it had.
+    cross join lateral (
+        select array[{schema}.{prefix}normalised($2), 'obsolete ' || {schema}.{prefix}normalised($2)]
+        as spellings
+    ) as n;
+end
 
 -- name: function_grants
 -- Who may execute a function, where somebody has said so.

@@ -58,3 +58,15 @@ join {schema}.{prefix}terms as t on t.id = m.term_id
 where m.mesh_id = %(mesh_id)s
 order by m.relation, t.curie
 limit 5
+
+-- name: resolved
+select
+    r.id,
+    r.status,
+    r.curie,
+    r.label,
+    r.iri,
+    case when r.found_iri is distinct from r.iri then r.found_label end as was,
+    nullif(array_to_string(r.candidates, ' '), '') as candidates
+from {schema}.{prefix}resolve(%(ids)s::text[]) as r
+order by r.ordinal
