@@ -36,7 +36,7 @@ $(1)/bin/python -m pip install --progress-bar off --constraint $(2) --editable $
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults chaos readers dev ui library deployed run bench bench-against lint dbt dbt-test clean
+.PHONY: help demo test coverage faults chaos readers dev ui library two deployed run bench bench-against lint dbt dbt-test clean
 
 help: ## Show this list
 	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ ui: $(STAMP) ## Press "Materialize all" in a real browser (Debian's chromium) an
 
 library: $(STAMP) ## Install the wheel into an empty environment and run the lines of docs/library.md there
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/graph/test_library.py
+
+two: RUNS := 20
+two: $(STAMP) ## Load two ontologies at once by dg's commands, RUNS=20 times on empty databases
+	@$(BIN)/python -m pytest -n 0 -v -m campaign efo_assets_tests/graph/test_component.py --runs $(RUNS)
 
 deployed: $(STAMP) ## Kill one service of the deployment after the other in the middle of a load
 	@$(BIN)/python -m pytest -n 0 -m 'campaign or not campaign' efo_assets_tests/deployment/test_services.py

@@ -30,6 +30,7 @@ DEBIANS_15 = Path("/usr/lib/postgresql/15")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-table", action="store_true", help="print which faults are covered")
+    parser.addoption("--runs", type=int, default=1, help="so often are campaigns with a `run` done")
     parser.addoption("--picture", type=Path, help="keep the picture of the lineage graph here")
 
 
@@ -138,6 +139,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     majors = getattr(metafunc.module, "MAJORS", ())
     if majors and "database" in metafunc.fixturenames:
         metafunc.parametrize("database", majors, indirect=True, ids="pg{}".format)
+    if "run" in metafunc.fixturenames:
+        metafunc.parametrize("run", range(1, metafunc.config.getoption("--runs") + 1))
 
 
 @pytest.fixture

@@ -29,6 +29,16 @@ def ask(target: DatabaseTarget, query: str, *parameters: object) -> list[tuple[A
         return connection.execute(query, parameters or None).fetchall()
 
 
+def ask_in(target: DatabaseTarget, schema: str, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a query on the tables of the default graph, asked of an ontology's own schema."""
+    with connected(target) as connection:
+        path = sql.SQL("set search_path to {}").format(sql.Identifier(schema))
+        connection.execute(path)
+        # EFO's tables are called the same everywhere.
+        own = query if schema == "efo" else query.replace("efo_", "")
+        return connection.execute(own).fetchall()
+
+
 @contextmanager
 def own_database(server: DatabaseTarget, template: str = "template1") -> Iterator[DatabaseTarget]:
     """A database of its own, empty or a copy of another, for an owner who is no superuser."""

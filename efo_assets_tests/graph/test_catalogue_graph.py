@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import psycopg
@@ -20,7 +19,7 @@ from efo_assets.sample.catalogue import BAD, Member, by_id
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
 from efo_assets.warehouse.audit import CHECKS
-from efo_assets_tests.databases import ask, connected
+from efo_assets_tests.databases import ask, ask_in
 from efo_assets_tests.graph.materializing import failure, published_ancestors, published_rows
 from efo_assets_tests.oracle.derived import expected_ancestors
 from efo_assets_tests.oracle.rows import expected_rows
@@ -121,7 +120,7 @@ def test_each_ontology_is_loaded_by_a_run_of_its_own_and_bad_ones_fail_alone(
     assert "does not hold the ontology 'empty', or holds it empty" in failures["empty"]
     assert "does not say what it serves of failing" in failures["failing"]
     for member in SOUND:
-        shown = partial(of_schema, database, member.ontology.replace("-", "_"))
+        shown = partial(ask_in, database, member.ontology.replace("-", "_"))
         expected, published = expected_rows(member.release()), published_rows(shown)
         assert {each: getattr(expected, each) for each in published} == published
         assert published_ancestors(shown) == expected_ancestors(expected.parent_edges)
@@ -210,11 +209,3 @@ def test_a_run_without_a_partition_says_what_it_wants(daemon: Daemon) -> None:
     assert failure(result).startswith("A run of the catalogue loads one ontology: choose its")
     with pytest.raises(SettingsError, match=r"^The partition 'No Id' is no ontology: [^\n]*\.$"):
         daemon.catalogue.of("No Id")
-
-
-def of_schema(database: DatabaseTarget, schema: str, query: str) -> list[tuple[Any, ...]]:
-    """Rows of a query in the schema of an ontology's name, where tables have plain names."""
-    with connected(database) as connection:
-        path = psycopg.sql.Identifier(schema)
-        connection.execute(psycopg.sql.SQL("set search_path to {}").format(path))
-        return connection.execute(query.replace("efo_", "")).fetchall()

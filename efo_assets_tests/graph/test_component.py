@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -15,12 +17,18 @@ from pydantic import ValidationError
 from efo_assets import OlsOntologyComponent, Ontology
 from efo_assets.errors import SettingsError
 from efo_assets.sample.catalogue import Member
+from efo_assets.sample.ontology import release
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse.audit import CHECKS
 from efo_assets_tests.commands import ROOT, TIMEOUT_S, Done
-from efo_assets_tests.databases import ask
+from efo_assets_tests.databases import ask, ask_in
+from efo_assets_tests.graph.materializing import published_ancestors, published_rows
+from efo_assets_tests.oracle.derived import expected_ancestors
+from efo_assets_tests.oracle.rows import expected_rows
 
 CLASSES = 60
+EFO_CLASSES, MONDO = 700, Member("mondo", 900)
 PROJECT = """
 [project]
 name = "theirs"
@@ -111,6 +119,50 @@ def test_an_ontology_is_listed_scaffolded_checked_and_loaded(
         )
     assert loaded.returncode == 0, (loaded.stdout + loaded.stderr)[-3000:]
     assert ask(database, "select count(*) from mondo.terms") == [(CLASSES,)]
+
+
+@pytest.mark.campaign
+def test_two_ontologies_are_loaded_at_once_into_an_empty_database(
+    run: int, project: Path, database: DatabaseTarget
+) -> None:
+    """`make two`, in one project with one instance of Dagster; `run` counts from 1."""
+
+    def done(*words: str, **environment: str) -> None:
+        ended = run_dg(project, *words, **environment)
+        assert ended.returncode == 0, f"run {run}: {(ended.stdout + ended.stderr)[-5000:]}"
+
+    ontologies = {"efo": release(EFO_CLASSES, 1), "mondo": MONDO.release()}
+    for name in ontologies:
+        done("scaffold", "defs", TYPE, name, "--id", name, "--database", "ONTOLOGIES_DB")
+    done("check", "yaml")
+    done("check", "defs")
+    (project / "home").mkdir()
+    with (
+        running_sample(classes=EFO_CLASSES, catalogue=(MONDO,)) as sample,
+        ThreadPoolExecutor() as at_once,
+    ):
+        launch = partial(
+            done,
+            "launch",
+            DAGSTER_HOME=str(project / "home"),
+            EFO_OLS_URL=sample.url,
+            EFO_DATA_DIR=str(project / "data"),
+            ONTOLOGIES_DB=psycopg.conninfo.make_conninfo(**database.parameters),
+        )
+        launched = [at_once.submit(launch, "--job", f"refresh_{name}") for name in ontologies]
+        for each in launched:
+            each.result()
+    for name, generated in ontologies.items():
+        expected, shown = expected_rows(generated), partial(ask_in, database, name)
+        published = published_rows(shown)
+        assert {each: getattr(expected, each) for each in published} == published
+        assert published_ancestors(shown) == expected_ancestors(expected.parent_edges)
+    states = ask(database, "select ontology, state, row_count > 0 from efo_meta.ontologies")
+    assert sorted(states) == [("efo", "published", True), ("mondo", "published", True)]
+    (loads,) = ask(database, "select count(*), count(distinct load_id) from efo_meta.verdicts")
+    assert loads == (2 * len(CHECKS), 2)
+    of_all = "select ontology, count(*) from ols.terms group by 1 order by 1"
+    assert ask(database, of_all) == [("efo", EFO_CLASSES), ("mondo", MONDO.classes)]
 
 
 def test_a_catalogue_is_scaffolded_and_checked(project: Path) -> None:
