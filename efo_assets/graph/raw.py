@@ -40,7 +40,7 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
         now and that are kept already are not asked for again. Whole or not there: every page is
         validated, IRIs are counted against independent totals, and the release must be the same
         before and after. In a run that stages tables, the rows of pages are copied while others
-        come.
+        come, and no page is asked for where PostgreSQL holds the rows already.
         """
         with guarded(context.log):
             loader: Loader = getattr(context.resources, names.loader)

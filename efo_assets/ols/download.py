@@ -10,6 +10,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -65,6 +66,7 @@ class Progress(NamedTuple):
 
 OnProgress = Callable[[Progress], None]
 AcceptRelease = Callable[[Release], None]
+IsStanding = Callable[[Release], bool]
 
 
 class Download(NamedTuple):
@@ -94,6 +96,7 @@ async def download(
     page_size: int = 500,
     limit: int | None = None,
     accept_release: AcceptRelease = lambda _: None,
+    is_standing: IsStanding = lambda _: False,
     on_progress: OnProgress | None = None,
 ) -> Download:
     """Fetch what is missing of the release that OLS serves now, and prove it whole.
@@ -101,7 +104,9 @@ async def download(
     `reader` reads each page that comes, and where any comes, those that are kept from before, so
     that it has seen all of them when this returns. Accepted pages stay in the store whatever
     happens. With `limit`, only so many classes count. `accept_release` is called, in a thread,
-    before a page is asked for; what it raises ends the download.
+    before a page is asked for; what it raises ends the download. Where pages are missing and
+    `is_standing`, called so too, says that the rows of the release are had elsewhere, none is asked
+    for: the page set is the newest, and tells of which release, but can't be read.
 
     Raises:
         OlsUnreachable: OLS doesn't answer.
@@ -113,7 +118,7 @@ async def download(
         PageStoreError: the store can't be written, or another download holds it.
     """
     downloader = _Downloader(
-        client, store, reader, ontology, page_size, limit, accept_release, on_progress
+        client, store, reader, ontology, page_size, limit, accept_release, is_standing, on_progress
     )
     try:
         with store.lock(ontology):
@@ -139,6 +144,7 @@ class _Downloader:
     page_size: int
     limit: int | None
     accept_release: AcceptRelease
+    is_standing: IsStanding
     on_progress: OnProgress | None
     notes: list[str] = field(default_factory=list)
     one_list: bool = False
@@ -234,6 +240,11 @@ class _Downloader:
             self.client, folder, self.reader, self.on_progress, self.began_s, self.may_shrink
         )
         missing = [spec for spec in plan.pages() if spec.key not in reused]
+        is_standing = partial(self.is_standing, plan.release)
+        # What was kept here and is damaged is mended all the same.
+        if missing and not folder.damage and await asyncio.to_thread(is_standing):
+            log.info("the rows of %s are there, so no page of it is asked for", plan.release.name)
+            missing = []
         if missing:
             await _require_same_release(self.client, plan.release)
             await self.reader.begin(page_set)

@@ -176,19 +176,21 @@ class PageStore:
         page_set = folder.page_set
         ontology = page_set.plan.release.ontology
         newest = max((each.serial for each in self._sets(ontology, sound_only=True)), default=0)
-        if not page_set.complete or page_set.serial < newest:
+        if not page_set.serial or page_set.serial < newest:
             folder.complete(newest + 1)
         self.prune(ontology, in_use=page_set.folder)
         return page_set
 
     def latest(self, ontology: str) -> PageSet | None:
-        """The newest complete download, or None.
+        """The newest download that was declared whole, or None.
+
+        It has no pages where its rows were had elsewhere.
 
         Raises:
             DamagedManifest: which one is the newest can't be told.
         """
-        complete = [each for each in self._sets(ontology) if each.complete]
-        return max(complete, key=attrgetter("serial"), default=None)
+        declared = [each for each in self._sets(ontology) if each.serial]
+        return max(declared, key=attrgetter("serial"), default=None)
 
     def discard(self, folder: PageFolder) -> None:
         """Remove a download that turned out to be of no use, once no page is being written."""

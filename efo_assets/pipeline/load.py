@@ -8,7 +8,6 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 
 from efo_assets.errors import LOAD_COMMAND, PageStoreError
 from efo_assets.ols.download import Download, OnProgress, download
@@ -70,7 +69,8 @@ def fetch(
 ) -> Download:
     """Download the pages that aren't kept yet of the release that OLS serves now.
 
-    With `fills`, rows of the pages that come fill a load, which `stage` then finds.
+    With `fills`, rows of the pages that come fill a load, which `stage` then finds; where it finds
+    one that another machine left, staged or published, no page is asked for.
 
     Raises:
         WarehouseError: PostgreSQL, or the release that stands, would refuse the load in the end.
@@ -83,33 +83,35 @@ def fetch(
     with timed("prepare"):
         warehouse.prepare()
     with timed("fetch"), progress_shown(log) if log else nullcontext() as report:
-        begin_load = partial(_begun, settings, warehouse, run_id) if fills else lambda _: None
-        reader = OnePass(warehouse, begin_load)
-        return run_to_its_end(_download(settings, warehouse, reader, report, pause))
-
-
-def _begun(
-    settings: Settings, warehouse: Warehouse, run_id: str | None, pages: PageSet
-) -> Load | None:
-    """An empty load, unless one of these pages is filled or staged already."""
-    source = source_of(settings, pages.plan.release, pages.plan.limit)
-    if warehouse.reusable(source) is None and warehouse.filled(source) is None:
-        return begun(settings, warehouse, pages, run_id=run_id)
-    return None
+        return run_to_its_end(
+            _download(settings, warehouse, fills=fills, run_id=run_id, report=report, pause=pause)
+        )
 
 
 async def _download(
     settings: Settings,
     warehouse: Warehouse,
-    reader: OnePass,
+    *,
+    fills: bool,
+    run_id: str | None,
     report: OnProgress | None,
     pause: Pause,
 ) -> Download:
+    def is_standing(release: Release) -> bool:
+        source = source_of(settings, release, settings.limit)
+        return not (warehouse.reusable(source) is None and warehouse.filled(source) is None)
+
+    def begin_load(pages: PageSet) -> Load | None:
+        """An empty load, unless its rows are there, or pages alone are wanted."""
+        if not fills or is_standing(pages.plan.release):
+            return None
+        return begun(settings, warehouse, pages, run_id=run_id)
+
     def accept(release: Release) -> None:
         warehouse.refuse_unfit(source_of(settings, release, settings.limit))
         _warn_of_little_space(settings, release)
 
-    async with reader:
+    async with OnePass(warehouse, begin_load) as reader:
         async with ols_client(
             settings, warehouse, max_in_flight=settings.max_in_flight, pause=pause
         ) as client:
@@ -121,6 +123,7 @@ async def _download(
                 page_size=settings.page_size,
                 limit=settings.limit,
                 accept_release=accept,
+                is_standing=is_standing if fills else lambda _: False,
                 on_progress=report,
             )
         await reader.finish()
