@@ -111,9 +111,10 @@ class PageFolder:
         return explained(self.page_set.folder, "take a page", self.kept)
 
     def complete(self, serial: int) -> None:
-        """Declare the download whole."""
+        """Declare the download whole, or if pages are missing, that their rows are elsewhere."""
         with self._writing, explained(self.page_set.folder, "be completed", self.kept):
-            self._append(Completed(serial))
+            self.page_set.is_elsewhere = self.page_set.lacks_pages
+            self._append(Completed(serial, self.page_set.is_elsewhere))
             self.page_set.serial = serial
 
     @property
@@ -176,21 +177,20 @@ class PageStore:
         page_set = folder.page_set
         ontology = page_set.plan.release.ontology
         newest = max((each.serial for each in self._sets(ontology, sound_only=True)), default=0)
-        if not page_set.serial or page_set.serial < newest:
+        is_told = page_set.complete and page_set.is_elsewhere == page_set.lacks_pages
+        if not is_told or page_set.serial < newest:
             folder.complete(newest + 1)
         self.prune(ontology, in_use=page_set.folder)
         return page_set
 
     def latest(self, ontology: str) -> PageSet | None:
-        """The newest download that was declared whole, or None.
-
-        It has no pages where its rows were had elsewhere.
+        """The newest complete download, or None.
 
         Raises:
             DamagedManifest: which one is the newest can't be told.
         """
-        declared = [each for each in self._sets(ontology) if each.serial]
-        return max(declared, key=attrgetter("serial"), default=None)
+        complete = [each for each in self._sets(ontology) if each.complete]
+        return max(complete, key=attrgetter("serial"), default=None)
 
     def discard(self, folder: PageFolder) -> None:
         """Remove a download that turned out to be of no use, once no page is being written."""

@@ -64,6 +64,8 @@ class Completed(msgspec.Struct, frozen=True, tag="completed"):
     """The line that declares a download whole; the highest serial is the newest."""
 
     serial: int
+    is_elsewhere: bool = False
+    """Whether pages weren't asked for, since the rows of the release are had elsewhere."""
 
 
 class DamagedManifest(PageStoreError):
@@ -121,14 +123,21 @@ class PageSet:
     entries: dict[PageKey, PageEntry]
     serial: int
     """Of its completion; 0 until then."""
+    is_elsewhere: bool = False
+    """Whether it was completed without all pages."""
 
     def __repr__(self) -> str:
         return f"PageSet({str(self.folder)!r}, complete={self.complete})"
 
     @property
     def complete(self) -> bool:
-        """Whether the download was declared whole, and no page of it is missing."""
-        return self.serial > 0 and all(spec.key in self.entries for spec in self.plan.pages())
+        """Whether the download was declared whole, and no page of it got lost."""
+        return self.serial > 0 and (self.is_elsewhere or not self.lacks_pages)
+
+    @property
+    def lacks_pages(self) -> bool:
+        """Whether a page of the plan isn't kept."""
+        return any(spec.key not in self.entries for spec in self.plan.pages())
 
     @property
     def has_full_page(self) -> bool:
@@ -226,6 +235,7 @@ def read_manifest(folder: Path) -> PageSet | None:
                 page_set.entries[record.key] = record
             case Completed():
                 page_set.serial = max(page_set.serial, record.serial)
+                page_set.is_elsewhere = record.is_elsewhere
     if None in records:
         raise DamagedManifest(folder, records.count(None), page_set)
     return page_set
