@@ -130,11 +130,12 @@ class Ontology(dg.Model, dg.Resolvable):
     @field_validator("key_prefix", "group")
     @classmethod
     def _as_dagster_takes_it(cls, value: list[str] | str | None) -> list[str] | str | None:
-        for part in [value] if isinstance(value, str) else value or ():
-            if not re.fullmatch(r"[A-Za-z0-9_-]+", part):
+        if isinstance(value, str) and not re.fullmatch(r"\w+", value, re.ASCII):
+            raise ValueError(f"it takes letters, digits and _; it holds {value[:40]!r}.")
+        for part in value if isinstance(value, list) else ():
+            if not re.fullmatch(r"[\w-]+", part, re.ASCII):
                 raise ValueError(
-                    f"a part of an asset key and a group take letters, digits, _ and -; one is "
-                    f"{part[:40]!r}."
+                    f"a part of an asset key takes letters, digits, _ and -; one is {part[:40]!r}."
                 )
         return value
 
@@ -142,7 +143,8 @@ class Ontology(dg.Model, dg.Resolvable):
     def names(self) -> "Names":
         """The keys and names of its graph."""
         prefix = [self.id] if self.key_prefix is None and self.id else self.key_prefix or []
-        return Names(prefix, self.group or self.id)
+        # Dagster takes no - in the name of a group.
+        return Names(prefix, self.group or (self.id and self.id.replace("-", "_")))
 
     @model_validator(mode="after")
     def _one_database(self) -> Self:

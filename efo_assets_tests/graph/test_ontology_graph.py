@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 import psycopg
 import pytest
+from pydantic import ValidationError
 
 from efo_assets import Ontology, ontology_graph
 from efo_assets.sample.catalogue import Member
@@ -211,3 +212,10 @@ def test_other_peoples_definitions_stay_as_they_are(make: Make) -> None:
     }
     names = {each.name for each in defs.sensors or ()}
     assert names == {"mine", "mondo_release_sensor", "hp_release_sensor"}
+
+
+def test_an_id_with_a_dash_makes_a_graph_and_a_group_takes_none() -> None:
+    specs = ontology_graph(Ontology(id="a-b")).resolve_all_asset_specs()
+    assert {str(each.group_name) for each in specs} >= {"a_b", "a_b_raw"}
+    with pytest.raises(ValidationError, match="it takes letters, digits and _; it holds 'a-b'"):
+        Ontology(id="a-b", group="a-b")
