@@ -4,16 +4,21 @@ What is expected is read from the recordings here, by code that shares nothing w
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+import psycopg
 import pytest
 
+from efo_assets import OlsOntologyComponent
 from efo_assets.sample.recorded import ontology_id
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
-from efo_assets_tests.graph.materializing import Graph, Rows, failure
+from efo_assets_tests.databases import ask, ask_in, own_database
+from efo_assets_tests.graph.materializing import Graph, Rows, failure, published_rows
 
 RECORDED = Path(__file__).parents[3] / "shared" / "ols4" / "recorded"
 OIO = "http://www.geneontology.org/formats/oboInOwl#"
@@ -105,21 +110,10 @@ def recorded_url() -> Iterator[str]:
         yield sample.url
 
 
-@pytest.mark.parametrize("ontology", ONTOLOGIES)
-def test_the_tables_hold_what_was_recorded(
-    ontology: str,
-    recorded_url: str,
-    database: DatabaseTarget,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def assert_as_recorded(ontology: str, found: Mapping[str, Rows]) -> None:
+    """Published rows are those of a recording, by its name."""
     classes = read("v2", f"{ontology}.classes.json")
-    graph = Graph(monkeypatch, database, tmp_path, recorded_url)
-    graph.configure(EFO_ONTOLOGY=ontology_id(ontology))
-    result = graph.materialize()
-    assert result.success, failure(result)
-
-    wanted, found = expected(classes), graph.published()
+    wanted = expected(classes)
     terms = found["terms"]
     assert {(row.iri, row.curie, row.is_obsolete, row.is_defining) for row in terms} == wanted[
         "terms"
@@ -156,3 +150,52 @@ def test_the_tables_hold_what_was_recorded(
         for parent in found_parents
         if child in current and parent != THING
     }
+
+
+every_ontology = pytest.mark.parametrize("ontology", ONTOLOGIES)
+
+
+@every_ontology
+def test_the_tables_hold_what_was_recorded(
+    ontology: str,
+    recorded_url: str,
+    database: DatabaseTarget,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = Graph(monkeypatch, database, tmp_path, recorded_url)
+    graph.configure(EFO_ONTOLOGY=ontology_id(ontology))
+    result = graph.materialize()
+    assert result.success, failure(result)
+    assert_as_recorded(ontology, graph.published())
+
+
+@pytest.fixture(scope="module")
+def database_of_all(server: DatabaseTarget) -> Iterator[DatabaseTarget]:
+    with own_database(server) as database:
+        yield database
+
+
+@pytest.mark.campaign
+@pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
+@every_ontology
+def test_components_load_all_that_was_recorded_into_one_database(
+    ontology: str, recorded_url: str, database_of_all: DatabaseTarget, tmp_path: Path
+) -> None:
+    id_ = ontology_id(ontology)
+    fields = {
+        "id": id_,
+        "ols_url": recorded_url,
+        "data_dir": str(tmp_path),
+        "database": psycopg.conninfo.make_conninfo(**database_of_all.parameters),
+    }
+    component = OlsOntologyComponent.resolve_from_yaml(json.dumps(fields))
+    defs = component.build_defs(dg.ComponentTree.for_test().load_context)
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def(component.names.job)
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert result.success, failure(result)
+    schema = id_.replace("-", "_")
+    assert_as_recorded(ontology, published_rows(partial(ask_in, database_of_all, schema)))
+    stands = "select state from efo_meta.ontologies where schema_name = %s"
+    assert ask(database_of_all, stands, schema) == [("published",)]
