@@ -30,6 +30,13 @@ NONE_IS_GOOD: Steps = ((None, GOOD), (1, BAD))
 ONE_IS_GOOD: Steps = ((None, BAD), (1, GOOD))
 
 
+def _thresholds(steps: Steps) -> Json:
+    return {
+        "mode": "absolute",
+        "steps": [{"value": value, "color": color} for value, color in steps],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One expression of a panel, and how its series are called."""
@@ -52,6 +59,8 @@ class Panel:
     steps: Steps = PLAIN
     mappings: tuple[Json, ...] = ()
     options: Json = field(default_factory=dict)
+    transformations: tuple[Json, ...] = ()
+    overrides: tuple[Json, ...] = ()
 
 
 def stat(
@@ -87,6 +96,7 @@ def bars(
     unit: str,
     *queries: Query,
     columns: int = 12,
+    lines: int = 8,
     steps: Steps = PLAIN,
 ) -> Panel:
     """One bar for each series, as it is now."""
@@ -96,7 +106,65 @@ def bars(
         "displayMode": "basic",
     }
     return Panel(
-        title, description, "bargauge", unit, queries, columns, steps=steps, options=options
+        title, description, "bargauge", unit, queries, columns, lines, steps, options=options
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: a label, or the figures of a query."""
+
+    title: str
+    unit: str = "none"
+    steps: Steps = PLAIN
+
+
+def table(
+    title: str,
+    description: str,
+    shown: dict[str, Column],
+    *queries: Query,
+    sort_by: str,
+    **more: Any,
+) -> Panel:
+    """A line for each set of labels, which all queries share, as it is now; sortable.
+
+    `shown` names what Grafana calls the columns: a label, or `Value #A` of the first query.
+    """
+    transformations: tuple[Json, ...] = (
+        {"id": "merge", "options": {}},
+        {
+            "id": "organize",
+            "options": {
+                "excludeByName": {"Time": True},
+                "indexByName": {name: place for place, name in enumerate(shown)},
+                "renameByName": {name: column.title for name, column in shown.items()},
+            },
+        },
+    )
+    overrides: tuple[Json, ...] = tuple(
+        {
+            "matcher": {"id": "byName", "options": column.title},
+            "properties": [
+                {"id": "unit", "value": column.unit},
+                {"id": "thresholds", "value": _thresholds(column.steps)},
+                {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+            ],
+        }
+        for column in shown.values()
+        if column.steps is not PLAIN or column.unit != "none"
+    )
+    options = {"showHeader": True, "sortBy": [{"displayName": sort_by, "desc": True}]}
+    return Panel(
+        title,
+        description,
+        "table",
+        "none",
+        queries,
+        options=options,
+        transformations=transformations,
+        overrides=overrides,
+        **more,
     )
 
 
@@ -125,38 +193,37 @@ def states(title: str, description: str, *queries: Query, columns: int = 12) -> 
 
 OVERVIEW = (
     stat(
-        "Published release",
-        "Version of the release that people read now.",
+        "Ontologies published",
+        "Schemas in which a release stands.",
         "none",
-        Query("efo_release_info", "{{ontology}} {{version}}"),
-        text_mode="name",
+        Query("count(efo_release_id)"),
     ),
     stat(
-        "Published",
-        "How long ago that release was published. EFO comes out about monthly.",
+        "Longest without a release",
+        "How long ago the release was published of which that is longest. EFO comes out monthly.",
         "dtdurations",
-        Query("time() - efo_release_published_timestamp_seconds"),
-        steps=((None, GOOD), (35 * DAY_S, WARNING), (45 * DAY_S, BAD)),
+        Query("max(time() - efo_release_published_timestamp_seconds)"),
     ),
     stat(
-        "Last load",
-        "How long ago a load last succeeded, whether it brought a new release or not.",
+        "Last success",
+        "How long ago any run last succeeded, whether it brought a new release or not.",
         "dtdurations",
-        Query('time() - efo_asset_last_success_timestamp_seconds{asset="efo_terms"}'),
+        Query('time() - max(efo_run_last_end_timestamp_seconds{status="SUCCESS"})'),
         steps=((None, GOOD), (8 * DAY_S, WARNING), (9 * DAY_S, BAD)),
     ),
     stat(
-        "Failed runs in a row",
-        "Of the job that has most of them. Two raise EfoRunsFailing.",
+        "Failing",
+        "Jobs, and ontologies of a catalogue, whose last run failed. Two in a row raise "
+        "EfoRunsFailing.",
         "none",
-        Query("max(efo_runs_failed_in_a_row)"),
-        steps=((None, GOOD), (1, WARNING), (2, BAD)),
+        Query("count(efo_runs_failed_in_a_row >= 1) or vector(0)"),
+        steps=((None, GOOD), (1, WARNING)),
     ),
     stat(
-        "Blocking checks that refuse",
-        "Checks that keep the last load from being published.",
+        "Refused",
+        "Ontologies whose last load is kept from being published by its audit.",
         "none",
-        Query('sum(1 - efo_check_passed{blocking="true"})'),
+        Query('count(efo_checks{outcome="refused"} > 0) or vector(0)'),
         steps=NONE_IS_GOOD,
     ),
     stat(
@@ -168,27 +235,176 @@ OVERVIEW = (
     ),
 )
 
-RELEASE = (
+ALL = (
+    table(
+        "All ontologies",
+        "A line for each schema; refused ones come first, and each column sorts. Choose ontologies "
+        "at the top to see more of them below.",
+        {
+            "ontology": Column("Ontology"),
+            "schema": Column("Schema"),
+            "version": Column("Release"),
+            "Value #A": Column("Published", "dtdurations"),
+            "Value #B": Column("Terms", "short"),
+            "Value #C": Column("Refusing checks", steps=NONE_IS_GOOD),
+        },
+        Query(
+            "max by (ontology, schema, version) ((time() - efo_release_published_timestamp_seconds)"
+            " * on (ontology, schema) group_left (version) efo_release_info)"
+        ),
+        Query('max by (ontology, schema) (efo_table_rows{table="efo_terms"})'),
+        Query('max by (ontology, schema) (efo_checks{outcome="refused"})'),
+        sort_by="Refusing checks",
+        columns=16,
+        lines=16,
+    ),
+    bars(
+        "Most failed runs in a row",
+        "Since the last success, of a job or of an ontology of a catalogue. Two raise "
+        "EfoRunsFailing.",
+        "none",
+        Query("topk(15, efo_runs_failed_in_a_row)", "{{ontology}} {{dagster_job}}"),
+        columns=8,
+        lines=16,
+        steps=((None, GOOD), (1, WARNING), (2, BAD)),
+    ),
+)
+
+_CHOSEN = 'ontology=~"$ontology"'
+ONTOLOGY = (
+    stat(
+        "Published release",
+        "Version of the release that people read now.",
+        "none",
+        Query(f"efo_release_info{{{_CHOSEN}}}", "{{schema}} {{version}}"),
+        text_mode="name",
+    ),
+    stat(
+        "Published",
+        "How long ago that release was published.",
+        "dtdurations",
+        Query(f"time() - efo_release_published_timestamp_seconds{{{_CHOSEN}}}", "{{schema}}"),
+    ),
+    stat(
+        "Longest between releases",
+        "Of the last six; of an ontology that has news far more often than now, EfoReleaseStale "
+        "is raised.",
+        "dtdurations",
+        Query(f"efo_release_interval_seconds{{{_CHOSEN}}}", "{{schema}}"),
+    ),
+    stat(
+        "Publications",
+        "Number of the published release in the ledger; the terms refer to it.",
+        "none",
+        Query(f"efo_release_id{{{_CHOSEN}}}", "{{schema}}"),
+    ),
+    stat(
+        "Last load",
+        "How long ago a load last succeeded, whether it brought a new release or not.",
+        "dtdurations",
+        Query(
+            "time() - max by (dagster_job)"
+            f' (efo_run_last_end_timestamp_seconds{{{_CHOSEN}, status="SUCCESS"}})',
+            "{{dagster_job}}",
+        ),
+    ),
+    stat(
+        "Failed runs in a row",
+        "Since the last success.",
+        "none",
+        Query(f"efo_runs_failed_in_a_row{{{_CHOSEN}}}", "{{dagster_job}}"),
+        steps=((None, GOOD), (1, WARNING), (2, BAD)),
+    ),
     series(
         "Rows by table",
         "Rows of the published release, from the ledger. A step is a new release.",
         "short",
-        Query("efo_table_rows", "{{table}}"),
-        columns=10,
+        Query(f"efo_table_rows{{{_CHOSEN}}}", "{{schema}} {{table}}"),
+        columns=8,
     ),
     bars(
         "What the published release changed",
         "Rows that it inserted, changed or removed against the release before.",
         "short",
-        Query("efo_release_row_changes", "{{table}} {{change}}"),
-        columns=10,
+        Query(f"efo_release_row_changes{{{_CHOSEN}}}", "{{schema}} {{table}} {{change}}"),
+        columns=8,
+    ),
+    bars(
+        "Offenders by check",
+        "Rows that each check found wrong in the last load; those of warnings block nothing.",
+        "short",
+        Query(f"efo_check_offenders{{{_CHOSEN}}} > 0", "{{schema}} {{check}}"),
+        columns=8,
+        steps=((None, GOOD), (1, WARNING)),
+    ),
+    states(
+        "Blocking checks passed",
+        "Red: the check refused the last load, and the release before stays published. Of other "
+        "schemas than EFO_SCHEMA only those that found something.",
+        Query(f'efo_check_passed{{{_CHOSEN}, blocking="true"}}', "{{schema}} {{check}}"),
+        columns=8,
+    ),
+    bars(
+        "Checks of the last audit",
+        "By outcome; a warning keeps nothing from being published.",
+        "none",
+        Query(f"efo_checks{{{_CHOSEN}}}", "{{schema}} {{outcome}}"),
+        columns=4,
     ),
     stat(
-        "Publications",
-        "Number of the published release in the ledger; efo_terms refers to it.",
-        "none",
-        Query("efo_release_id"),
+        "Last audit",
+        "How long ago a load was audited; one that is published already keeps its verdicts.",
+        "dtdurations",
+        Query(f"time() - efo_audit_timestamp_seconds{{{_CHOSEN}}}", "{{schema}}"),
         lines=8,
+    ),
+    series(
+        "Latency of OLS",
+        "Quantiles over all requests of the last download; 1 is the slowest.",
+        "s",
+        Query(f"efo_ols_request_latency_seconds{{{_CHOSEN}}}", "{{quantile}}"),
+        columns=8,
+    ),
+    stat(
+        "Requests",
+        "Of the last download. A release that is kept already takes four.",
+        "none",
+        Query(f"efo_ols_requests{{{_CHOSEN}}}"),
+        lines=8,
+        columns=3,
+    ),
+    stat(
+        "Retries",
+        "Requests of the last download that had to be sent again: how well OLS was.",
+        "none",
+        Query(f"efo_ols_retries{{{_CHOSEN}}}"),
+        lines=8,
+        columns=3,
+        steps=((None, GOOD), (10, WARNING)),
+    ),
+    stat(
+        "Received",
+        "What OLS sent in the last download, compressed.",
+        "decbytes",
+        Query(f"efo_ols_received_bytes{{{_CHOSEN}}}"),
+        lines=8,
+        columns=3,
+    ),
+    stat(
+        "Time",
+        "How long the last download took.",
+        "s",
+        Query(f"efo_ols_download_seconds{{{_CHOSEN}}}"),
+        lines=8,
+        columns=3,
+    ),
+    stat(
+        "Pages",
+        "Of the last download: fetched from OLS, or kept from an earlier download.",
+        "none",
+        Query(f"efo_ols_pages{{{_CHOSEN}}}", "{{origin}}"),
+        lines=8,
+        text_mode="value_and_name",
     ),
 )
 
@@ -209,85 +425,11 @@ LOADS = (
     ),
     bars(
         "Time since the last success",
-        "By asset. They grow together; one that is far behind is loaded no more.",
+        "By asset. Those of a graph grow together; one that is far behind is loaded no more.",
         "dtdurations",
         Query("time() - efo_asset_last_success_timestamp_seconds", "{{asset}}"),
         columns=8,
         steps=((None, GOOD), (8 * DAY_S, WARNING), (9 * DAY_S, BAD)),
-    ),
-)
-
-DOWNLOAD = (
-    series(
-        "Latency of OLS",
-        "Quantiles over all requests of the last download; 1 is the slowest.",
-        "s",
-        Query("efo_ols_request_latency_seconds", "{{quantile}}"),
-    ),
-    stat(
-        "Requests",
-        "Of the last download. A release that is kept already takes four.",
-        "none",
-        Query("efo_ols_requests"),
-        lines=8,
-        columns=2,
-    ),
-    stat(
-        "Retries",
-        "Requests of the last download that had to be sent again: how well OLS was.",
-        "none",
-        Query("efo_ols_retries"),
-        lines=8,
-        columns=2,
-        steps=((None, GOOD), (10, WARNING)),
-    ),
-    stat(
-        "Received",
-        "What OLS sent in the last download, compressed.",
-        "decbytes",
-        Query("efo_ols_received_bytes"),
-        lines=8,
-        columns=2,
-    ),
-    stat(
-        "Time",
-        "How long the last download took.",
-        "s",
-        Query("efo_ols_download_seconds"),
-        lines=8,
-        columns=2,
-    ),
-    stat(
-        "Pages",
-        "Of the last download: fetched from OLS, or kept from an earlier download.",
-        "none",
-        Query("efo_ols_pages", "{{origin}}"),
-        lines=8,
-        text_mode="value_and_name",
-    ),
-)
-
-AUDIT = (
-    states(
-        "Blocking checks passed",
-        "Red: the check refused the last load, and the release before stays published.",
-        Query('efo_check_passed{blocking="true"}', "{{check}}"),
-        columns=10,
-    ),
-    bars(
-        "Offenders by check",
-        "Rows that each check found wrong in the last load; those of warnings block nothing.",
-        "short",
-        Query("efo_check_offenders", "{{check}}"),
-        columns=10,
-        steps=((None, GOOD), (1, WARNING)),
-    ),
-    stat(
-        "Last audit",
-        "How long ago a load was audited; one that is published already keeps its verdicts.",
-        "dtdurations",
-        Query("time() - efo_audit_timestamp_seconds"),
-        lines=8,
     ),
 )
 
@@ -352,12 +494,30 @@ ENDPOINT = (
     ),
 )
 
+VARIABLE: Json = {
+    "name": "ontology",
+    "label": "Ontology",
+    "description": "Each that is chosen has a row of its own; with 270, all of them would be none.",
+    "type": "query",
+    "datasource": DATASOURCE,
+    "query": {
+        "query": 'label_values({__name__=~"efo_release_id|efo_audit_timestamp_seconds|'
+        'efo_runs_failed_in_a_row"}, ontology)',
+        "refId": "ontology",
+    },
+    "current": {"text": ["efo"], "value": ["efo"]},
+    "multi": True,
+    "includeAll": False,
+    "refresh": 2,
+    "sort": 1,
+}
+"""Ontologies, asked for anew whenever the time range changes, in alphabetical order."""
+
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Overview", OVERVIEW),
-    ("Release", RELEASE),
+    ("All ontologies", ALL),
+    ("Ontology $ontology: release, last audit, last download from OLS", ONTOLOGY),
     ("Loads", LOADS),
-    ("Last download from OLS", DOWNLOAD),
-    ("Last audit", AUDIT),
     ("Daemons, sensors, schedules", DAGSTER),
     ("Metrics endpoint", ENDPOINT),
 )
@@ -368,7 +528,7 @@ def dashboard() -> Json:
     return {
         "uid": UID,
         "title": "EFO in PostgreSQL",
-        "description": "Release, loads, audit and health of efo_assets. Made by code.",
+        "description": "Releases, loads, audits and health of efo_assets. Made by code.",
         "tags": ["efo"],
         "schemaVersion": SCHEMA_VERSION,
         "version": 1,
@@ -377,7 +537,7 @@ def dashboard() -> Json:
         "timezone": "browser",
         "refresh": "1m",
         "time": {"from": "now-7d", "to": "now"},
-        "templating": {"list": []},
+        "templating": {"list": [VARIABLE]},
         "annotations": {"list": []},
         "links": [],
         "panels": [{"id": number, **panel} for number, panel in enumerate(_placed(ROWS), start=1)],
@@ -394,6 +554,7 @@ def _placed(rows: Sequence[tuple[str, tuple[Panel, ...]]]) -> Iterator[Json]:
             "collapsed": False,
             "panels": [],
             "gridPos": {"x": 0, "y": top, "w": WIDTH, "h": 1},
+            **({"repeat": VARIABLE["name"]} if f"${VARIABLE['name']}" in title else {}),
         }
         top += 1
         left = height = 0
@@ -407,6 +568,7 @@ def _placed(rows: Sequence[tuple[str, tuple[Panel, ...]]]) -> Iterator[Json]:
 
 
 def _model(panel: Panel) -> Json:
+    is_now = panel.kind in ("stat", "bargauge", "table")
     return {
         "type": panel.kind,
         "title": panel.title,
@@ -418,8 +580,9 @@ def _model(panel: Panel) -> Json:
                 "datasource": DATASOURCE,
                 "expr": query.expression,
                 "legendFormat": query.legend or "__auto",
-                "instant": panel.kind in ("stat", "bargauge"),
-                "range": panel.kind not in ("stat", "bargauge"),
+                "instant": is_now,
+                "range": not is_now,
+                "format": "table" if panel.kind == "table" else "time_series",
             }
             for number, query in enumerate(panel.queries)
         ],
@@ -427,14 +590,12 @@ def _model(panel: Panel) -> Json:
             "defaults": {
                 "unit": panel.unit,
                 "color": {"mode": "thresholds" if panel.steps is not PLAIN else "palette-classic"},
-                "thresholds": {
-                    "mode": "absolute",
-                    "steps": [{"value": value, "color": color} for value, color in panel.steps],
-                },
+                "thresholds": _thresholds(panel.steps),
                 "mappings": list(panel.mappings),
             },
-            "overrides": [],
+            "overrides": list(panel.overrides),
         },
+        "transformations": list(panel.transformations),
         "options": panel.options,
     }
 

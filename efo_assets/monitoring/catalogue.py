@@ -1,8 +1,10 @@
 """Every metric of the endpoint: name, labels, help. The modules that read a source fill them.
 
 All are gauges that tell how things stand; a moment is a Unix timestamp, so that its age is a
-matter of the query. Labels are bounded: tables, checks, jobs, assets, daemons, never a run or a
-class. `job` and `instance` are Prometheus' own labels, so Dagster's job is `dagster_job`.
+matter of the query. Labels are bounded: ontologies, tables, checks, jobs, assets, daemons, never a
+run or a class. `job` and `instance` are Prometheus' own labels, so Dagster's job is `dagster_job`.
+What belongs to an ontology has it as a label, and in the database its schema, since two schemas may
+hold one ontology; of Dagster's, `ontology` is empty where a job or an asset isn't one ontology's.
 """
 
 from collections.abc import Mapping
@@ -43,65 +45,86 @@ SOURCE_READ_SECONDS = _exporter(
 
 _database = partial(Gauge, DATABASE)
 RELEASE_INFO = _database(
-    "efo_release_info{ontology,version,version_iri,partial}",
+    "efo_release_info{ontology,schema,version,version_iri,partial}",
     "The published release, as labels; partial means that EFO_LIMIT cut it.",
 )
-RELEASE_ID = _database("efo_release_id", "Number of the published release in the ledger.")
+RELEASE_ID = _database(
+    "efo_release_id{ontology,schema}", "Number of the published release in the ledger."
+)
 RELEASE_PUBLISHED = _database(
-    "efo_release_published_timestamp_seconds",
+    "efo_release_published_timestamp_seconds{ontology,schema}",
     "When the published release was published, by the database's clock.",
 )
+RELEASE_INTERVAL = _database(
+    "efo_release_interval_seconds{ontology,schema}",
+    "The longest time between two of the last six publications; from the third one on.",
+)
 TABLE_ROWS = _database(
-    "efo_table_rows{table}",
+    "efo_table_rows{ontology,schema,table}",
     "Rows of the published release, as the ledger has them; a term that vanished counts no more.",
 )
 ROW_CHANGES = _database(
-    "efo_release_row_changes{table,change}",
-    "Rows that the published release inserted, changed or removed.",
+    "efo_release_row_changes{ontology,schema,table,change}",
+    "Rows that the published release inserted, changed or removed; of other schemas than "
+    "EFO_SCHEMA not those of which it is none.",
+)
+CHECKS = _database(
+    "efo_checks{ontology,schema,outcome}",
+    "Checks of the last audit by outcome: passed, warned (publication goes on), refused.",
 )
 CHECK_PASSED = _database(
-    "efo_check_passed{check,blocking}", "Whether the check passed (1) or not (0) in the last audit."
+    "efo_check_passed{ontology,schema,check,blocking}",
+    "Whether the check passed (1) or not (0) in the last audit; of other schemas than EFO_SCHEMA "
+    "only those that found something.",
 )
 CHECK_OFFENDERS = _database(
-    "efo_check_offenders{check,blocking}", "Rows that the check found wrong in the last audit."
+    "efo_check_offenders{ontology,schema,check,blocking}",
+    "Rows that the check found wrong in the last audit; likewise.",
 )
 AUDIT_TIMESTAMP = _database(
-    "efo_audit_timestamp_seconds", "When the last audit was, by the database's clock."
+    "efo_audit_timestamp_seconds{ontology,schema}",
+    "When the last audit was, by the database's clock.",
 )
 
 _dagster = partial(Gauge, DAGSTER)
 RUNS = _dagster(
-    "efo_runs{dagster_job,status}", "Runs that Dagster's history holds, by job and status."
+    "efo_runs{dagster_job,ontology,status}",
+    "Runs that Dagster's history holds, by job and status; of a catalogue those of all ontologies.",
 )
 RUN_ENDED = _dagster(
-    "efo_run_last_end_timestamp_seconds{dagster_job,status}",
-    "When the last run of a job with this outcome ended.",
+    "efo_run_last_end_timestamp_seconds{dagster_job,ontology,status}",
+    "When the last run with this outcome ended, of a job, or of an ontology of a catalogue's job.",
 )
 FAILED_IN_A_ROW = _dagster(
-    "efo_runs_failed_in_a_row{dagster_job}", "Failed runs of a job since its last success."
+    "efo_runs_failed_in_a_row{dagster_job,ontology}",
+    "Failed runs since the last success, of a job, or of an ontology of a catalogue's job.",
 )
 ASSET_SUCCESS = _dagster(
-    "efo_asset_last_success_timestamp_seconds{asset}",
-    "When the asset was last materialized; a release that is published already counts, too.",
+    "efo_asset_last_success_timestamp_seconds{asset,ontology}",
+    "When the asset was last materialized, of a catalogue for any ontology; a release that is "
+    "published already counts, too.",
 )
 ASSET_DURATION = _dagster(
-    "efo_asset_last_duration_seconds{asset}",
+    "efo_asset_last_duration_seconds{asset,ontology}",
     "How long the step took that last materialized the asset; assets may share one.",
 )
 OLS_LATENCY = _dagster(
-    "efo_ols_request_latency_seconds{quantile}",
+    "efo_ols_request_latency_seconds{ontology,quantile}",
     "Latency of requests to OLS in the last download, by quantile.",
 )
 OLS_REQUESTS = _dagster(
-    "efo_ols_requests", "Requests to OLS in the last download, retries included."
+    "efo_ols_requests{ontology}", "Requests to OLS in the last download, retries included."
 )
 OLS_RETRIES = _dagster(
-    "efo_ols_retries", "Requests that had to be sent again in the last download."
+    "efo_ols_retries{ontology}", "Requests that had to be sent again in the last download."
 )
-OLS_RECEIVED = _dagster("efo_ols_received_bytes", "What OLS sent in the last download, compressed.")
-OLS_SECONDS = _dagster("efo_ols_download_seconds", "How long the last download took.")
+OLS_RECEIVED = _dagster(
+    "efo_ols_received_bytes{ontology}", "What OLS sent in the last download, compressed."
+)
+OLS_SECONDS = _dagster("efo_ols_download_seconds{ontology}", "How long the last download took.")
 OLS_PAGES = _dagster(
-    "efo_ols_pages{origin}", "Pages of the last download: fetched, or kept from an earlier one."
+    "efo_ols_pages{ontology,origin}",
+    "Pages of the last download: fetched, or kept from an earlier one.",
 )
 DAEMON_HEARTBEAT = _dagster(
     "efo_daemon_heartbeat_timestamp_seconds{daemon}",

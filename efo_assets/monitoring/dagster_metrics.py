@@ -11,21 +11,34 @@ from typing import Any
 import dagster as dg
 from prometheus_client.metrics_core import Metric
 
-from efo_assets.graph.ontology import Ontology
+from efo_assets.graph.ontology import Names, Ontology
 from efo_assets.graph.raw import LATENCY_QUANTILES, latency_key
+from efo_assets.graph.resources import PARTITION
+from efo_assets.graph.run_tags import GRAPH, is_of_catalogue, ontology_of
 from efo_assets.monitoring import catalogue
 
 RECENT_RUNS = 100
-"""Runs looked at for the jobs that there are, their last ends and their failures in a row."""
+"""Runs looked at for jobs that are none of ours."""
+RECENT_OF_PARTITIONS = 500
+"""Ended runs looked at of those ontologies of a catalogue whose newest run did not succeed."""
 RECENT_TICKS = 25
-MOST_ASSETS = 200
-MOST_INSTIGATORS = 50
-ENDED_RUN = ("SUCCESS", "FAILURE", "CANCELED")
+MOST_ASSETS = 1_000
+"""A graph has 27."""
+MOST_INSTIGATORS = 200
+RAW = Ontology().names.raw.path[-1]
+RELEASE = "release"
+"""Metadata of every materialization of ours: ontology and version."""
+ENDED_RUN = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
 ENDED_TICK = ("SUCCESS", "SKIPPED", "FAILURE")
 
 # MANAGED is a status of runs that no launcher of today makes.
 _STATUSES = [each for each in dg.DagsterRunStatus if each.value != "MANAGED"]
 _Figures = dict[catalogue.LabelValues, float]
+Metadata = Mapping[str, dg.MetadataValue[Any]]
 
 
 def read_instance(instance: dg.DagsterInstance) -> list[Metric]:
@@ -35,31 +48,86 @@ def read_instance(instance: dg.DagsterInstance) -> list[Metric]:
 
 
 def _of_runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
-    newest_first = instance.get_run_records(limit=RECENT_RUNS)
-    jobs = sorted({record.dagster_run.job_name for record in newest_first})
-    yield catalogue.RUNS.of(
-        {
-            (job, status.value): instance.get_runs_count(
-                dg.RunsFilter(job_name=job, statuses=[status])
-            )
-            for job in jobs
-            for status in _STATUSES
-        }
-    )
+    counts: _Figures = {}
     ends: _Figures = {}
-    statuses: dict[str, list[str]] = {job: [] for job in jobs}
-    for record in newest_first:
-        job, status = record.dagster_run.job_name, record.dagster_run.status.value
-        statuses[job].append(status)
-        if status in ENDED_RUN and record.end_time is not None:
-            ends[job, status] = max(record.end_time, ends.get((job, status), 0.0))
+    failures: _Figures = {}
+    for job in _jobs(instance):
+        (newest,) = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1) or (None,)
+        if newest is None:
+            continue
+        tags = newest.dagster_run.tags
+        ontology = "" if is_of_catalogue(tags) else ontology_of(tags) or ""
+        for status in _STATUSES:
+            those = dg.RunsFilter(job_name=job, statuses=[status])
+            counts[job, ontology, status.value] = instance.get_runs_count(those)
+        series = (
+            _of_partitions(instance, job)
+            if is_of_catalogue(tags)
+            else {ontology: _of_job(instance, job)}
+        )
+        for each, (its_ends, its_failures) in series.items():
+            ends |= {(job, each, status): end_s for status, end_s in its_ends.items()}
+            failures[job, each] = its_failures
+    yield catalogue.RUNS.of(counts)
     yield catalogue.RUN_ENDED.of(ends)
-    yield catalogue.FAILED_IN_A_ROW.of(
-        {
-            (job,): list(takewhile(lambda each: each != "SUCCESS", its)).count("FAILURE")
-            for job, its in statuses.items()
-        }
+    yield catalogue.FAILED_IN_A_ROW.of(failures)
+
+
+def _jobs(instance: dg.DagsterInstance) -> list[str]:
+    """The jobs of recent runs, and those of graphs whenever they last ran.
+
+    A backfill of all ontologies is 270 recent runs of one job.
+    """
+    recent = {each.dagster_run.job_name for each in instance.get_run_records(limit=RECENT_RUNS)}
+    graphs = dict(instance.get_run_tags([GRAPH])).get(GRAPH, set())
+    return sorted(recent | {Names([graph], None).job for graph in graphs})
+
+
+def _of_job(instance: dg.DagsterInstance, job: str) -> tuple[dict[str, float], int]:
+    """When its last run with each outcome ended, and how many failed since the last success."""
+    ends = {}
+    since = None
+    for status in ENDED_RUN:
+        for record in instance.get_run_records(
+            dg.RunsFilter(job_name=job, statuses=[status]), limit=1
+        ):
+            ends[status.value] = _end_s(record)
+            if status is dg.DagsterRunStatus.SUCCESS:
+                since = record.create_timestamp
+    failed = dg.RunsFilter(
+        job_name=job, statuses=[dg.DagsterRunStatus.FAILURE], created_after=since
     )
+    return ends, instance.get_runs_count(failed)
+
+
+def _of_partitions(
+    instance: dg.DagsterInstance, job: str
+) -> dict[str, tuple[dict[str, float], int]]:
+    """The same by ontology of a catalogue; of one that last succeeded, the success alone."""
+    series: dict[str, tuple[dict[str, float], int]] = {}
+    others = []
+    # The newest run of each partition, in one query.
+    for newest in instance.get_run_partition_data(dg.RunsFilter(job_name=job)):
+        if newest.status is dg.DagsterRunStatus.SUCCESS and newest.end_time is not None:
+            series[newest.partition] = ({newest.status.value: newest.end_time}, 0)
+        else:
+            others.append(newest.partition)
+    ended = dg.RunsFilter(job_name=job, tags={PARTITION: others}, statuses=ENDED_RUN)
+    records = instance.get_run_records(ended, limit=RECENT_OF_PARTITIONS) if others else []
+    by_partition: dict[str, list[dg.RunRecord]] = {each: [] for each in others}
+    for record in records:
+        by_partition[record.dagster_run.tags[PARTITION]].append(record)
+    for partition, its in by_partition.items():
+        statuses = [each.dagster_run.status.value for each in its]
+        # The newest is written last.
+        ends = {each.dagster_run.status.value: _end_s(each) for each in reversed(its)}
+        since_success = list(takewhile(lambda status: status != "SUCCESS", statuses))
+        series[partition] = (ends, since_success.count("FAILURE"))
+    return series
+
+
+def _end_s(record: dg.RunRecord) -> float:
+    return record.end_time or record.update_timestamp.timestamp()
 
 
 def _of_assets(instance: dg.DagsterInstance) -> Iterator[Metric]:
@@ -70,18 +138,49 @@ def _of_assets(instance: dg.DagsterInstance) -> Iterator[Metric]:
         for entry in entries
         if entry.last_materialization is not None
     }
-    yield catalogue.ASSET_SUCCESS.of(
-        {(key.to_user_string(),): event.timestamp for key, event in events.items()}
+    labels = {key: (key.to_user_string(), _ontology_of(event)) for key, event in events.items()}
+    yield catalogue.ASSET_SUCCESS.of({labels[key]: each.timestamp for key, each in events.items()})
+    seconds = _durations(instance, events)
+    yield catalogue.ASSET_DURATION.of({labels[key]: each for key, each in seconds.items()})
+    raw = [(key, event) for key, event in events.items() if key.path[-1] == RAW]
+    yield from _of_downloads(
+        {
+            ontology: metadata
+            for key, event in raw
+            for ontology, metadata in _downloads(instance, key, event).items()
+        }
     )
-    yield catalogue.ASSET_DURATION.of(_durations(instance, events))
-    download = events.get(Ontology().names.raw)
-    if download is not None and download.asset_materialization is not None:
-        yield from _of_download(download.asset_materialization.metadata)
+
+
+def _ontology_of(event: dg.EventLogEntry) -> str:
+    """The ontology whose release an event of ours names; of a catalogue's asset none."""
+    made = event.asset_materialization
+    if made is None or made.partition is not None or RELEASE not in made.metadata:
+        return ""
+    return str(made.metadata[RELEASE].value).split()[0]
+
+
+def _downloads(
+    instance: dg.DagsterInstance, key: dg.AssetKey, newest: dg.EventLogEntry
+) -> dict[str, Metadata]:
+    """What a raw asset noted of the last download, of a catalogue that of each ontology."""
+    events = [newest]
+    if newest.asset_materialization is not None and newest.asset_materialization.partition:
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        # No public API tells the newest of each partition: one by one it would be 270 queries.
+        ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
+        those = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))
+        records = instance.fetch_materializations(those, limit=len(ids)).records
+        events = [record.event_log_entry for record in records]
+    made = [each.asset_materialization for each in events]
+    return {
+        each.partition or _ontology_of(newest): each.metadata for each in made if each is not None
+    }
 
 
 def _durations(
     instance: dg.DagsterInstance, events: Mapping[dg.AssetKey, dg.EventLogEntry]
-) -> _Figures:
+) -> dict[dg.AssetKey, float]:
     """Seconds by asset, of steps that have ended; one query per run."""
     steps: dict[str, set[str]] = {}
     for event in events.values():
@@ -94,14 +193,14 @@ def _durations(
         if stats.start_time is not None and stats.end_time is not None
     }
     return {
-        (key.to_user_string(),): seconds[event.run_id, event.step_key]
+        key: seconds[event.run_id, event.step_key]
         for key, event in events.items()
         if event.step_key is not None and (event.run_id, event.step_key) in seconds
     }
 
 
-def _of_download(metadata: Mapping[str, dg.MetadataValue[Any]]) -> Iterator[Metric]:
-    """What the raw asset noted of its last download; an older one may have noted less."""
+def _of_downloads(by_ontology: Mapping[str, Metadata]) -> Iterator[Metric]:
+    """The figures of the last download; an older one may have noted less."""
     latencies = {(f"{quantile:g}",): latency_key(quantile) for quantile in LATENCY_QUANTILES}
     for gauge, keys in (
         (catalogue.OLS_LATENCY, latencies),
@@ -112,7 +211,12 @@ def _of_download(metadata: Mapping[str, dg.MetadataValue[Any]]) -> Iterator[Metr
         (catalogue.OLS_PAGES, {("fetched",): "fetched", ("kept",): "reused"}),
     ):
         yield gauge.of(
-            {labels: float(metadata[key].value) for labels, key in keys.items() if key in metadata}
+            {
+                (ontology, *labels): float(metadata[key].value)
+                for ontology, metadata in by_ontology.items()
+                for labels, key in keys.items()
+                if key in metadata
+            }
         )
 
 

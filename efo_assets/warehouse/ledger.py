@@ -98,10 +98,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The published release, and the verdicts of the newest audit, passed or not."""
+    """What a schema holds: the published release, and the verdicts of the newest audit."""
 
+    ontology: str
     release: PublishedRelease | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: Sequence[Finding] = ()
+    interval_s: float | None = None
+    """The longest time between two of the last six publications; None before the third."""
 
 
 def current_release(
@@ -113,15 +116,21 @@ def current_release(
     """
     if not connection.has_table("efo_meta.releases"):
         return None
+    return _published(connection, schema, load_id).get(schema)
+
+
+def _published(
+    connection: Connection, schema: str | None = None, load_id: str | None = None
+) -> dict[str, PublishedRelease]:
+    """The release that stands in a schema, or in each of them, by schema."""
     which = {"schema": schema, "load_id": load_id}
-    row = connection.execute(statement("published_release"), which).fetchone()
-    if row is None:
-        return None
-    *facts, counts, changes = row
-    # The ledger counts by staged table, people read published ones.
-    rows = {t.name: counts[t.staged_name] for t in TABLES if t.staged_name in counts}
-    written = {name: Changes(**change) for name, change in changes.items()}
-    return PublishedRelease(*(*facts, rows, written))
+    standing = {}
+    for *facts, counts, changes, name in connection.execute(statement("published_release"), which):
+        # The ledger counts by staged table, people read published ones.
+        rows = {t.name: counts[t.staged_name] for t in TABLES if t.staged_name in counts}
+        written = {table: Changes(**change) for table, change in changes.items()}
+        standing[name] = PublishedRelease(*(*facts, rows, written))
+    return standing
 
 
 def releases(connection: Connection, schema: str) -> list[tuple[Any, ...]]:
@@ -154,8 +163,8 @@ def sizes(connection: Connection, schema: Schema) -> dict[str, int]:
     return {keys.get(name, name): size for name, size in found.items()}
 
 
-def standing(connection: Connection, schema: str) -> Standing:
-    """The published release and the last audit in one snapshot; empty before the first load.
+def standings(connection: Connection) -> dict[str, Standing]:
+    """What each schema holds, by schema, in one snapshot; empty before the first load.
 
     For watchers: it waits for nothing long, and a role that may read `efo_meta` is enough.
     """
@@ -165,10 +174,24 @@ def standing(connection: Connection, schema: str) -> Standing:
             compose("set local statement_timeout = {}", sql.Literal(WATCHER_TIMEOUT_MS))
         )
         if not connection.has_table("efo_meta.releases"):
-            return Standing()
-        findings = connection.execute(statement("last_findings"), {"schema": schema}).fetchall()
-        release = current_release(connection, schema)
-    return Standing(release, tuple(Finding(*finding) for finding in findings))
+            return {}
+        findings = connection.execute(statement("last_findings")).fetchall()
+        releases = _published(connection)
+        intervals: dict[str, float] = dict(
+            connection.execute(statement("release_intervals")).fetchall()
+        )
+    found: dict[str, list[Finding]] = {}
+    ontologies = {}
+    for schema, ontology, *finding in findings:
+        ontologies[schema] = ontology
+        found.setdefault(schema, []).append(Finding(*finding))
+    ontologies |= {schema: release.ontology for schema, release in releases.items()}
+    return {
+        schema: Standing(
+            ontology, releases.get(schema), found.get(schema, ()), intervals.get(schema)
+        )
+        for schema, ontology in ontologies.items()
+    }
 
 
 def open_row(

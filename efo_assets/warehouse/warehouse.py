@@ -307,13 +307,13 @@ class Warehouse:
         """Bytes on disk; see `ledger.sizes`. Only after the first load."""
         return self.run("asking for sizes", ledger.sizes, self.schema)
 
-    def standing(self) -> ledger.Standing:
-        """The published release and the last audit, without waiting long for either."""
+    def standings(self) -> dict[str, ledger.Standing]:
+        """What each schema of the database holds, without waiting long for it."""
         with (
             session.translated(self.target, "reading how things stand"),
             session.connect(self.target, patience_s=ledger.WATCHER_PATIENCE_S) as connection,
         ):
-            return ledger.standing(connection, self.schema_name)
+            return ledger.standings(connection)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The answer of the published tables to a statement of `sql/questions.sql`, by its name."""

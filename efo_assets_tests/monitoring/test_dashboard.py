@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from efo_assets.monitoring.catalogue import GAUGES
+from efo_assets.monitoring.catalogue import GAUGES, RELEASE_INFO
 from efo_assets_tests.commands import ROOT
 from tools.dashboard import WIDTH, as_text, dashboard
 
 GRAFANA = ROOT / "deploy" / "grafana"
 # Names of Grafana's units that the panels use.
 UNITS = {"none", "short", "s", "dtdurations", "decbytes", "bool_yes_no"}
-KINDS = {"stat", "timeseries", "bargauge", "state-timeline"}
+KINDS = {"stat", "timeseries", "bargauge", "state-timeline", "table"}
 
 
 def panels() -> list[dict[str, Any]]:
@@ -80,6 +80,33 @@ def test_dashboards_are_provisioned_from_files() -> None:
     (provider,) = provisioned("dashboards/efo.yml")["providers"]
     assert provider["type"] == "file"
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+
+
+def test_a_row_is_repeated_for_each_chosen_ontology_and_asks_for_it_alone() -> None:
+    everything = dashboard()["panels"]
+    (variable,) = dashboard()["templating"]["list"]
+    rows = [place for place, panel in enumerate(everything) if panel["type"] == "row"]
+    (repeated,) = [place for place in rows if "repeat" in everything[place]]
+    assert everything[repeated]["repeat"] == variable["name"] == "ontology"
+    end = min(place for place in rows if place > repeated)
+    for panel in everything:
+        asks = ["$ontology" in target["expr"] for target in panel.get("targets", ())]
+        assert set(asks) <= {panel in everything[repeated + 1 : end]}, panel["title"]
+    assert variable["includeAll"] is False, "270 rows are nobody's overview"
+
+
+def test_every_column_of_a_table_is_of_a_query() -> None:
+    (panel,) = [panel for panel in panels() if panel["type"] == "table"]
+    _, organized = panel["transformations"]
+    shown = organized["options"]["renameByName"]
+    figures = [f"Value #{target['refId']}" for target in panel["targets"]]
+    assert [name for name in shown if name.startswith("Value")] == figures
+    labels = {name for name in shown if not name.startswith("Value")}
+    assert labels == {"ontology", "schema", "version"} < set(RELEASE_INFO.labels)
+    assert {each["matcher"]["options"] for each in panel["fieldConfig"]["overrides"]} <= set(
+        shown.values()
+    )
+    assert panel["options"]["sortBy"][0]["displayName"] in shown.values()
 
 
 def test_every_query_names_metrics_that_there_are() -> None:

@@ -15,8 +15,16 @@ from efo_assets.monitoring.catalogue import DAGSTER, DATABASE, GAUGES
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.databases import connected
-from efo_assets_tests.graph.materializing import published_ancestors
+from efo_assets_tests.graph.materializing import NAMES, published_ancestors
+from efo_assets_tests.monitoring import many
 from efo_assets_tests.monitoring.conftest import LATENCY_MS, House, endpoint_of
+from efo_assets_tests.monitoring.many import (
+    add_to_ledger,
+    counted,
+    end_run,
+    note_download,
+    ontology,
+)
 from efo_assets_tests.monitoring.processes import (
     PATIENCE_S,
     Endpoint,
@@ -26,6 +34,10 @@ from efo_assets_tests.monitoring.processes import (
 )
 
 JOB = "refresh_efo"
+EFO = ("efo", "public")
+"""Ontology and schema."""
+MOST_SERIES = 60
+"""Of one ontology of a catalogue."""
 
 
 def names(source: str) -> set[str]:
@@ -40,18 +52,18 @@ def test_the_release_is_what_the_ledger_says(loaded: House) -> None:
         " from efo_meta.releases order by release_id desc limit 1"
     )
     assert number == 2
-    assert scrape.value("efo_release_id") == 2
-    # In the order of the labels' names: ontology, partial, version, version_iri.
-    assert scrape.samples("efo_release_info") == {("efo", "false", version, iri): 1}
-    assert scrape.value("efo_release_published_timestamp_seconds") == pytest.approx(
+    assert scrape.value("efo_release_id", *EFO) == 2
+    # In the order of the labels' names: ontology, partial, schema, version, version_iri.
+    assert scrape.samples("efo_release_info") == {("efo", "false", "public", version, iri): 1}
+    assert scrape.value("efo_release_published_timestamp_seconds", *EFO) == pytest.approx(
         float(published)
     )
     assert scrape.samples("efo_release_row_changes") == {
-        (change, table): changes[table][change]
+        (change, *EFO, table): changes[table][change]
         for table in changes
         for change in ("inserted", "changed", "removed")
     }
-    assert scrape.value("efo_release_row_changes", "removed", "efo_terms") > 0
+    assert scrape.value("efo_release_row_changes", "removed", *EFO, "efo_terms") > 0
 
 
 def test_rows_are_those_of_the_published_tables(loaded: House) -> None:
@@ -61,7 +73,7 @@ def test_rows_are_those_of_the_published_tables(loaded: House) -> None:
     ((expected["changes"],),) = loaded.graph.ask(of_the_release)
     with endpoint_of(loaded) as endpoint:
         assert endpoint.scrape().samples("efo_table_rows") == {
-            (table.name,): expected[table.staged_name] for table in TABLES
+            (*EFO, table.name): expected[table.staged_name] for table in TABLES
         }
 
 
@@ -74,13 +86,13 @@ def test_checks_are_the_verdicts_of_the_last_audit(loaded: House) -> None:
     )
     assert len(verdicts) >= 17
     assert scrape.samples("efo_check_passed") == {
-        (blocking, name): passed for blocking, name, passed, _, _ in verdicts
+        (blocking, name, *EFO): passed for blocking, name, passed, _, _ in verdicts
     }
     assert scrape.samples("efo_check_offenders") == {
-        (blocking, name): offenders for blocking, name, _, offenders, _ in verdicts
+        (blocking, name, *EFO): offenders for blocking, name, _, offenders, _ in verdicts
     }
     newest = max(float(checked_at) for *_, checked_at in verdicts)
-    assert scrape.value("efo_audit_timestamp_seconds") == pytest.approx(newest)
+    assert scrape.value("efo_audit_timestamp_seconds", *EFO) == pytest.approx(newest)
 
 
 def test_assets_have_the_times_of_their_events(loaded: House) -> None:
@@ -107,12 +119,12 @@ def assert_assets_have_the_times_of_their_events(house: House) -> None:
     }
     assert made.keys() >= {"raw_ols_pages", *(table.name for table in TABLES)}
     assert scrape.samples("efo_asset_last_success_timestamp_seconds") == {
-        (asset,): pytest.approx(log.timestamp) for asset, log in made.items()
+        (asset, "efo"): pytest.approx(log.timestamp) for asset, log in made.items()
     }
     began = step_times(events, dg.DagsterEventType.STEP_START)
     ended = step_times(events, dg.DagsterEventType.STEP_SUCCESS)
     assert scrape.samples("efo_asset_last_duration_seconds") == {
-        (asset,): pytest.approx(ended[log.step_key] - began[log.step_key])
+        (asset, "efo"): pytest.approx(ended[log.step_key] - began[log.step_key])
         for asset, log in made.items()
     }
 
@@ -137,14 +149,14 @@ def keep_history_in_postgres(house: House) -> None:
 def test_a_release_that_is_kept_already_has_the_figures_of_its_few_requests(loaded: House) -> None:
     with endpoint_of(loaded) as endpoint:
         scrape = endpoint.scrape()
-    assert scrape.value("efo_ols_requests") == len(loaded.sample.requests)
-    assert scrape.value("efo_ols_received_bytes") == loaded.sample.bytes_sent
-    assert scrape.value("efo_ols_pages", "fetched") == 0
-    assert scrape.value("efo_ols_pages", "kept") > 0
+    assert scrape.value("efo_ols_requests", "efo") == len(loaded.sample.requests)
+    assert scrape.value("efo_ols_received_bytes", "efo") == loaded.sample.bytes_sent
+    assert scrape.value("efo_ols_pages", "efo", "fetched") == 0
+    assert scrape.value("efo_ols_pages", "efo", "kept") > 0
     latencies = scrape.samples("efo_ols_request_latency_seconds")
-    assert list(latencies) == [("0.5",), ("0.9",), ("0.99",), ("1",)]
+    assert list(latencies) == [("efo", each) for each in ("0.5", "0.9", "0.99", "1")]
     assert sorted(latencies.values()) == list(latencies.values())
-    assert latencies["0.5",] >= LATENCY_MS / 1000
+    assert latencies["efo", "0.5"] >= LATENCY_MS / 1000
 
 
 def test_failed_runs_count_until_the_next_success(house: House) -> None:
@@ -152,33 +164,33 @@ def test_failed_runs_count_until_the_next_success(house: House) -> None:
     assert not house.load(EFO_ONTOLOGY="nosuch")
     with endpoint_of(house) as endpoint:
         scrape = endpoint.scrape()
-        assert scrape.value("efo_runs", JOB, "FAILURE") == 2
-        assert scrape.value("efo_runs", JOB, "SUCCESS") == 0
-        assert scrape.value("efo_runs_failed_in_a_row", JOB) == 2
+        assert scrape.value("efo_runs", JOB, "nosuch", "FAILURE") == 2
+        assert scrape.value("efo_runs", JOB, "nosuch", "SUCCESS") == 0
+        assert scrape.value("efo_runs_failed_in_a_row", JOB, "nosuch") == 2
         assert scrape.samples("efo_asset_last_success_timestamp_seconds") == {}
         house.sample.reset()
         assert house.load()
         scrape = endpoint.scrape()
-    assert scrape.value("efo_runs", JOB, "FAILURE") == 2
-    assert scrape.value("efo_runs", JOB, "SUCCESS") == 1
-    assert scrape.value("efo_runs_failed_in_a_row", JOB) == 0
+    assert scrape.value("efo_runs", JOB, "efo", "FAILURE") == 2
+    assert scrape.value("efo_runs", JOB, "efo", "SUCCESS") == 1
+    assert scrape.value("efo_runs_failed_in_a_row", JOB, "efo") == 0
     with house.instance() as instance:
         succeeded, failed, _ = instance.get_run_records()
     assert scrape.samples("efo_run_last_end_timestamp_seconds") == {
-        (JOB, "SUCCESS"): succeeded.end_time,
-        (JOB, "FAILURE"): failed.end_time,
+        (JOB, "efo", "SUCCESS"): succeeded.end_time,
+        (JOB, "efo", "FAILURE"): failed.end_time,
     }
     assert_download_is_what_ols_saw(house, scrape)
 
 
 def assert_download_is_what_ols_saw(house: House, scrape: Scrape) -> None:
-    assert scrape.value("efo_ols_requests") == len(house.sample.requests)
-    assert scrape.value("efo_ols_received_bytes") == house.sample.bytes_sent
-    assert scrape.value("efo_ols_retries") == 0
-    assert scrape.value("efo_ols_download_seconds") > LATENCY_MS / 1000
+    assert scrape.value("efo_ols_requests", "efo") == len(house.sample.requests)
+    assert scrape.value("efo_ols_received_bytes", "efo") == house.sample.bytes_sent
+    assert scrape.value("efo_ols_retries", "efo") == 0
+    assert scrape.value("efo_ols_download_seconds", "efo") > LATENCY_MS / 1000
     pages = {query["page"] for _, query in house.sample.requests if "page" in query}
-    assert scrape.value("efo_ols_pages", "fetched") >= len(pages) > 0
-    assert scrape.value("efo_ols_pages", "kept") == 0
+    assert scrape.value("efo_ols_pages", "efo", "fetched") >= len(pages) > 0
+    assert scrape.value("efo_ols_pages", "efo", "kept") == 0
 
 
 def test_a_refused_audit_shows_until_another_passes_and_the_release_stays(house: House) -> None:
@@ -186,16 +198,71 @@ def test_a_refused_audit_shows_until_another_passes_and_the_release_stays(house:
     house.refuse_the_next_release()
     with endpoint_of(house) as endpoint:
         scrape = endpoint.scrape()
-        assert scrape.value("efo_check_passed", "true", "terms_did_not_shrink") == 0
-        assert scrape.value("efo_check_offenders", "true", "terms_did_not_shrink") > 900_000
-        assert scrape.value("efo_check_passed", "true", "terms_are_unique") == 1
-        assert scrape.value("efo_release_id") == 1
-        assert scrape.value("efo_runs_failed_in_a_row", JOB) == 1
+        assert scrape.value("efo_check_passed", "true", "terms_did_not_shrink", *EFO) == 0
+        assert scrape.value("efo_check_offenders", "true", "terms_did_not_shrink", *EFO) > 900_000
+        assert scrape.value("efo_check_passed", "true", "terms_are_unique", *EFO) == 1
+        assert scrape.value("efo_release_id", *EFO) == 1
+        assert scrape.value("efo_runs_failed_in_a_row", JOB, "efo") == 1
         assert house.load(EFO_ALLOW_SHRINK="1")
         scrape = endpoint.scrape()
-    assert scrape.value("efo_check_passed", "true", "terms_did_not_shrink") == 1
-    assert scrape.value("efo_release_id") == 2
-    assert scrape.value("efo_runs_failed_in_a_row", JOB) == 0
+    assert scrape.value("efo_check_passed", "true", "terms_did_not_shrink", *EFO) == 1
+    assert scrape.value("efo_release_id", *EFO) == 2
+    assert scrape.value("efo_runs_failed_in_a_row", JOB, "efo") == 0
+
+
+def test_a_catalogue_is_read_by_as_many_queries_however_many_ontologies_it_has(
+    house: House,
+) -> None:
+    keep_history_in_postgres(house)
+    assert house.load()
+    with house.instance() as instance:
+        (event,) = instance.fetch_materializations(NAMES.raw, limit=1).records
+        assert event.asset_materialization is not None
+        noted = event.asset_materialization.metadata
+        asked = []
+        for numbers in (range(1, 3), range(3, 13)):
+            add_to_ledger(house, numbers)
+            for number in numbers:
+                end_run(instance, number)
+                note_download(instance, number, noted)
+            end_run(instance, numbers[0], failed=True)
+            end_run(instance, numbers[0], failed=True)
+            with endpoint_of(house) as endpoint:
+                endpoint.scrape()
+                with counted() as statements:
+                    scrape = endpoint.scrape()
+            asked.append(len(statements))
+    assert asked[0] == asked[1], statements
+    assert scrape.value("efo_runs_failed_in_a_row", many.JOB, "many001") == 2
+    assert scrape.value("efo_runs_failed_in_a_row", many.JOB, "many012") == 0
+    ends = scrape.samples("efo_run_last_end_timestamp_seconds")
+    assert {key[1:] for key in ends if key[0] == many.JOB} >= {
+        ("many001", "FAILURE"),
+        ("many001", "SUCCESS"),
+        ("many012", "SUCCESS"),
+    }
+    assert scrape.value("efo_runs", many.JOB, "", "FAILURE") == 4
+    # The default graph's job, of which none of the recent runs is.
+    assert scrape.value("efo_runs_failed_in_a_row", JOB, "efo") == 0
+    for name in ("efo_release_id", "efo_audit_timestamp_seconds"):
+        assert set(scrape.samples(name)) == {
+            EFO,
+            *((each, each) for each in map(ontology, range(1, 13))),
+        }
+    assert scrape.value("efo_ols_requests", "many012") == noted["requests"].value
+    # Of all of these, a catalogue's ontology has what says something.
+    found = scrape.samples("efo_check_offenders")
+    assert {key[1] for key in found if key[2] == "many001"} == {
+        key[1] for key, offenders in found.items() if key[2] == "efo" and offenders
+    }
+    assert scrape.value("efo_checks", "many001", "passed", "many001") > len(found) / 13
+    of_one = [
+        sample
+        for family in scrape.families.values()
+        for sample in family.samples
+        if sample.labels.get("ontology") == "many012"
+    ]
+    assert len(of_one) < MOST_SERIES
 
 
 def test_before_the_first_load_both_sources_are_up_and_empty(house: House) -> None:
@@ -225,7 +292,7 @@ def test_a_database_that_is_down_is_a_metric(loaded: House, tmp_path: Path) -> N
         scrape = until(exporter.process, partial(scrape_if_up, exporter, "dagster"), "Dagster")
         assert scrape.value("efo_source_up", "database") == 0
         assert not names(DATABASE) & scrape.families.keys()
-        assert scrape.value("efo_runs", JOB, "SUCCESS") == 3
+        assert scrape.value("efo_runs", JOB, "efo", "SUCCESS") == 3
         log = exporter.log
     assert "database is down for the metrics: PostgreSQL at 127.0.0.1:1/efo" in log
     assert "CANARY" not in log
@@ -241,7 +308,7 @@ def test_a_history_that_is_down_is_a_metric(loaded: House, tmp_path: Path) -> No
     with running_exporter(tmp_path, environment) as exporter:
         scrape = until(exporter.process, partial(scrape_if_up, exporter, "database"), "the ledger")
         assert scrape.value("efo_source_up", "dagster") == 0
-        assert scrape.value("efo_release_id") == 2
+        assert scrape.value("efo_release_id", *EFO) == 2
         assert not names(DAGSTER) & scrape.families.keys()
         log = exporter.log
     assert "dagster is down for the metrics" in log
@@ -267,14 +334,14 @@ def test_a_database_that_comes_back_is_read_again(
     loaded: House, server: DatabaseTarget, caplog: pytest.LogCaptureFixture
 ) -> None:
     with endpoint_of(loaded) as endpoint:
-        assert endpoint.scrape().value("efo_release_id") == 2
+        assert endpoint.scrape().value("efo_release_id", *EFO) == 2
         allow_connections(loaded, server, allowed=False)
         scrape = endpoint.scrape()
         assert scrape.value("efo_source_up", "database") == 0
         assert "efo_release_id" not in scrape.families
         allow_connections(loaded, server, allowed=True)
         with caplog.at_level("INFO", "efo_assets.monitoring"):
-            assert endpoint.scrape().value("efo_release_id") == 2
+            assert endpoint.scrape().value("efo_release_id", *EFO) == 2
     assert "database is up again" in caplog.text
 
 
@@ -300,7 +367,7 @@ def test_a_role_that_may_only_read_the_ledger_is_enough(
         owner.execute(f"grant select on all tables in schema efo_meta to {role}")
     url = make_conninfo(**{**parameters, "user": role})
     with endpoint_of(loaded, EFO_DATABASE_URL=url) as endpoint:
-        assert endpoint.scrape().value("efo_release_id") == 2
+        assert endpoint.scrape().value("efo_release_id", *EFO) == 2
 
 
 def test_no_embedded_database_is_made_for_a_scrape(

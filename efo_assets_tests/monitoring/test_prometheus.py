@@ -4,6 +4,7 @@ Every panel's query and every rule's expression is executed on what they collect
 """
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from efo_assets.monitoring.catalogue import GAUGES
 from efo_assets.settings import DatabaseTarget
 from efo_assets_tests.commands import ROOT, free_port
 from efo_assets_tests.monitoring.conftest import House, a_house, endpoint_of
+from efo_assets_tests.monitoring.many import add_earlier_releases
 from efo_assets_tests.monitoring.processes import (
     Endpoint,
     Process,
@@ -34,7 +36,6 @@ from tools.dashboard import dashboard
 
 DEPLOY = ROOT / "deploy"
 LOCATION = "efo_assets_tests.monitoring.location"
-REFUSING = "terms_did_not_shrink"
 
 
 class Receiver:
@@ -122,6 +123,7 @@ def watch(
     with ExitStack() as running:
         house = running.enter_context(a_house(server, folder))
         assert house.load()
+        add_earlier_releases(house)
         running.enter_context(ticking_daemon(house))
         exporter = running.enter_context(running_exporter(folder, house.environment))
         told = running.enter_context(running_alertmanager(alertmanager, folder, receiver))
@@ -215,8 +217,16 @@ def test_no_panel_is_empty(watch: Watch) -> None:
     panels = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
     for panel in panels:
         for target in panel["targets"]:
-            found = watch.until(target["expr"])
+            found = watch.until(target["expr"].replace("$ontology", "efo"))
             assert all(float(each["value"][1]) >= 0 for each in found), panel["title"]
+
+
+def test_the_variable_of_the_dashboard_lists_the_ontologies(watch: Watch) -> None:
+    (variable,) = dashboard()["templating"]["list"]
+    asked = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
+    assert asked is not None
+    watch.until("efo_release_id")
+    assert watch.ask(f"label/{asked[2]}/values", **{"match[]": asked[1]}) == ["efo"]
 
 
 def test_no_rule_errs(watch: Watch) -> None:
@@ -242,12 +252,12 @@ def test_a_refused_audit_is_told_to_the_webhook_and_so_is_its_end(
     watch: Watch, receiver: Receiver
 ) -> None:
     watch.house.refuse_the_next_release()
-    (firing,) = watch.until('ALERTS{alertname="EfoAuditRefusing", alertstate="firing"}')
-    assert firing["metric"]["check"] == REFUSING
+    (firing,) = watch.until('ALERTS{alertname="EfoOntologyShrunk", alertstate="firing"}')
+    assert firing["metric"]["ontology"] == "efo"
     fired = until(
-        watch.prometheus, partial(receiver.told, "FIRING: EfoAuditRefusing", REFUSING), "message"
+        watch.prometheus, partial(receiver.told, "FIRING: EfoOntologyShrunk efo"), "message"
     )
     (attachment,) = fired["attachments"]
-    assert "docs/operations/monitoring.md#efoauditrefusing" in attachment["text"]
+    assert "docs/operations/monitoring.md#efoontologyshrunk" in attachment["text"]
     assert watch.house.load(EFO_ALLOW_SHRINK="1")
-    until(watch.prometheus, partial(receiver.told, "RESOLVED: EfoAuditRefusing"), "the end of it")
+    until(watch.prometheus, partial(receiver.told, "RESOLVED: EfoOntologyShrunk"), "the end of it")

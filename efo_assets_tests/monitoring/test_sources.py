@@ -56,7 +56,7 @@ class Place:
         self.may_go_on.wait()
         if self.failure is not None:
             raise self.failure
-        return [RELEASE_ID.of({(): 7})]
+        return [RELEASE_ID.of({("efo", "public"): 7})]
 
 
 def source(place: Place, name: str = "place") -> Source[Place]:
@@ -105,7 +105,7 @@ def test_a_source_that_hung_is_up_as_soon_as_it_answers() -> None:
     place.may_go_on.set()
     found = samples(Sources([one]))
     assert found["efo_source_up", "place"] == 1
-    assert found["efo_release_id",] == 7
+    assert found["efo_release_id", "efo", "public"] == 7
 
 
 def test_one_that_is_down_takes_nothing_from_the_other() -> None:
@@ -114,7 +114,7 @@ def test_one_that_is_down_takes_nothing_from_the_other() -> None:
     found = samples(Sources([source(down, "down"), source(well, "well")]))
     assert found["efo_source_up", "down"] == 0
     assert found["efo_source_up", "well"] == 1
-    assert found["efo_release_id",] == 7
+    assert found["efo_release_id", "efo", "public"] == 7
 
 
 def test_a_source_is_opened_once_and_anew_after_a_failure() -> None:

@@ -1,4 +1,5 @@
 -- name: published_release
+-- Of one schema, or of each.
 select
     r.release_id,
     r.ontology,
@@ -11,11 +12,31 @@ select
     to_jsonb(r) -> 'totals',
     extract(epoch from r.published_at)::double precision,
     r.counts,
-    r.changes
+    r.changes,
+    r.target_schema
 from efo_meta.releases as r
-where r.target_schema = %(schema)s and r.load_id = coalesce(%(load_id)s, r.load_id)
-order by r.release_id desc
-limit 1
+where r.release_id in (
+    select max(each.release_id)
+    from efo_meta.releases as each
+    where each.target_schema = coalesce(%(schema)s, each.target_schema)
+        and each.load_id = coalesce(%(load_id)s, each.load_id)
+    group by each.target_schema
+)
+
+-- name: release_intervals
+-- Seconds between the last six publications of a schema, the longest; from the third one on.
+select lasted.target_schema, extract(epoch from max(lasted.since_the_one_before))::double precision
+from (
+    select
+        r.target_schema,
+        r.published_at - lag(r.published_at) over publications as since_the_one_before,
+        count(*) over (publications rows between current row and unbounded following) as newer
+    from efo_meta.releases as r
+    window publications as (partition by r.target_schema order by r.release_id)
+) as lasted
+where lasted.newer <= 5
+group by lasted.target_schema
+having count(lasted.since_the_one_before) > 1
 
 -- name: releases
 select

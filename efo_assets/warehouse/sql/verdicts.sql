@@ -15,15 +15,15 @@ on conflict (load_id, check_name) do update set
 
 -- name: last_findings
 with newest as (
-    select v.load_id
+    select distinct on (l.target_schema) l.target_schema, l.ontology, v.load_id
     from efo_meta.verdicts as v
     join efo_meta.loads as l on l.load_id = v.load_id
-    where l.target_schema = %(schema)s
-    order by v.checked_at desc
-    limit 1
+    order by l.target_schema, v.checked_at desc
 )
 
 select
+    newest.target_schema,
+    newest.ontology,
     v.check_name,
     v.blocking,
     v.passed,
@@ -31,7 +31,7 @@ select
     extract(epoch from v.checked_at)::double precision
 from efo_meta.verdicts as v
 join newest on newest.load_id = v.load_id
-order by v.check_name
+order by newest.target_schema, v.check_name
 
 -- name: verdicts_of_load
 select check_name, content_hash, blocking, passed, offenders, detail
