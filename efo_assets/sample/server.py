@@ -7,7 +7,10 @@ and a log of requests tell what clients did, over all ontologies.
 
 import asyncio
 import gzip
+import os
+import tempfile
 import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -46,7 +49,6 @@ DEFAULT_ROWS = {"v1": 1000, "v2": 20}
 GZIP_LEVEL = 4
 WARM_PAGE_SIZE = 500
 KNOWN_PARAMETERS = {"page", "size", "isObsolete", "includeObsoleteEntities", "lang"}
-KEPT_BODIES = 2_000
 KEPT_MEMBERS = 32
 """Of a catalogue, which may be asked for at once."""
 
@@ -76,6 +78,27 @@ class Asked(NamedTuple):
     query: dict[str, str]
 
 
+class _Bodies:
+    """Compressed pages, in a file that has no name: those of millions of classes are gigabytes."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open as long as this is
+        weakref.finalize(self, self._file.close)
+        self._places: dict[_PageKey, tuple[int, int]] = {}
+        self._end = 0
+
+    def get(self, key: _PageKey) -> bytes | None:
+        """A page that is kept."""
+        place = self._places.get(key)
+        return os.pread(self._file.fileno(), *place) if place else None
+
+    def keep(self, key: _PageKey, body: bytes) -> None:
+        """Write a page behind all others."""
+        os.pwrite(self._file.fileno(), body, self._end)
+        self._places[key] = len(body), self._end
+        self._end += len(body)
+
+
 @dataclass
 class _Ontology:
     """One ontology as one generation answers."""
@@ -83,19 +106,13 @@ class _Ontology:
     lists: dict[str, Any]
     documents: Any
     """`Documents` of a generated ontology; None of a recorded one, which is served as it is."""
-    bodies: dict[_PageKey, bytes] = field(default_factory=dict)
-    """Compressed pages."""
+    bodies: _Bodies = field(default_factory=_Bodies)
     member: Member | None = None
     """What it is of the catalogue."""
 
     def page(self, name: str, number: int, size: int, most: int) -> bytes:
         """At most `most` rows of a page of a list."""
         return _pretty(_page(self.lists[name], number, size, most, self._render))
-
-    @property
-    def keeps_bodies(self) -> bool:
-        """Whether there is room in memory for its pages."""
-        return isinstance(self.lists["all"], list) and len(self.bodies) < KEPT_BODIES
 
     def _render(self, row: Any) -> Json:
         document: Json = self.documents.v2_class(row) if self.documents else row
@@ -170,8 +187,8 @@ class Sample:
                 for page in range(-(-len(ontology.lists[name]) // WARM_PAGE_SIZE))
             ]
             with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
-                bodies = pool.map(_warm_page, keys, chunksize=4)
-                ontology.bodies |= zip(keys, bodies, strict=True)
+                for key, body in zip(keys, pool.map(_warm_page, keys), strict=True):
+                    ontology.bodies.keep(key, body)
 
     @web.middleware
     async def _counted(
@@ -224,8 +241,7 @@ class Sample:
         body = ontology.bodies.get(key)
         if body is None:
             body = gzip.compress(await asyncio.to_thread(ontology.page, *key), GZIP_LEVEL)
-            if ontology.keeps_bodies:
-                ontology.bodies[key] = body
+            ontology.bodies.keep(key, body)
         return self._answer(request, body)
 
     async def _v1_terms(self, request: web.Request) -> web.StreamResponse:

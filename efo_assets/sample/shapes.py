@@ -8,7 +8,7 @@ or is obsolete.
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import index
 from typing import Literal, Protocol, TypeAlias, overload
 
@@ -33,6 +33,8 @@ LONG_CHAIN = 501
 SHORT_CHAIN = 50
 SHORT_CHAINS = 199
 """After each long one: so a class has 35 ancestors on average."""
+KEPT_CLASSES = 4_096
+"""Classes of one page have most of their ancestors in common."""
 RELABELLED = 400
 """Every so-many-th class has another label in the next release."""
 
@@ -158,10 +160,14 @@ class _ByIri(Mapping[str, GeneratedClass]):
 
     classes: _Classes
 
+    @cached_property
+    def _kept(self) -> Callable[[int], GeneratedClass]:
+        return lru_cache(KEPT_CLASSES)(self.classes.__getitem__)
+
     def __getitem__(self, iri: str) -> GeneratedClass:
         number = iri.rpartition("_")[2]
         if number.isdecimal() and int(number) < len(self.classes):
-            each = self.classes[int(number)]
+            each = self._kept(int(number))
             if each.iri == iri:
                 return each
         raise KeyError(iri)
@@ -187,12 +193,20 @@ class _ShapedRelease(GeneratedRelease):
         return self.classes.shape.is_parent(_number(each))
 
     def ancestors(self, each: GeneratedClass) -> tuple[str, ...]:
-        ancestors: list[str] = []
-        above = self.classes.shape.parent(_number(each))
-        while above is not None:
-            ancestors.append(self.classes.iri(above))
-            above = self.classes.shape.parent(above)
-        return tuple(ancestors)
+        parent = self.classes.shape.parent(_number(each))
+        return () if parent is None else self._up_from(parent)
+
+    @cached_property
+    def _up_from(self) -> Callable[[int], tuple[str, ...]]:
+        """The IRI of a class and of all above it."""
+        shape = self.classes.shape
+
+        def up_from(number: int | None) -> Iterator[str]:
+            while number is not None:
+                yield self.classes.iri(number)
+                number = shape.parent(number)
+
+        return lru_cache(KEPT_CLASSES)(lambda number: tuple(up_from(number)))
 
 
 def _number(each: GeneratedClass) -> int:
