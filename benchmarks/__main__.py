@@ -63,7 +63,7 @@ def _measured(sample: Sample, classes: int, few: int, latency: dict[str, float])
         sample.configure(release=2)
         following = materialized(sample, home, "the next release", classes)
         files = materialized(sample, home, "its files", classes, "group:exports")
-        answers = _answers(_environment(sample, home))
+        answered = answers(environment_of(sample, home))
     sample.configure(release=1)
     with fresh_home() as home:
         whole = materialized(sample, home, "first load with its files", classes, "*")
@@ -87,24 +87,26 @@ def _measured(sample: Sample, classes: int, few: int, latency: dict[str, float])
             "",
             _price(engine, plain, parts[COPIED]),
             "",
-            answers,
+            answered,
             "",
             _compared(first, parts[COPIED], earlier, few, classes),
         ]
     )
 
 
-def _answers(environment: dict[str, str]) -> str:
-    command = [sys.executable, "-m", "benchmarks.questions"]
+def answers(environment: dict[str, str], *options: str) -> str:
+    """Ask the questions of `benchmarks.questions`, and say how long the answers took."""
+    command = [sys.executable, "-m", "benchmarks.questions", *options]
     done = subprocess.run(
         command, env=isolated(environment), stdout=subprocess.PIPE, text=True, check=True
     )
-    answers: dict[str, tuple[int, float]] = json.loads(done.stdout)
-    listed = (f"{what} ({rows:,} rows) {ms:.1f}" for what, (rows, ms) in answers.items())
+    answered: dict[str, tuple[int, float]] = json.loads(done.stdout)
+    listed = (f"{what} ({rows:,} rows) {ms:.1f}" for what, (rows, ms) in answered.items())
     return f"Questions to the warm database, in milliseconds: {', '.join(listed)}."
 
 
-def _environment(sample: Sample, home: Path) -> dict[str, str]:
+def environment_of(sample: Sample, home: Path) -> dict[str, str]:
+    """The settings of a load from the sample server into the embedded PostgreSQL in `home`."""
     dagster_home = home / "dagster"
     dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copy("dagster.yaml", dagster_home)
@@ -116,15 +118,15 @@ def _environment(sample: Sample, home: Path) -> dict[str, str]:
 
 
 def materialized(
-    sample: Sample, home: Path, what: str, classes: int, select: str = "*efo_terms"
+    sample: Sample, home: Path, what: str, classes: int, select: str = "*efo_terms", **settings: str
 ) -> Line:
     """One run of Dagster's own command, and the rows that it wrote."""
     sys.stderr.write(f"{what} …\n")
     dagster = str(Path(sys.executable).with_name("dagster"))
     command = [dagster, "asset", "materialize", "-m", "efo_assets.definitions", "--select", select]
-    environment = _environment(sample, home)
+    environment = environment_of(sample, home)
     sample.reset()
-    run = timed(command, environment, home)
+    run = timed(command, environment | settings, home)
     return _line(sample, what, run, classes, _ledger(environment))
 
 
@@ -147,12 +149,16 @@ def _ledger(environment: dict[str, str]) -> int:
         "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) from pg_stat_user_tables"
         " where schemaname = 'public' and relname like 'efo%'"
     )
-    reset = "select pg_stat_reset()"
-    command = [sys.executable, "-m", "efo_assets", "psql", "-XAtqc", query, "-c", reset]
-    done = subprocess.run(
+    return int(by_psql(environment, query, "select pg_stat_reset()").split()[0])
+
+
+def by_psql(environment: dict[str, str], *statements: str) -> str:
+    """What psql prints of these statements on the database that was loaded."""
+    command = [sys.executable, "-m", "efo_assets", "psql", "-XAtq"]
+    command += [part for each in statements for part in ("-c", each)]
+    return subprocess.run(
         command, env=isolated(environment), stdout=subprocess.PIPE, text=True, check=True
-    )
-    return int(done.stdout.split()[0])
+    ).stdout
 
 
 def _engine(sample: Sample, home: Path, classes: int) -> tuple[Line, dict[str, float]]:
@@ -172,7 +178,7 @@ def _script(
     sys.stderr.write(f"{what} …\n")
     sample.reset()
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    return _line(sample, what, timed(command, _environment(sample, home), home), classes, None)
+    return _line(sample, what, timed(command, environment_of(sample, home), home), classes, None)
 
 
 def _earlier(sample: Sample, few: int, classes: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What some questions take on a loaded database, once it is warm.
 
 `python -m benchmarks.questions` asks the database that `EFO_*` names and prints JSON: rows and the
-best of several tries in milliseconds, by question.
+best of several tries in milliseconds, by question. With `--hierarchy` it asks for what is above and
+below classes by their place in the list, which needs no look at all ancestors.
 """
 
 import json
@@ -31,6 +32,10 @@ group by t.id order by count(*) desc, t.iri limit 1
 """
 _BELOW = "select * from public.efo_descendants(%s)"
 _ABOVE = "select * from public.efo_ancestors_of(%s, true)"
+_AT = "select iri from public.efo_terms order by id offset (%s * %s)::bigint limit 1"
+_BY_KEY = """
+select * from public.efo_ancestors where term_id = (select id from public.efo_terms where iri = %s)
+"""
 _NAMED = "select * from public.efo_lookup(%s)"
 
 
@@ -38,6 +43,9 @@ def main() -> None:
     """Ask and print."""
     settings = Settings.from_environment()
     with Warehouse.opened(settings) as warehouse, warehouse.connect() as connection:
+        if "--hierarchy" in sys.argv:
+            json.dump(_of_hierarchy(connection), sys.stdout)
+            return
         ((broadest, label),) = connection.execute(_MOST_BELOW).fetchall()
         ((broad,),) = connection.execute(_QUARTER_BELOW).fetchall()
         ((deepest,),) = connection.execute(_MOST_ABOVE).fetchall()
@@ -49,6 +57,22 @@ def main() -> None:
         }
         answers = {what: _best(connection, *question) for what, question in questions.items()}
     json.dump(answers, sys.stdout)
+
+
+def _of_hierarchy(connection: Connection) -> dict[str, tuple[int, float]]:
+    """What is above the last class, and below classes nearer and nearer to the first."""
+    classes, *_ = connection.row("select count(*) - 1 from public.efo_terms")
+    root, narrow, broad, last = (
+        connection.row(_AT, [classes, share])[0] for share in (0, 0.05, 0.001, 1)
+    )
+    questions = {
+        "all ancestors of the last class": (_ABOVE, last),
+        "the same from `efo_ancestors`": (_BY_KEY, last),
+        "all descendants of a narrow class": (_BELOW, narrow),
+        "of a broad one": (_BELOW, broad),
+        "of the root": (_BELOW, root),
+    }
+    return {what: _best(connection, *question) for what, question in questions.items()}
 
 
 def _best(connection: Connection, query: str, value: str) -> tuple[int, float]:

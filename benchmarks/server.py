@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 LATENCY = {"base_latency_ms": 250.0, "row_latency_ms": 3.0}
 """Reproduces the 2-3 s per 100 terms that earlier pipelines report of OLS."""
 NO_LATENCY = dict.fromkeys(LATENCY, 0.0)
-START_TIMEOUT_S = 900.0
+START_TIMEOUT_S = 3600.0
 POLL_S = 0.1
 
 

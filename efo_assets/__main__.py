@@ -113,7 +113,7 @@ def _milliseconds(text: str) -> float:
 _host = click.option("--host", default="127.0.0.1", help="Address to listen on.")
 _classes = click.option(
     "--classes",
-    type=click.IntRange(20, 1_000_000),  # every kind of change needs classes of its own
+    type=click.IntRange(20, 3_000_000),  # every kind of change needs classes of its own
     default=DEFAULT_CLASSES,
     help="How many classes to generate.",
 )

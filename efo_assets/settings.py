@@ -124,6 +124,12 @@ class _Variables(dict[str, str]):
             )
         return text
 
+    def ancestors(self) -> str:
+        text = self.get("EFO_ANCESTORS", "table").lower()
+        if text not in ("table", "function"):
+            raise SettingsError(f"EFO_ANCESTORS takes table or function; it holds {text[:40]!r}.")
+        return text
+
     def schema(self, name: str, default: str) -> str:
         """A schema of PostgreSQL that is free to be used."""
         text = self.get(name, default)
@@ -251,6 +257,8 @@ class Settings:
     """Publish a release although one that came after it is published."""
     proxy: str | None = field(default=None, repr=False)
     """Where requests to OLS go through; its URL may hold a password."""
+    ancestors: str = "table"
+    """How ancestors are given: by a table, or by a function."""
 
     @classmethod
     def from_environment(
@@ -290,6 +298,7 @@ class Settings:
             dbt_schema=variables.schema("EFO_DBT_SCHEMA", defaults.dbt_schema),
             allow_older=variables.switch("EFO_ALLOW_OLDER"),
             proxy=variables.proxy(),
+            ancestors=variables.ancestors(),
         )
 
 

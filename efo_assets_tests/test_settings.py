@@ -85,6 +85,7 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_ALLOW_SHRINK", "maybe"),
         ("EFO_AUTOMATION", "sometimes"),
         ("EFO_ALLOW_OLDER", "maybe"),
+        ("EFO_ANCESTORS", "view"),
     ],
 )
 @pytest.mark.fault("S04")

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from efo_assets.settings import Settings
-from efo_assets.warehouse.schema import PREFIX
+from efo_assets.warehouse.schema import PREFIX, Schema
 from efo_assets.warehouse.tables import TABLES, Table
-from efo_assets.warehouse.views import VIEWS
+from efo_assets.warehouse.views import views_of
 from efo_assets.warehouse.warehouse import Warehouse
 from tools import queries
 
@@ -39,7 +39,7 @@ def tables_part() -> str:
         f"**`{PREFIX}{view.name}`** (view): {view.purpose}"
         if view.arguments is None
         else f"**`{PREFIX}{view.name}({view.arguments})`** (function): {view.purpose}"
-        for view in VIEWS
+        for view in views_of(Schema("public"))
     ]
     return "\n\n".join(tables + views)
 

@@ -56,6 +56,10 @@ class Catalogue(Ontology):
     max_classes: int | None = Field(
         default=None, ge=0, description="Larger ones are left out, as OLS's list counts classes."
     )
+    by_function: list[str] = Field(
+        default=[],
+        description="Patterns of ids whose ancestors a function gives, whatever `ancestors` says.",
+    )
     runs_per_tick: int = Field(
         default=20, ge=1, description="Runs that the sensor has under way at once, at most."
     )
@@ -83,6 +87,8 @@ class Catalogue(Ontology):
                 "backfill of several, which is a run for each."
             )
         fields = {name: getattr(self, name) for name in Ontology.model_fields if name not in OF_ONE}
+        if any(fnmatchcase(partition, each) for each in self.by_function):
+            fields["ancestors"] = "function"
         try:
             return Ontology(**fields, id=partition)
         except ValidationError as error:

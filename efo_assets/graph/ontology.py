@@ -31,6 +31,7 @@ _VARIABLES = {
     "allow_older": "EFO_ALLOW_OLDER",
     "automation": "EFO_AUTOMATION",
     "release_confirm_s": "EFO_RELEASE_CONFIRM_S",
+    "ancestors": "EFO_ANCESTORS",
 }
 """Field of an `Ontology` to the variable that it stands before."""
 
@@ -110,6 +111,11 @@ class Ontology(dg.Model, dg.Resolvable):
     )
     release_confirm_s: int | None = Field(
         default=None, description="Seconds that a release is to last (EFO_RELEASE_CONFIRM_S)."
+    )
+    ancestors: str | None = Field(
+        default=None,
+        description="table, or function: ancestors by queries along edges, for an ontology of "
+        "millions of classes (EFO_ANCESTORS).",
     )
     pool: str | None = Field(
         default=None, description="Dagster's pool of the steps that load; left out, its own."

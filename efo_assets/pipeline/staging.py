@@ -47,6 +47,7 @@ def source_of(settings: Settings, release: Release, limit: int | None) -> Source
         url=settings.ols_url,
         limit=limit,
         totals=msgspec.to_builtins(release.totals),
+        ancestors=settings.ancestors,
     )
 
 

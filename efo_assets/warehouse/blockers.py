@@ -12,7 +12,7 @@ from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES
-from efo_assets.warehouse.views import VIEWS
+from efo_assets.warehouse.views import views_of
 
 QUERY_LIMIT_CHARS = 200
 
@@ -33,10 +33,11 @@ def lock_holders(connect: Callable[[], Connection], schema: Schema, load_schema:
     Process, role, client and query of each; empty if there is none any more, or PostgreSQL gives
     no answer.
     """
-    plain = [*(table.staged_name for table in TABLES), *(view.name for view in VIEWS)]
+    names = [schema.called(table.staged_name) for table in TABLES]
+    names += [view.called(schema) for view in views_of(schema)]
     rows: list[TupleRow] = []
     with suppress(psycopg.Error, WarehouseError), connect() as connection:
-        values = {"schema": schema, "load": load_schema, "relations": [*map(schema.called, plain)]}
+        values = {"schema": schema, "load": load_schema, "relations": names}
         rows = connection.execute(statement("lock_holders"), values).fetchall()
     if not rows:
         return ""

@@ -15,6 +15,9 @@ from functools import cache, partial
 from itertools import accumulate, compress
 from typing import Self, TypeAlias
 
+from psycopg import sql
+from psycopg.rows import TupleRow
+
 from efo_assets.errors import WarehouseError
 from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER
 from efo_assets.warehouse.session import Connection
@@ -56,15 +59,16 @@ class Edges:
     @classmethod
     def read(cls, connection: Connection, load_schema: str) -> Self:
         """The edges of a load that make ancestors."""
+        keys, children, parents, is_a = array("q"), array("i"), array("i"), bytearray()
+        for (text,) in _texts(connection, statement("closure_terms", load=load_schema)):
+            keys.extend(_bigints(text))
+        place_of = partial(bisect_left, keys)
         query = statement("closure_edges", load=load_schema)
-        # Texts of all numbers, in binary: no row or object per edge, here or in libpq.
-        sent = [*connection.execute(query, binary=True).fetchall()[0]]
-        # Each text goes when its integers are there, since each is the largest thing held here.
-        keys = _bigints(sent.pop(0))
-        children, parents = (
-            array("i", map(partial(bisect_left, keys), _bigints(sent.pop(0)))) for _ in range(2)
-        )
-        return cls(keys, children, parents, is_a=sent.pop())
+        for child_keys, parent_keys, flags in _texts(connection, query):
+            children.extend(map(place_of, _bigints(child_keys)))
+            parents.extend(map(place_of, _bigints(parent_keys)))
+            is_a += flags
+        return cls(keys, children, parents, bytes(is_a))
 
     def only(self, chosen: bytes) -> Self:
         """Those for which there is no 0 in `chosen`."""
@@ -76,6 +80,13 @@ class Edges:
     def turned(self) -> Self:
         """The same with children for parents."""
         return type(self)(self.keys, self.parents, self.children, self.is_a)
+
+
+def _texts(connection: Connection, query: sql.Composed) -> Iterator[TupleRow]:
+    """Numbers in binary, some thousands to a text: no row or object for each, and never all."""
+    with connection.cursor("efo_closure") as cursor:
+        cursor.itersize = 1
+        yield from cursor.execute(query, binary=True)
 
 
 def _bigints(sent: bytes) -> Integers:
@@ -144,8 +155,8 @@ def _cut(edges: Edges) -> Edges:
     return edges.only(bytes(not each for each in left_out))
 
 
-def ancestor_rows(edges: Edges) -> Iterator[bytes]:
-    """All ancestors of all terms as one COPY in binary, in pieces.
+def ancestor_rows(edges: Edges, *, only_parents: bool = False) -> Iterator[bytes]:
+    """All ancestors of all terms as one COPY in binary, in pieces; or of those only the parents.
 
     Raises:
         WarehouseError: there is a chain of over `MOST_LEVELS` edges.
@@ -155,7 +166,7 @@ def ancestor_rows(edges: Edges) -> Iterator[bytes]:
         edges = _cut(edges)
     ends = array("i", accumulate(_numbers(edges.children, places)))
     children_left = _numbers(edges.parents, places)
-    level = array("i", bytes(places * 4))
+    level = array("h", bytes(places * 2))
     kept: dict[int, tuple[bytes, dict[bytes, int]]] = {}
     piece = bytearray(SIGNATURE)
     for place in turns:
@@ -182,7 +193,7 @@ def ancestor_rows(edges: Edges) -> Iterator[bytes]:
             )
         key = _KEY(8, edges.keys[place])
         if children_left[place]:
-            kept[place] = key, ancestors
+            kept[place] = key, {} if only_parents else ancestors
         if ancestors:
             begin = _FIELDS + key
             rows = [ancestor + _distances(both) for ancestor, both in ancestors.items()]

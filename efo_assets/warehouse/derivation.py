@@ -48,12 +48,15 @@ def _replacements(connection: Connection, load_schema: str) -> None:
 
 
 @contextmanager
-def ancestors_under_way(connection: Connection, load_schema: str) -> Iterator[Iterator[bytes]]:
+def ancestors_under_way(
+    connection: Connection, load_schema: str, *, only_parents: bool = False
+) -> Iterator[Iterator[bytes]]:
     """The closure over the edges as COPY's bytes, worked out while the connection does other work.
 
-    Edges on a cycle are left out, and told by a check.
+    Edges on a cycle are left out, and told by a check. With `only_parents`, the edges that are
+    followed are all.
     """
-    rows = ancestor_rows(Edges.read(connection, load_schema))
+    rows = ancestor_rows(Edges.read(connection, load_schema), only_parents=only_parents)
     with ThreadPoolExecutor(1, "efo-closure") as thread:
         batch = thread.submit(list, islice(rows, PIECES_AT_ONCE))
 

@@ -22,8 +22,8 @@ from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER, Columns, CopyRows
 from efo_assets.warehouse.derivation import ancestors_under_way, copy_ancestors, derive
-from efo_assets.warehouse.migrations import THIS_CODE
-from efo_assets.warehouse.schema import Schema
+from efo_assets.warehouse.migrations import FUNCTION_VERSION, THIS_CODE
+from efo_assets.warehouse.schema import FUNCTION, TABLE, Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     compose,
@@ -79,6 +79,8 @@ class Source:
     limit: int | None = None
     totals: Mapping[str, int] | None = field(default=None, compare=False)
     """Classes by list (current, obsolete, all) as announced; the fingerprint covers them."""
+    ancestors: str = TABLE
+    """How its ancestors are given; see `schema.WAYS`."""
 
     @property
     def name(self) -> str:
@@ -196,10 +198,12 @@ def begin(
     """
     clear_leftovers(connection, target_schema)
     stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%S")
+    target_schema = target_schema.giving(source.ancestors)
     load = Load(f"{stamp}_{secrets.token_hex(4)}", target_schema, source, "staging", expected_terms)
     values = {
         **load.facts,
         "source_url": source.url,
+        "ancestors": source.ancestors,
         "format_version": FORMAT_VERSION,
         "class_limit": source.limit,
         "expected_terms": expected_terms,
@@ -209,6 +213,9 @@ def begin(
     }
     with connection.transaction():
         connection.execute(statement("load_insert"), values)
+        if source.ancestors == FUNCTION:
+            # Code that knows no such loads would take the edges for all ancestors.
+            connection.execute(statement("refuse_code_before"), {"version": FUNCTION_VERSION})
         connection.execute(compose("create schema {}", load.schema))
         for table in TABLES:
             connection.execute(create_staged(load.schema, table))
@@ -315,7 +322,8 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
             _empty(connection, (load.schema, name))
         connection.execute(statement("resolve_parents", load=load.schema))
         _analyze(connection, load, PARENT_EDGES)
-        with ancestors_under_way(connection, load.schema) as ancestors:
+        only_parents = load.source.ancestors == FUNCTION
+        with ancestors_under_way(connection, load.schema, only_parents=only_parents) as ancestors:
             # Nothing is derived from ancestors, so that they have the time of all others.
             for table in sorted(DERIVED, key=lambda table: table is ANCESTORS):
                 _empty(connection, (load.schema, table.staged_name))
@@ -424,7 +432,12 @@ def comparable_release(connection: Connection, load: Load) -> int | None:
         "ontology": load.source.ontology,
         "oldest": READ_VERSION,
         "newest": FORMAT_VERSION,
-        "tables": [load.target_schema.called(table.staged_name) for table in TABLES],
+        # No change is told by ancestors, which may have been given another way.
+        "tables": [
+            load.target_schema.called(table.staged_name)
+            for table in TABLES
+            if table is not ANCESTORS
+        ],
     }
     row = connection.execute(statement("comparable_release"), values).fetchone()
     return int(row[0]) if row is not None and not load.is_partial else None
@@ -516,7 +529,8 @@ def newest(connection: Connection, target_schema: Schema, *states: str) -> Load 
     if row is None:
         return None
     load_id, _, *facts = row[:8]
-    return Load(load_id, target_schema, Source(*row[8:]), *facts)
+    source = Source(*row[8:])
+    return Load(load_id, target_schema.giving(source.ancestors), source, *facts)
 
 
 def content(connection: Connection, load: Load) -> tuple[Content, dict[str, str]]:

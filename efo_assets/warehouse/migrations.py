@@ -23,9 +23,12 @@ MIGRATIONS: tuple[str, ...] = (
     "made_by",
     "requests",
     "ontologies",
+    "ancestors",
 )
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)
+FUNCTION_VERSION = MIGRATIONS.index("ancestors") + 1
+"""The lowest version whose code knows of ancestors by a function."""
 OLDEST_CODE = 1
 """The lowest version whose code can load into today's tables, since all that came later was put
 beside; a migration that changes or drops something raises it to its own."""

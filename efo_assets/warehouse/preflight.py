@@ -9,11 +9,12 @@ from ipaddress import ip_address
 from efo_assets.errors import DatabaseRefused, SchemaDrift
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
-from efo_assets.warehouse.schema import Schema, is_named_after
+from efo_assets.warehouse.exchange import standing_way
+from efo_assets.warehouse.schema import TABLE, Schema, is_named_after
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
 from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Column, Table
-from efo_assets.warehouse.views import COMMENTED, VIEWS
+from efo_assets.warehouse.views import COMMENTED, views_of
 
 OLDEST_SERVER = 140_000
 """hash_record_extended came with PostgreSQL 14."""
@@ -21,14 +22,17 @@ OLDEST_SERVER = 140_000
 _log = logger(__name__)
 
 
-def named(connection: Connection, name: str, ontology: str) -> Schema:
-    """The schema of this name, with the names that things of this ontology have there."""
-    if not is_named_after(name, ontology):
-        return Schema(name)
-    # An earlier version gave all tables such names.
-    prefixed = Schema(name)
-    is_prefixed = any(connection.has_table(prefixed.quoted(t.staged_name)) for t in TABLES)
-    return prefixed if is_prefixed else Schema(name, prefix="")
+def named(connection: Connection, name: str, ontology: str, ancestors: str = TABLE) -> Schema:
+    """The schema of this name, with the names that things of this ontology have there.
+
+    `ancestors` is how they are given where nothing is published.
+    """
+    schema = Schema(name, ancestors=ancestors)
+    if is_named_after(name, ontology):
+        # An earlier version gave all tables such names.
+        is_prefixed = any(connection.has_table(schema.quoted(t.staged_name)) for t in TABLES)
+        schema = schema if is_prefixed else Schema(name, prefix="", ancestors=ancestors)
+    return schema.giving(standing_way(connection, schema) or ancestors)
 
 
 def prepare(connection: Connection, schema: Schema) -> None:
@@ -119,14 +123,15 @@ def refuse_taken_names(connection: Connection, schema: Schema) -> None:
             *(name for name, _, _ in key_constraints(schema, table)),
         )
     ]
-    functions = [view for view in VIEWS if view.arguments is not None]
+    views = views_of(schema)
+    functions = [view for view in views if view.arguments is not None]
     values = {
         "schema": schema,
         "tables": [schema.called(table.staged_name) for table in TABLES],
         "indexes": [name for name, _ in indexes],
         "indexed": [table for _, table in indexes],
-        "views": [schema.called(view.name) for view in VIEWS if view.arguments is None],
-        "functions": [schema.called(view.name) for view in functions],
+        "views": [view.called(schema) for view in views if view.arguments is None],
+        "functions": [view.called(schema) for view in functions],
         "arguments": [view.arguments for view in functions],
         "ours": COMMENTED,
     }

@@ -19,6 +19,7 @@ from efo_assets.warehouse import ledger, session, verify
 from efo_assets.warehouse.all_ontologies import keep_views
 from efo_assets.warehouse.audit import proven
 from efo_assets.warehouse.blockers import lock_holders
+from efo_assets.warehouse.exchange import drop_aside, set_aside
 from efo_assets.warehouse.ledger import Publication, PublishedRelease, current_release
 from efo_assets.warehouse.load import (
     Content,
@@ -148,6 +149,7 @@ def _in_one_transaction(
             )
         else:
             release_id = known.release_id
+        is_exchanged = set_aside(connection, schema)
         refuse_taken_names(connection, schema)
         create_views(connection, schema, FOLDS)
         fresh = fill_missing(connection, load, release_id)
@@ -173,6 +175,8 @@ def _in_one_transaction(
             )
             sys.audit("efo_assets.table_published")
         create_views(connection, schema)
+        if is_exchanged:
+            drop_aside(connection, schema)
         notes = list(_noted(connection, load, changes, is_new=known is None))
         ledger.complete_row(connection, load, release_id, changes, is_new=known is None)
     rows = {table.name: audited.rows[table.staged_name] for table in TABLES}

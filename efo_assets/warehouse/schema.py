@@ -2,6 +2,7 @@
 
 A schema that bears its ontology's name needs no other word to tell it: `mondo.terms`,
 `mondo.lookup('…')`. Elsewhere, as in `public`, names begin with `efo_`, and those of EFO always.
+Where ancestors are given by a function, a view has the name of their table.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ from psycopg import sql
 
 EFO = "efo"
 PREFIX = "efo_"
+TABLE, FUNCTION = WAYS = ("table", "function")
+"""How ancestors are given: by a table of all, or by queries along the edges that lead to them."""
+ANCESTORS, ANCESTOR_EDGES = "ancestors", "ancestor_edges"
 
 
 def is_named_after(name: str, ontology: str) -> bool:
@@ -21,18 +25,25 @@ def is_named_after(name: str, ontology: str) -> bool:
 class Schema(str):
     """The schema's name, as text and as a value in SQL."""
 
-    __slots__ = ("prefix",)
+    __slots__ = ("ancestors", "prefix")
     prefix: str
+    ancestors: str
+    """One of `WAYS`."""
 
-    def __new__(cls, name: str, prefix: str = PREFIX) -> Self:
+    def __new__(cls, name: str, prefix: str = PREFIX, ancestors: str = TABLE) -> Self:
         """What is called `terms` elsewhere is `<prefix>terms` in this schema."""
         schema = super().__new__(cls, name)
-        schema.prefix = prefix
+        schema.prefix, schema.ancestors = prefix, ancestors
         return schema
 
+    def giving(self, ancestors: str) -> Self:
+        """The same, with ancestors given this way."""
+        return type(self)(self, self.prefix, ancestors)
+
     def called(self, name: str) -> str:
-        """The name here of what is called `name` where there is no prefix."""
-        return self.prefix + name
+        """The name here of the table that is called `name` where there is no prefix."""
+        is_view = name == ANCESTORS and self.ancestors == FUNCTION
+        return self.prefix + (ANCESTOR_EDGES if is_view else name)
 
     def of(self, name: str) -> tuple[str, str]:
         """The same with the schema."""

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from psycopg import sql
 
 from efo_assets.warehouse import tables
-from efo_assets.warehouse.schema import Schema
+from efo_assets.warehouse.schema import ANCESTOR_EDGES, Schema
 from efo_assets.warehouse.tables import RELEASE_ID, TERM_ID, TERMS, Column, Index, Table
 
 Part: TypeAlias = sql.Composable
@@ -312,8 +312,11 @@ def comment_published(schema: Schema, table: Table) -> list[sql.Composed]:
         )
         for column in table.published_columns
     )
+    comment = table.comment
+    if schema.called(table.staged_name) == schema.prefix + ANCESTOR_EDGES:
+        comment = "Every parent that is an ancestor: what `efo_ancestors` is found along."
     return [
-        compose("comment on table {} is {}", where, sql.Literal(schema.told(table.comment))),
+        compose("comment on table {} is {}", where, sql.Literal(schema.told(comment))),
         *on_columns,
     ]
 
@@ -536,7 +539,8 @@ def exported(schema: Schema, table: Table) -> sql.Composed:
         "export_table",
         **schema.parts,
         columns=listing(columns),
-        table=schema.of(table.staged_name),
+        # By this name, ancestors are all there, however they are given.
+        table=(str(schema), schema.prefix + table.staged_name),
         joins=joins,
         listed=listed(table),
         order=listing(order),

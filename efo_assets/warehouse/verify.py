@@ -128,9 +128,7 @@ def verify(connection: Connection, schema: Schema) -> list[Comparison]:
             for table in TABLES
             if not connection.has_table(schema.quoted(table.staged_name))
         ]
-        if missing := missing or [
-            schema.called(view.name) for view in outdated(connection, schema)
-        ]:
+        if missing := missing or [view.called(schema) for view in outdated(connection, schema)]:
             raise WarehouseError(
                 f"Missing in schema {schema}, or not as this version makes them: "
                 f"{', '.join(missing)}. Run `{LOAD_COMMAND}`, which makes them again from the "

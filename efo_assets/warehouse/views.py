@@ -13,7 +13,7 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from efo_assets.privacy.logs import logger
-from efo_assets.warehouse.schema import Schema
+from efo_assets.warehouse.schema import ANCESTOR_EDGES, ANCESTORS, FUNCTION, TABLE, Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, statement
 from efo_assets.warehouse.tables import CURIE_KEY
@@ -37,6 +37,12 @@ class View:
     """The statement of its definition, where that is not its own."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Columns that fill placeholders of the template."""
+    ancestors: str | None = None
+    """The way of giving ancestors that it is for; None: for any."""
+
+    def called(self, schema: Schema) -> str:
+        """Its name in a schema, where no table is called so."""
+        return schema.prefix + self.name
 
     def comment(self, schema: Schema) -> str:
         """What COMMENT ON says of it."""
@@ -107,16 +113,28 @@ VIEWS: tuple[View, ...] = (
         "server, whole or partial, rows by table, hash. `is_current` is what the tables hold now.",
     ),
     View("change_digest", "How many changes of each kind each release brought."),
+    View(
+        ANCESTORS,
+        "Every ancestor of every term, with the shortest distance to it, found along "
+        "`efo_ancestor_edges` whenever it is asked for: quick for terms that are named, and slow "
+        "for all above which one stands, which `efo_descendants` finds.",
+        ancestors=FUNCTION,
+    ),
     *(
         View(
             name,
             f"All terms {where} one, which `efo_resolve` finds: over is_a, or over part_of, "
             "develops_from and implied edges too; `followed_from` is the IRI of the replaced class "
-            "that was named.",
+            f"that was named.{remark}",
             version=2,
             arguments="text, boolean",
-            template="function_over_ancestors",
+            template=f"function_over_{source}",
             columns={"start": start, "result": result},
+            ancestors=way,
+        )
+        for way, source, remark in (
+            (TABLE, ANCESTORS, ""),
+            (FUNCTION, ANCESTOR_EDGES, " It follows `efo_ancestor_edges`."),
         )
         for name, where, start, result in (
             ("descendants", "below", "ancestor_id", "term_id"),
@@ -142,8 +160,13 @@ VIEWS: tuple[View, ...] = (
 """In the order in which they can be made."""
 
 
+def views_of(schema: Schema) -> tuple[View, ...]:
+    """Those that a schema has."""
+    return tuple(view for view in VIEWS if view.ancestors in (None, schema.ancestors))
+
+
 def create_views(
-    connection: Connection, schema: Schema, views: Sequence[View] = VIEWS
+    connection: Connection, schema: Schema, views: Sequence[View] | None = None
 ) -> list[View]:
     """Make those that aren't there, or are of an earlier version; return them.
 
@@ -160,10 +183,14 @@ def create_views(
     return changed
 
 
-def outdated(connection: Connection, schema: Schema, views: Sequence[View] = VIEWS) -> list[View]:
+def outdated(
+    connection: Connection, schema: Schema, views: Sequence[View] | None = None
+) -> list[View]:
     """Those that aren't there, or are of another version; one of a later version stays."""
     return [
-        view for view in views if not view.is_served_by(_comment(connection, schema, view), schema)
+        view
+        for view in views or views_of(schema)
+        if not view.is_served_by(_comment(connection, schema, view), schema)
     ]
 
 
@@ -174,7 +201,7 @@ def _make(connection: Connection, schema: Schema, view: View) -> None:
         with connection.transaction():
             connection.execute(definition)
     except pg.InvalidFunctionDefinition:
-        place = {"schema": schema, "name": schema.called(view.name), "arguments": view.arguments}
+        place = {"schema": schema, "name": view.called(schema), "arguments": view.arguments}
         grants = [grant for (grant,) in connection.execute(statement("function_grants"), place)]
         _make_room(connection, schema, view)
         connection.execute(definition)
@@ -192,7 +219,7 @@ def _make_room(connection: Connection, schema: Schema, view: View) -> None:
         with connection.transaction():
             connection.execute(compose("drop {}", signature))
     except pg.DependentObjectsStillExist:
-        earlier = f"{schema.called(view.name)}_before_{view.version}"
+        earlier = f"{view.called(schema)}_before_{view.version}"
         connection.execute(compose("alter {} rename to {}", signature, earlier))
         _log.warning(
             "what uses the earlier function %s.%s has it as %s", schema, view.name, earlier
@@ -204,7 +231,7 @@ def _definition(schema: Schema, view: View) -> sql.Composed:
     return statement(
         view.template or f"{kind}_{view.name}",
         **view.columns,
-        function=schema.called(view.name),
+        function=view.called(schema),
         **schema.parts,
         schema_name=sql.Literal(schema),
         prefix_text=sql.Literal(schema.prefix),
@@ -214,13 +241,13 @@ def _definition(schema: Schema, view: View) -> sql.Composed:
 
 
 def _signature(schema: Schema, view: View) -> sql.Composed:
-    name = schema.of(view.name)
+    name = str(schema), view.called(schema)
     if view.arguments is None:
         return compose("view {}", name)
     return compose("function {} ({})", name, sql.SQL(view.arguments))
 
 
 def _comment(connection: Connection, schema: Schema, view: View) -> str | None:
-    place = {"schema": schema, "name": schema.called(view.name), "arguments": view.arguments}
+    place = {"schema": schema, "name": view.called(schema), "arguments": view.arguments}
     comment: str | None = connection.row(statement("view_comment"), place)[0]
     return comment

@@ -29,7 +29,7 @@ from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Filling, Load, Source
 from efo_assets.warehouse.profile import Profile
 from efo_assets.warehouse.request_slots import DOING, RequestSlots
-from efo_assets.warehouse.schema import EFO, Schema
+from efo_assets.warehouse.schema import EFO, TABLE, Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import row_counts, statement
 from efo_assets.warehouse.succession import predecessor
@@ -52,12 +52,14 @@ class Warehouse:
         ontology: str = EFO,
         allow_shrink: bool = False,
         allow_older: bool = False,
+        ancestors: str = TABLE,
     ) -> None:
         self.target = target
         self.schema_name = schema
         self.ontology = ontology
         self.allow_shrink = allow_shrink
         self.allow_older = allow_older
+        self.ancestors = ancestors
         self._writer = WriterLock(self.connect, schema)
         self._filled_here: str | None = None
 
@@ -65,11 +67,17 @@ class Warehouse:
     @contextmanager
     def opened(cls, settings: Settings) -> Iterator[Self]:
         """The configured PostgreSQL, or the embedded one, which runs as long as it is in use."""
-        allowed = {"allow_shrink": settings.allow_shrink, "allow_older": settings.allow_older}
         database = settings.database
         with (
             nullcontext(database) if database else embedded_server(settings.data_dir) as target,
-            cls(target, settings.schema, ontology=settings.ontology, **allowed) as it,
+            cls(
+                target,
+                settings.schema,
+                ontology=settings.ontology,
+                allow_shrink=settings.allow_shrink,
+                allow_older=settings.allow_older,
+                ancestors=settings.ancestors,
+            ) as it,
         ):
             yield it
 
@@ -81,9 +89,9 @@ class Warehouse:
 
     @cached_property
     def schema(self) -> Schema:
-        """The schema that people read, with the names that things have there."""
+        """The schema that people read, with the names that things have there as it stands."""
         doing = "asking how tables are called"
-        return self.run(doing, preflight.named, self.schema_name, self.ontology)
+        return self.run(doing, preflight.named, self.schema_name, self.ontology, self.ancestors)
 
     def connect(self) -> Connection:
         """Open a connection; see `session.connect` for what it raises."""
@@ -266,13 +274,15 @@ class Warehouse:
         doing = "publishing"
         with session.translated(self.target, doing), said_while(lambda: doing, _log.info):
             self._writer.keep()
-            return publish.publish(
+            publication = publish.publish(
                 self.connect,
                 staged,
                 allow_shrink=self.allow_shrink,
                 allow_older=self.allow_older,
                 run_id=run_id,
             )
+            self.__dict__["schema"] = staged.target_schema
+            return publication
 
     def current_release(self) -> ledger.PublishedRelease | None:
         """The release that stands in this schema."""

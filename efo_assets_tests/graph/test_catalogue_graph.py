@@ -209,3 +209,15 @@ def test_a_run_without_a_partition_says_what_it_wants(daemon: Daemon) -> None:
     assert failure(result).startswith("A run of the catalogue loads one ontology: choose its")
     with pytest.raises(SettingsError, match=r"^The partition 'No Id' is no ontology: [^\n]*\.$"):
         daemon.catalogue.of("No Id")
+
+
+def test_ancestors_are_given_by_a_function_where_a_pattern_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalogue = Catalogue(by_function=["ncbi*"])
+    assert catalogue.of("ncbitaxon").settings().ancestors == "function"
+    assert catalogue.of("mondo").settings().ancestors == "table"
+    monkeypatch.setenv("EFO_ANCESTORS", "function")
+    assert catalogue.of("mondo").settings().ancestors == "function"
+    by_table = Catalogue(ancestors="table", by_function=["ncbi*"])
+    assert by_table.of("mondo").settings().ancestors == "table"

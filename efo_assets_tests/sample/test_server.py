@@ -171,7 +171,7 @@ def test_the_command_serves_says_where_and_ends_cleanly(
     [
         (
             ["--classes", "3"],
-            "Invalid value for '--classes': 3 is not in the range 20<=x<=1000000.",
+            "Invalid value for '--classes': 3 is not in the range 20<=x<=3000000.",
         ),
         (["--recorded", "/nowhere"], "--recorded takes a folder"),
     ],

@@ -130,7 +130,17 @@ def begun(
     warehouse.prepare()
     version_iri = f"http://v/{version}" if version_iri == "" else version_iri
     fingerprint = str(version)
-    source = Source(ontology, version, version_iri, None, fingerprint, "http://ols", limit, totals)
+    source = Source(
+        ontology,
+        version,
+        version_iri,
+        None,
+        fingerprint,
+        "http://ols",
+        limit,
+        totals,
+        warehouse.ancestors,
+    )
     return warehouse.begin(source, expected_terms=expected_terms)
 
 

@@ -65,7 +65,7 @@ def versions(warehouse: Warehouse) -> list[Any]:
 
 def rows(warehouse: Warehouse) -> dict[str, list[Any]]:
     """All rows of our own and of the published tables, without the columns that version 1 lacks."""
-    later = "array['totals', 'base_release', 'copied', 'sealed', 'staged_by']"
+    later = "array['totals', 'base_release', 'copied', 'sealed', 'staged_by', 'ancestors']"
     found = {}
     for table in ("loads", "verdicts", "releases", "efo_terms", "efo_synonyms", "efo_xrefs"):
         query = f"select to_jsonb(t) - {later} from {table} as t order by to_jsonb(t)::text"

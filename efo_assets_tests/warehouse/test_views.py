@@ -14,7 +14,7 @@ import pytest
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import embedded
 from efo_assets.warehouse.tables import folding
-from efo_assets.warehouse.views import VIEWS
+from efo_assets.warehouse.views import views_of
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
 from efo_assets_tests.warehouse.loads import ask, edge, iri, publish, synonym, term, xref
@@ -598,7 +598,7 @@ def test_what_is_made_tells_its_purpose_and_is_made_once(warehouse: Warehouse) -
             " join pg_class on pg_class.oid = objoid where relkind = 'v' and objsubid = 0",
         )
     }
-    assert comments >= {view.comment(warehouse.schema) for view in VIEWS}
+    assert comments >= {view.comment(warehouse.schema) for view in views_of(warehouse.schema)}
 
 
 def test_an_older_definition_is_replaced(warehouse: Warehouse) -> None:

@@ -283,6 +283,42 @@ begin atomic
     where $2 or a.is_a_distance is not null;
 end
 
+-- name: function_over_ancestor_edges
+create or replace function {schema}.{function}(
+    term text, over_parts boolean default false
+)
+returns table (
+    term_id bigint,
+    iri text,
+    curie text,
+    label text,
+    distance smallint,
+    followed_from text
+)
+language sql stable parallel safe
+begin atomic
+    with recursive walk as (
+        select named.term_id as id, 0 as distance, named.followed_from
+        from {schema}.{prefix}resolve($1) as named
+        union
+        select e.{result}, w.distance + 1, w.followed_from
+        from walk as w
+        join {schema}.{prefix}ancestor_edges as e on e.{start} = w.id
+        where $2 or e.is_a_distance is not null
+    ),
+
+    nearest as (
+        select w.id, min(w.distance)::smallint as distance, w.followed_from
+        from walk as w
+        where w.distance > 0
+        group by w.id, w.followed_from
+    )
+
+    select t.id, t.iri, t.curie, t.label, n.distance, n.followed_from
+    from nearest as n
+    join {schema}.{prefix}terms as t on t.id = n.id;
+end
+
 -- name: function_lookup
 create or replace function {schema}.{prefix}lookup(sought text)
 returns table (

@@ -2,12 +2,16 @@
 insert into efo_meta.loads (
     load_id, target_schema, ontology, version, version_iri, loaded, fingerprint, source_url,
     format_version, is_partial, class_limit, expected_terms, state, run_id, totals,
-    staged_by
+    staged_by, ancestors
 ) values (
     %(load_id)s, %(target_schema)s, %(ontology)s, %(version)s, %(version_iri)s, %(loaded)s,
     %(fingerprint)s, %(source_url)s, %(format_version)s, %(is_partial)s, %(class_limit)s,
-    %(expected_terms)s, %(state)s, %(run_id)s, %(totals)s, %(staged_by)s
+    %(expected_terms)s, %(state)s, %(run_id)s, %(totals)s, %(staged_by)s,
+    %(ancestors)s
 )
+
+-- name: refuse_code_before
+update efo_meta.schema_version set oldest_code = %(version)s where oldest_code < %(version)s
 
 -- name: resolve_parents
 with resolved as materialized (
@@ -50,7 +54,7 @@ select copied from efo_meta.loads where load_id = %(load_id)s
 -- name: load_latest
 select
     load_id, target_schema, state, expected_terms, counts, findings, base_release, sealed,
-    ontology, version, version_iri, loaded, fingerprint, source_url, class_limit, totals
+    ontology, version, version_iri, loaded, fingerprint, source_url, class_limit, totals, ancestors
 from efo_meta.loads
 where target_schema = %(schema)s
     and format_version = %(format_version)s

@@ -44,6 +44,30 @@ join {schema}.{prefix}replacements as r on r.term_id = x.term_id
 join {schema}.{prefix}terms as t on t.id = x.term_id
 where r.kind = 'replaced_by' and r.status = 'resolved'
 
+-- name: view_ancestors
+-- A walk for each term, so that those of a term that is named are found without all others.
+create or replace view {schema}.{prefix}ancestors as
+select t.id as term_id, a.ancestor_id, a.distance, a.is_a_distance
+from {schema}.{prefix}terms as t
+cross join lateral (
+    with recursive walk as (
+        select e.ancestor_id, 1 as distance, e.is_a_distance is not null as is_a
+        from {schema}.{prefix}ancestor_edges as e
+        where e.term_id = t.id
+        union
+        select e.ancestor_id, w.distance + 1, w.is_a and e.is_a_distance is not null
+        from walk as w
+        join {schema}.{prefix}ancestor_edges as e on e.term_id = w.ancestor_id
+    )
+
+    select
+        w.ancestor_id,
+        min(w.distance)::smallint as distance,
+        (min(w.distance) filter (where w.is_a))::smallint as is_a_distance
+    from walk as w
+    group by w.ancestor_id
+) as a
+
 -- name: view_release
 create or replace view {schema}.{prefix}release as
 select
