@@ -175,7 +175,8 @@ def load() -> None:
 
 
 @cli.command()
-def status() -> None:
+@click.option("--json", "is_json", is_flag=True, help="The same and more, for programs.")
+def status(*, is_json: bool) -> None:
     """Print the published releases, newest first, and what all of it takes on disk.
 
     Where the database holds other schemas, too, each of them with its release, its age, its rows
@@ -185,12 +186,18 @@ def status() -> None:
     which is started if need be).
 
     Example: efo-assets status
+
+    Schemas that aren't as they should be: efo-assets status --json | jq -r '.ontologies[] |
+    select(.state != "published").schema_name'
     """
     from efo_assets.files import size_bytes
     from efo_assets.warehouse.warehouse import Warehouse
 
     settings = Settings.from_environment()
     with Warehouse.opened(settings) as warehouse:
+        if is_json:
+            click.echo(shown(json.dumps({"schema": settings.schema, **warehouse.ledger_facts()})))
+            return
         # A version is OLS's text, and this is a terminal.
         rows = [[shown(c) if isinstance(c, str) else c for c in r] for r in warehouse.releases()]
         sizes = warehouse.sizes() if rows else {}
@@ -210,7 +217,9 @@ def status() -> None:
     else:
         click.echo(shown(warehouse.nothing_published))
     if any(schema != settings.schema for schema, *_ in ontologies):
-        click.echo("\nIn this database:")
+        states = Counter(state for _, _, state, *_ in ontologies)
+        counts = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+        click.echo(f"\nIn this database: {counts}")
         _table(
             [[shown(c) if isinstance(c, str) else c for c in each] for each in ontologies],
             *("schema", "release", "state", "age", "rows", "newest verdict"),

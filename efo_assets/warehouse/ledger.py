@@ -147,6 +147,15 @@ def ontologies(connection: Connection) -> list[tuple[Any, ...]]:
     return connection.execute(statement("ontologies")).fetchall()
 
 
+def facts(connection: Connection, schema: str) -> dict[str, list[dict[str, Any]]]:
+    """The ledger of `schema` and every schema of the database, for programs; empty at first."""
+    if not connection.has_table("efo_meta.ontologies"):
+        return {"releases": [], "ontologies": []}
+    (releases,) = connection.row(statement("ledger_releases"), {"schema": schema})
+    (ontologies,) = connection.row(statement("ledger_ontologies"))
+    return {"releases": releases, "ontologies": ontologies}
+
+
 def standing_releases(connection: Connection) -> dict[str, tuple[str | None, ...]]:
     """Ontology, version and version IRI of what stands whole in each schema of the database."""
     if not connection.has_table("efo_meta.releases"):

@@ -305,6 +305,10 @@ class Warehouse:
         """All schemas of the database, each with its release; see `ontologies` in the SQL."""
         return self.run("reading the ledger", ledger.ontologies)
 
+    def ledger_facts(self) -> dict[str, list[dict[str, Any]]]:
+        """The ledger of this schema and every schema of the database; see `ledger.facts`."""
+        return self.run("reading the ledger", ledger.facts, self.schema)
+
     def standing_releases(self) -> dict[str, tuple[str | None, ...]]:
         """What stands in all schemas; see `ledger.standing_releases`."""
         return self.run("reading the ledger", ledger.standing_releases)

@@ -1,5 +1,6 @@
 """What stands in all schemas of a database, for people: the view and `efo-assets status`."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from efo_assets.errors import AuditNotPassed
 from efo_assets.sample.catalogue import BAD, Member
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget, Settings
+from efo_assets.warehouse import migrations
 from efo_assets.warehouse.warehouse import Warehouse
-from efo_assets_tests.databases import ask
+from efo_assets_tests.databases import ask, connected
 from efo_assets_tests.faults.engine import load_once, settings_for
 
 
@@ -29,8 +31,8 @@ def test_every_schema_is_listed_with_its_release_and_newest_verdict(
         url = psycopg.conninfo.make_conninfo(**database.parameters)
         environment = {"EFO_DATABASE_URL": url, "EFO_DATA_DIR": str(tmp_path)}
 
-        def status() -> str:
-            done = CliRunner(env=environment).invoke(cli, ["status"])
+        def status(*words: str) -> str:
+            done = CliRunner(env=environment).invoke(cli, ["status", *words])
             assert done.exit_code == 0, done.output
             return done.output
 
@@ -73,5 +75,62 @@ def test_every_schema_is_listed_with_its_release_and_newest_verdict(
     assert rows[2][2:] == (counted, True, "2.0")
     told = status()
     assert told.startswith(alone.splitlines()[0])
-    assert re.search(r"\nIn this database:\nschema +release +state +age +rows +newest", told)
+    assert "\nIn this database: 2 refused, 1 published\nschema" in told
+    assert re.search(r"\nschema +release +state +age +rows +newest", told)
     assert re.search(r"\npublic +sample 1\.0 +published +0 h \d+ min +[\d,]+ +passed\n", told)
+    facts = json.loads(status("--json"))
+    assert facts["schema"] == "public"
+    assert [(each["version"], each["counts"]["terms"]) for each in facts["releases"]] == [
+        ("1.0", 200)
+    ]
+    assert [
+        (each["schema_name"], each["state"], each["version"], each["terms"], each["refused_by"])
+        for each in facts["ontologies"]
+    ] == [
+        ("cyclic", "refused", None, None, ["edges_have_no_cycle"]),
+        ("public", "published", "1.0", 200, []),
+        ("small", "refused", "1.0", 40, facts["ontologies"][2]["refused_by"]),
+    ]
+    assert "terms_have_labels" in facts["ontologies"][2]["refused_by"]
+    assert 0 <= facts["ontologies"][1]["age_s"] < 3600
+
+
+MANY = """
+insert into efo_meta.loads (
+    load_id, target_schema, ontology, version, fingerprint, source_url, format_version,
+    is_partial, expected_terms, state
+)
+select n, 'o' || n, 'o' || n, '1', '', '', 1, false, 1, 'published'
+from generate_series(1, 270) as n;
+insert into efo_meta.verdicts (
+    load_id, check_name, blocking, passed, content_hash, offenders, detail
+)
+select n, 'check_' || c, true, n > 5, '', 1, '{}'
+from generate_series(1, 270) as n, generate_series(1, 30) as c;
+insert into efo_meta.releases (
+    target_schema, ontology, version, fingerprint, load_id, is_partial, counts, changes,
+    content_hash, allowed_shrink, published_at
+)
+select 'o' || n, 'o' || n, '1', '', n, false, '{"terms": 3}', '{}', '', false,
+    now() - n * interval '1 day'
+from generate_series(1, 270) as n;
+"""
+
+
+def test_status_of_270_schemas_is_a_line_for_each_and_names_three_checks_at_most(
+    database: DatabaseTarget, tmp_path: Path
+) -> None:
+    url = psycopg.conninfo.make_conninfo(**database.parameters)
+    environment = {"EFO_DATABASE_URL": url, "EFO_DATA_DIR": str(tmp_path)}
+    empty = CliRunner(env=environment).invoke(cli, ["status", "--json"])
+    assert json.loads(empty.output) == {"schema": "public", "releases": [], "ontologies": []}
+    with Warehouse(database) as warehouse:
+        warehouse.run("setting up", migrations.apply)
+    with connected(database) as connection:
+        connection.execute(MANY)
+    told = CliRunner(env=environment).invoke(cli, ["status"]).output.splitlines()
+    begins = told.index("In this database: 265 published, 5 refused")
+    assert len(told[begins + 3 :]) == 270
+    assert max(map(len, told[begins:])) < 120
+    (first,) = [line for line in told if line.startswith("o1 ")]
+    assert first.endswith("refused by check_1, check_10, check_11 and 27 more")

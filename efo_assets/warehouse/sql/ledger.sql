@@ -69,10 +69,33 @@ select
     case
         when o.refused_by is null then 'none'
         when cardinality(o.refused_by) = 0 then 'passed'
+        when cardinality(o.refused_by) > 3
+            then concat(
+                'refused by ', array_to_string(o.refused_by[1:3], ', '), ' and ',
+                cardinality(o.refused_by) - 3, ' more'
+            )
         else 'refused by ' || array_to_string(o.refused_by, ', ')
     end
 from efo_meta.ontologies as o
 order by o.schema_name
+
+-- name: ledger_releases
+-- For programs, newest first.
+select coalesce(jsonb_agg(to_jsonb(r) order by r.release_id desc), '[]')
+from efo_meta.releases as r
+where r.target_schema = %(schema)s
+
+-- name: ledger_ontologies
+-- For programs, by schema.
+select
+    coalesce(
+        jsonb_agg(
+            to_jsonb(o) - 'age' || jsonb_build_object('age_s', extract(epoch from o.age))
+            order by o.schema_name
+        ),
+        '[]'
+    )
+from efo_meta.ontologies as o
 
 -- name: release_contents
 select r.release_id, r.ontology, r.version, r.content_hash, l.format_version

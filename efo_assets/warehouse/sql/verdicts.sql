@@ -15,9 +15,15 @@ on conflict (load_id, check_name) do update set
 
 -- name: last_findings
 with newest as (
-    select distinct on (l.target_schema) l.target_schema, l.ontology, v.load_id
-    from efo_meta.verdicts as v
-    join efo_meta.loads as l on l.load_id = v.load_id
+    select distinct on (l.target_schema) l.target_schema, l.ontology, l.load_id
+    from efo_meta.loads as l
+    -- All verdicts of a load are of one audit: any of them tells when that was.
+    cross join lateral (
+        select each.checked_at
+        from efo_meta.verdicts as each
+        where each.load_id = l.load_id
+        limit 1
+    ) as v
     order by l.target_schema, v.checked_at desc
 )
 
