@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from dotenv import load_dotenv
 from psycopg import ProgrammingError
@@ -68,8 +68,20 @@ class DatabaseTarget:
         """`host:port/dbname`, for messages."""
         keywords = self.parameters
         host = keywords.get("host") or keywords.get("hostaddr") or "localhost"
-        dbname = keywords.get("dbname", keywords.get("user", ""))
-        return f"{host}:{keywords.get('port', '5432')}/{dbname}"
+        return f"{host}:{keywords.get('port', '5432')}/{self.dbname}"
+
+    @property
+    def dbname(self) -> str:
+        """The database's name."""
+        return self.parameters.get("dbname", self.parameters.get("user", ""))
+
+    @property
+    def uri(self) -> str:
+        """`postgresql://host:port/dbname`, without user and password."""
+        host, port = self.parameters.get("host", ""), self.parameters.get("port", "5432")
+        if host.startswith("/"):  # the folder of a socket
+            return f"postgresql:///{quote(self.dbname)}?host={quote(host)}&port={port}"
+        return f"postgresql://{self.place}"
 
     def __repr__(self) -> str:
         return f"DatabaseTarget({self.place})"
@@ -316,6 +328,8 @@ class AlertSettings:
     """Where people open Dagster's UI, for links to runs."""
     ontology: str = "efo"
     """As configured for the loads, unchecked: it is only shown."""
+    releases: bool = False
+    """Whether the receivers are told of a new release, too."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "AlertSettings":
@@ -345,6 +359,7 @@ class AlertSettings:
             sentry_dsn=variables.get("SENTRY_DSN"),
             ui_url=str(ui_url).rstrip("/") if ui_url else None,
             ontology=variables.get("EFO_ONTOLOGY", cls().ontology).lower(),
+            releases=variables.switch("EFO_ALERT_RELEASES"),
         )
 
 

@@ -18,10 +18,12 @@ import msgspec
 from pydantic import Field, ValidationError, model_validator
 
 from efo_assets.errors import EfoError, OlsUnreachable, SettingsError
+from efo_assets.graph.descriptions import DATA_VERSION_TAG
 from efo_assets.graph.due import Tries
+from efo_assets.graph.ols import ATTEMPTS
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import PARTITION
-from efo_assets.graph.sensor import ATTEMPTS, OUTAGES, UNDER_WAY, TickFailed, in_time, tries_of
+from efo_assets.graph.sensor import OUTAGES, UNDER_WAY, TickFailed, in_time, tries_of
 from efo_assets.ols.release import Listed
 from efo_assets.pipeline.budget import ols_client
 from efo_assets.privacy.disclosure import no_secret_shown, shown
@@ -182,7 +184,8 @@ def catalogue_sensor(
         if settings.limit is not None:
             sentence = "Nothing is requested, since EFO_LIMIT is set and its loads are no releases."
             return dg.SensorResult(skip_reason=sentence)
-        seen = _seen(Seen.read(context.cursor), listed, instance, partitions.name, now_s)
+        before = Seen.read(context.cursor)
+        seen = _seen(before, listed, instance, partitions.name, now_s)
         due = []
         for each in listed:
             schema = schemas.get(each.ontology)
@@ -218,6 +221,17 @@ def catalogue_sensor(
             ],
             skip_reason=None if requested else shown(said),
             dynamic_partitions_requests=[partitions.build_add_request(new)] if new else [],
+            asset_events=[
+                dg.AssetObservation(
+                    names.ols,
+                    partition=each.ontology,
+                    metadata={"release": dg.MetadataValue.text(each.name)},
+                    tags={DATA_VERSION_TAG: seen.releases[each.ontology][0]},
+                )
+                for each in listed
+                if each.ontology in schemas
+                and before.releases.get(each.ontology, ("",))[0] != seen.releases[each.ontology][0]
+            ],
             cursor=seen.written(),
         )
 

@@ -1,14 +1,23 @@
-"""What the UI shows: columns with their comments from a table's specification, and bar charts."""
+"""What the UI shows: columns from a table's specification, rows as tables, and bar charts.
 
-from collections.abc import Mapping
+Text of OLS is data: it is shown as text in a cell, in one line, and never as Markdown or a link.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 import dagster as dg
 
+from efo_assets.privacy.disclosure import one_line
+from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import Column
 
-BAR_WIDTH = 40
-"""Characters."""
+BAR_WIDTH = 24
+"""Characters; the UI cuts off what is wider."""
+CELL_CHARACTERS = 200
+DATA_VERSION_TAG = "dagster/data_version"
+"""On an event that no step's result makes."""
 
 T = TypeVar("T")
 
@@ -28,6 +37,45 @@ def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:
     )
 
 
+def place_metadata(target: DatabaseTarget, place: str) -> dict[str, Any]:
+    """Where a table is: `place` is its schema and name."""
+    return {
+        "dagster/table_name": f"{target.dbname}.{place}",
+        "dagster/storage_kind": "postgres",
+        "dagster/uri": target.uri,
+    }
+
+
+def table_metadata(
+    rows: Iterable[Mapping[str, Any]], *, most_characters: int = CELL_CHARACTERS
+) -> dg.MetadataValue[Any]:
+    """Rows as a table, whose columns are all that any row has; a sentence where there are none."""
+    cells = [{name: _cell(value, most_characters) for name, value in row.items()} for row in rows]
+    names = dict.fromkeys(chain.from_iterable(cells))
+    if not names:
+        return dg.MetadataValue.text("none")
+    types = {name: _type([row.get(name) for row in cells]) for name in names}
+    columns = [dg.TableColumn(name, types[name]) for name in names]
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: row.get(name, "") for name in names}) for row in cells],
+        schema=dg.TableSchema(columns=columns),
+    )
+
+
+def _cell(value: object, most_characters: int) -> str | int | float | bool | None:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return one_line(text, most_characters)
+
+
+def _type(values: Sequence[object]) -> str:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return "bool"
+    return "int" if kinds == {int} else "string"
+
+
 def places(
     context: dg.AssetExecutionContext, keys: Mapping[T, dg.AssetKey]
 ) -> dict[T, dg.AssetKey]:
@@ -40,11 +88,17 @@ def places(
 
 
 def report_unselected(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Mapping[str, Any]
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    metadata: Mapping[str, Any],
+    data_version: str | None = None,
 ) -> None:
     """Report an asset that was made without being selected."""
     partition = context.partition_key if context.has_partition_key else None
-    context.log_event(dg.AssetMaterialization(key, metadata=metadata, partition=partition))
+    tags = {DATA_VERSION_TAG: data_version} if data_version else None
+    context.log_event(
+        dg.AssetMaterialization(key, metadata=metadata, partition=partition, tags=tags)
+    )
 
 
 def bars(counts: Mapping[str, int]) -> str:

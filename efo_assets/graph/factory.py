@@ -6,6 +6,7 @@ of graphs can be merged with other people's definitions.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from warnings import catch_warnings, simplefilter
 
 import dagster as dg
 
@@ -13,9 +14,11 @@ from efo_assets.graph.catalogue import Catalogue, catalogue_sensor
 from efo_assets.graph.checks import audit_checks
 from efo_assets.graph.exported import exported_assets
 from efo_assets.graph.io_manager import copy_io_manager
+from efo_assets.graph.ols import ols_asset
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.published import published_assets
 from efo_assets.graph.raw import raw_asset
+from efo_assets.graph.report import report_asset
 from efo_assets.graph.resources import loader_resource
 from efo_assets.graph.run_tags import tags_of_job
 from efo_assets.graph.schedule import weekly_schedule
@@ -61,7 +64,11 @@ def _loading(
         *loaded_with_it,
     ]
     # Files are written when they are asked for: a full disk there is no failed load.
-    assets, checks = [*loaded, exported_assets(ontology)], audit_checks(ontology)
+    assets = [*loaded, exported_assets(ontology), report_asset(ontology)]
+    checks = audit_checks(ontology)
+    with catch_warnings():
+        simplefilter("ignore", dg.BetaWarning)
+        linked = dg.with_source_code_references([each.with_hooks(hooks) for each in assets])
     job = dg.define_asset_job(
         names.job,
         selection=dg.AssetSelection.assets(*loaded),
@@ -72,7 +79,7 @@ def _loading(
         executor_def=dg.in_process_executor,
     )
     return dg.Definitions(
-        assets=[each.with_hooks(hooks) for each in assets],
+        assets=[ols_asset(ontology), *linked],
         asset_checks=[checks.with_hooks(hooks) if hooks else checks],
         resources={
             names.loader: loader_resource(ontology),

@@ -244,7 +244,11 @@ class Names:
         self._prefix = tuple(prefix)
         self._group = group
         self.graph = re.sub(r"\W", "_", "_".join(self._prefix)) or DEFAULT
+        self.ols = self._key("ols_ontology")
         self.raw = self._key("raw_ols_pages")
+        self.release = self._key("release" if self._prefix else f"{PREFIX}release")
+        """The release that stands, named as the view of the ledger."""
+        self.report = self.exported(f"{PREFIX}release_report")
         self.job = f"refresh_{self.graph}"
         self.sensor = f"{self.graph}_release_sensor"
         self.schedule = f"{self.graph}_weekly_schedule"

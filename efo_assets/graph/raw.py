@@ -9,10 +9,12 @@ import dagster as dg
 from efo_assets.files import size_bytes
 from efo_assets.graph import exported, staged
 from efo_assets.graph.descriptions import bars
+from efo_assets.graph.due import key_of
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
 from efo_assets.ols.download import Download
+from efo_assets.ols.stored_pages import FORMAT
 from efo_assets.pipeline.exports import FOLDER, refuse_unwritable
 from efo_assets.privacy.printable import escaped
 
@@ -26,6 +28,8 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=names.raw,
+        deps=[names.ols],
+        code_version=str(FORMAT),
         group_name=names.group("raw"),
         kinds={"python", "json", "file"},
         owners=ontology.owners,
@@ -46,7 +50,7 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
             loader: Loader = getattr(context.resources, names.loader)
             settings, warehouse = loader.settings, loader.warehouse
             steps = _steps_of_run(context)
-            if names.step(exported.STEP) in steps:
+            if steps & {names.step(exported.STEP), names.report.to_python_identifier()}:
                 folder = settings.data_dir / FOLDER
                 refuse_unwritable(folder, warehouse.schema, settings.ontology)
             download = loader.fetch(
@@ -64,7 +68,10 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
                 download.reused,
                 download.traffic.requests,
             )
-            return dg.MaterializeResult(metadata=_metadata(download, settings.ols_url))
+            return dg.MaterializeResult(
+                metadata=_metadata(download, settings.ols_url),
+                data_version=dg.DataVersion(_data_version(download)),
+            )
 
     return raw_ols_pages
 
@@ -77,6 +84,12 @@ def _steps_of_run(context: dg.AssetExecutionContext) -> set[str]:
     }
 
 
+def _data_version(download: Download) -> str:
+    """The release, though OLS loads it anew every 48 hours, with other counters in its pages."""
+    plan = download.page_set.plan
+    return key_of(plan.release) + ("" if plan.limit is None else f"-first{plan.limit}")
+
+
 def _metadata(download: Download, source: str) -> dict[str, Any]:
     release = download.page_set.plan.release
     return {
@@ -85,6 +98,7 @@ def _metadata(download: Download, source: str) -> dict[str, Any]:
         "fingerprint": dg.MetadataValue.text(release.fingerprint),
         "version_iri": dg.MetadataValue.text(escaped(release.version_iri or "none given")),
         "folder": dg.MetadataValue.path(str(download.page_set.folder)),
+        "dagster/uri": download.page_set.folder.absolute().as_uri(),
         "pages": download.pages,
         "fetched": download.fetched,
         "reused": download.reused,

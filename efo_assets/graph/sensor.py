@@ -17,6 +17,7 @@ import dagster as dg
 from dagster import DagsterRunStatus as Status
 
 from efo_assets.errors import EfoError, IncompleteDownload, OlsUnreachable, PageRejected
+from efo_assets.graph.descriptions import DATA_VERSION_TAG
 from efo_assets.graph.due import (
     OUTAGE_S,
     Sighting,
@@ -28,22 +29,17 @@ from efo_assets.graph.due import (
     unanswered,
 )
 from efo_assets.graph.failures import OneSentence
+from efo_assets.graph.ols import LIMIT_S, observed, served
 from efo_assets.graph.ontology import Names, Ontology
 from efo_assets.graph.resources import Loader
-from efo_assets.ols.release import Release
-from efo_assets.pipeline.budget import ols_client
 from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.privacy.logs import scrubbing
-from efo_assets.settings import Settings
 from efo_assets.warehouse.tables import TABLES
-from efo_assets.warehouse.warehouse import Warehouse
 
 INTERVAL = 1.1
 """From one evaluation to the next, in times of what a sighting takes to be confirmed."""
-OLS_LIMIT_S = 20.0
 TICK_LIMIT_S = 45.0
 """Dagster ends an evaluation after 60 s without a word about the cause."""
-ATTEMPTS = 3
 OUTAGES = (OlsUnreachable, PageRejected, IncompleteDownload)
 """OLS is away or in the midst of a data release, which passes as a rule; no setting is wrong."""
 
@@ -63,7 +59,7 @@ def release_sensor(
     ontology: Ontology,
     *,
     clock: Callable[[], float] = time.time,
-    ols_limit_s: float = OLS_LIMIT_S,
+    ols_limit_s: float = LIMIT_S,
     tick_limit_s: float = TICK_LIMIT_S,
 ) -> dg.SensorDefinition:
     """Make the sensor of one graph; `clock` gives seconds since the epoch."""
@@ -95,7 +91,7 @@ def release_sensor(
                 published, release = in_time(
                     lambda: (
                         loader.warehouse.current_release(),
-                        asyncio.run(_served(settings, loader.warehouse, ols_limit_s)),
+                        asyncio.run(served(settings, loader.warehouse, ols_limit_s)),
                     ),
                     tick_limit_s,
                 )
@@ -127,11 +123,20 @@ def release_sensor(
             confirm_s=settings.release_confirm_s,
             now_s=now_s,
         )
+        seen = dg.AssetObservation(
+            names.ols,
+            metadata=observed(release, settings.ols_url),
+            tags={DATA_VERSION_TAG: key},
+        )
         if decision.situation is not Situation.DUE:
-            return dg.SensorResult(skip_reason=shown(decision.sentence), cursor=sighting.written())
+            return dg.SensorResult(
+                skip_reason=shown(decision.sentence), cursor=sighting.written(), asset_events=[seen]
+            )
         log.info("%s", decision.sentence)
         request = dg.RunRequest(run_key=tries.run_key(key), tags={names.release_tag: key})
-        return dg.SensorResult(run_requests=[request], cursor=sighting.written())
+        return dg.SensorResult(
+            run_requests=[request], cursor=sighting.written(), asset_events=[seen]
+        )
 
     return looks_for_a_release
 
@@ -156,18 +161,6 @@ def in_time(work: Callable[[], T], limit_s: float) -> T:
         raise EfoError(
             f"PostgreSQL and OLS together did not answer within {limit_s:g} s: look at "
             "EFO_DATABASE_URL, EFO_OLS_URL and the network."
-        ) from None
-
-
-async def _served(settings: Settings, warehouse: Warehouse, limit_s: float) -> Release:
-    asking = ols_client(settings, warehouse, max_in_flight=1, attempts=ATTEMPTS)
-    try:
-        async with asyncio.timeout(limit_s), asking as client:
-            return await client.release(settings.ontology)
-    except TimeoutError:
-        raise OlsUnreachable(
-            f"OLS at {settings.ols_url} did not say within {limit_s:g} s which release of "
-            f"{settings.ontology} it serves."
         ) from None
 
 

@@ -4,20 +4,28 @@
 over the kept pages does. All are always staged together, since a load is of one release or none.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import column_schema, places, report_unselected
+from efo_assets.graph.descriptions import (
+    column_schema,
+    place_metadata,
+    places,
+    report_unselected,
+    table_metadata,
+)
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.io_manager import StagedTable
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
 from efo_assets.pipeline.load import newest_pages
 from efo_assets.pipeline.staging import Staging, staging
+from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.load import Load
-from efo_assets.warehouse.tables import COPIED, DERIVED, TABLES, Table
+from efo_assets.warehouse.tables import COPIED, DERIVED, FORMAT_VERSION, TABLES, Table
 
 STEP = "staged_tables"
 
@@ -37,6 +45,7 @@ def staged_assets(ontology: Ontology) -> dg.AssetsDefinition:
             ),
             kinds={"sql" if table.is_derived else "python", "postgres"},
             owners=ontology.owners,
+            code_version=str(FORMAT_VERSION),
             metadata={"dagster/column_schema": column_schema(table.staged_columns)},
         ).with_io_manager_key(names.io_manager)
 
@@ -51,13 +60,14 @@ def staged_assets(ontology: Ontology) -> dg.AssetsDefinition:
     def staged_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         """Fill the tables of a load of its own with the newest complete download, and seal it."""
         with guarded(context.log):
+            began_s = time.monotonic()
             loader: Loader = getattr(context.resources, names.loader)
             pages = newest_pages(loader.settings)
             staged = staging(loader.settings, loader.warehouse, pages, run_id=context.run.run_id)
             placed = places(context, keys)
-            yield from _reported(context, placed, staged, COPIED)
+            yield from _reported(context, placed, staged, COPIED, began_s=began_s)
             load = staged.seal()
-            yield from _reported(context, placed, staged, DERIVED)
+            yield from _reported(context, placed, staged, DERIVED, began_s=began_s)
             context.log.info("load %s of %s is staged", load.load_id, load.source.name)
 
     return staged_tables
@@ -68,10 +78,14 @@ def _reported(
     placed: Mapping[str, dg.AssetKey],
     staged: Staging,
     tables: Iterable[Table],
+    *,
+    began_s: float,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Report what is staged; what isn't selected, by an event of its own."""
+    seconds = round(time.monotonic() - began_s, 2)
     for table in tables:
-        key, metadata = placed[table.staged_name], _metadata(staged.load, table)
+        key = placed[table.staged_name]
+        metadata = {**_metadata(staged.load, table, staged.warehouse.target), "seconds": seconds}
         if key in context.selected_asset_keys:
             is_copied = not (table.is_derived or staged.is_reused)
             rows = staged.load.counts[table.staged_name] if is_copied else None
@@ -83,15 +97,17 @@ def _reported(
         report_unselected(context, key, metadata)
 
 
-def _metadata(load: Load, table: Table) -> dict[str, Any]:
+def _metadata(load: Load, table: Table, target: DatabaseTarget) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "load": dg.MetadataValue.text(load.load_id),
         "release": dg.MetadataValue.text(load.source.name),
-        "dagster/table_name": dg.MetadataValue.text(f"{load.schema}.{table.staged_name}"),
+        **place_metadata(target, f"{load.schema}.{table.staged_name}"),
     }
     if table.is_derived:
         metadata["dagster/row_count"] = dg.MetadataValue.int(load.counts[table.staged_name])
     if table is TABLES[0]:
-        # Samples are OLS's text: shown as JSON, never as Markdown or a link.
-        metadata["left_out_or_mended"] = dg.MetadataValue.json(dict(load.findings))
+        metadata["left_out_or_mended"] = table_metadata(
+            {"what": what, "values": found["count"], "samples": found["samples"]}
+            for what, found in load.findings.items()
+        )
     return metadata

@@ -120,8 +120,7 @@ def export(
                 with _snapshot(warehouse, connection, left) as snapshot:
                     release = snapshot.release
                     home = _home(folder, warehouse.schema, release.ontology, is_shared=is_shared)
-                    place = home if home == folder else home / _version(release)
-                    make_folder(place)
+                    place = _made(folder, home, release)
                     # The largest first, so that both end at about the same time.
                     left.sort(key=lambda name: -release.rows.get(name.partition(".")[0], 0))
                     each = iter(left)
@@ -208,6 +207,27 @@ def refuse_unwritable(folder: Path, schema: str, ontology: str) -> None:
         home = _home(folder, schema, ontology, is_shared=True)
         make_folder(home)
         TemporaryFile(dir=home).close()
+
+
+@contextmanager
+def release_folder(folder: Path, schema: str, release: PublishedRelease) -> Iterator[Path]:
+    """Where the files of a release are in a shared folder; `latest` leads there afterwards.
+
+    Raises:
+        ExportFailed: the folder can't be written.
+    """
+    with _explained(folder):
+        home = _home(folder, schema, release.ontology, is_shared=True)
+        place = _made(folder, home, release)
+        yield place
+        if place != home:
+            point(home / LATEST, place.name)
+
+
+def _made(folder: Path, home: Path, release: PublishedRelease) -> Path:
+    place = home if home == folder else home / _version(release)
+    make_folder(place)
+    return place
 
 
 def _home(folder: Path, schema: str, ontology: str, *, is_shared: bool) -> Path:

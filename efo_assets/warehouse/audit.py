@@ -523,10 +523,15 @@ class Verdict:
 
     def __str__(self) -> str:
         """`terms_have_labels (3 rows: EFO_1, EFO_2, …)`."""
-        told = [one_line(_told(each), SAMPLE_CHARACTERS) for each in self.samples[:SAMPLES_TOLD]]
+        told = [one_line(sample, SAMPLE_CHARACTERS) for sample in self.told[:SAMPLES_TOLD]]
         if len(self.samples) > SAMPLES_TOLD:
             told.append("…")
         return f"{self.check.name} ({self.count}{': ' if told else ''}{', '.join(told)})"
+
+    @property
+    def told(self) -> list[str]:
+        """Each sample as a text."""
+        return [_told(sample) for sample in self.samples]
 
     @property
     def count(self) -> str:
@@ -539,6 +544,8 @@ def _told(sample: Any) -> str:
         # PostgreSQL keeps keys by their length.
         facts = sorted(sample.items(), key=lambda fact: fact[0] in {"staged", "touched"})
         return " ".join(f"{name} {_told(value)}" for name, value in facts)
+    if isinstance(sample, list):
+        return ", ".join(map(_told, sample))
     return f"{sample:,}" if isinstance(sample, int) else str(sample)
 
 
@@ -758,6 +765,12 @@ def proven(connection: Connection, load: Load) -> str:
             f"stays; run `{LOAD_COMMAND}`, which audits and publishes what is staged."
         )
     return digest
+
+
+def stored_verdicts(connection: Connection, load_id: str) -> list[Verdict]:
+    """What the last audit of a load found, in the order of `CHECKS`."""
+    rows = connection.execute(statement("verdicts_of_load"), {"load_id": load_id}).fetchall()
+    return _read(rows)
 
 
 def profiles(connection: Connection, release_id: int) -> dict[str, Profile]:

@@ -466,6 +466,39 @@ def row_counts(schema: Schema) -> sql.Composed:
     return compose("select name, rows from ({}) as counted order by place", every)
 
 
+def sampled(schema: Schema, table: Table, release_id: int, rows: int) -> sql.Composed:
+    """The first rows of a published table, of a history those of a release; terms by CURIE.
+
+    Of terms, the IRI stands where there is no CURIE.
+    """
+    first = compose(
+        "select * from {} as t where {} order by {} limit {}",
+        schema.of(table.staged_name),
+        of_release(table, release_id),
+        names(table.published_key if table.references else [TERM_ID.name], of="t"),
+        sql.Literal(rows),
+    )
+    terms: list[Part] = [
+        compose("coalesce({}, {}) as {}", *place, ref.name.removesuffix("_id"))
+        for ref, *place in zip(
+            table.references,
+            _of_terms(table, "curie"),
+            _of_terms(table, "iri"),
+            strict=True,
+        )
+    ]
+    columns = table.columns
+    if table is tables.TERMS:
+        terms = [sql.SQL("coalesce(t.curie, t.iri) as curie")]
+        columns = tuple(column for column in columns if column.name not in ("iri", "curie"))
+    return compose(
+        "select {} from ({}) as t{}",
+        listing([*terms, *_of_row(columns)]),
+        first,
+        _joined(table, schema.of(TERMS.staged_name)),
+    )
+
+
 def rows_hash(columns: Iterable[str]) -> sql.Composed:
     """The hash of rows (`t`), the same in any order, by these columns."""
     return _hash([_part(("t", column)) for column in columns])

@@ -5,7 +5,7 @@ Holds the target, the schema and the writer's lock; the work is in `load`, `audi
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from psycopg import sql
@@ -16,18 +16,19 @@ from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import (
     ahead,
     audit,
+    digest,
     ledger,
     load,
     migrations,
     preflight,
     publish,
+    report,
     session,
     verify,
 )
 from efo_assets.warehouse.copy_rows import Columns
 from efo_assets.warehouse.embedded import embedded_server
 from efo_assets.warehouse.load import Filling, Load, Source
-from efo_assets.warehouse.profile import Profile
 from efo_assets.warehouse.request_slots import DOING, RequestSlots
 from efo_assets.warehouse.schema import EFO, TABLE, Schema
 from efo_assets.warehouse.session import Connection
@@ -265,10 +266,6 @@ class Warehouse:
             connect=self._second,
         )
 
-    def profiles(self, release_id: int) -> dict[str, Profile]:
-        """The profile of each staged table of a release; empty before there were profiles."""
-        return self.run("reading the ledger", audit.profiles, release_id)
-
     def publish(self, staged: Load, run_id: str | None = None) -> ledger.Publication:
         """Publish a load; see `publish.publish` for what it raises."""
         doing = "publishing"
@@ -296,6 +293,32 @@ class Warehouse:
             "`efo-assets load` or `make run`, in a deployment the service `pipeline`; what "
             "`make demo` loaded is there with `efo-assets --demo`."
         )
+
+    def digest(self, load_id: str | None = None) -> digest.Digest:
+        """What people are told of the release that stands, and of the audit of a load of it.
+
+        Raises:
+            WarehouseError: nothing is published.
+        """
+        return self._of_what_stands(partial(digest.digest, load_id=load_id))
+
+    def report(self) -> report.Report:
+        """What the report of the release that stands tells.
+
+        Raises:
+            WarehouseError: nothing is published.
+        """
+        return self._of_what_stands(report.report)
+
+    def _of_what_stands(self, read: Callable[[Connection, Schema], T | None]) -> T:
+        def once(connection: Connection) -> T | None:
+            with digest.one_snapshot(connection):
+                return read(connection, self.schema)
+
+        told = self.run("reading what is published", once)
+        if told is None:
+            raise WarehouseError(self.nothing_published)
+        return told
 
     def releases(self) -> list[tuple[Any, ...]]:
         """The ledger for this schema, newest first; see `releases` in `sql/ledger.sql`."""

@@ -336,7 +336,7 @@ def test_the_lineage_goes_on_from_the_published_assets_into_the_models() -> None
         "efo_term_cards": {table.name for table in TABLES},
         "efo_trait_tree": {"efo_terms", "efo_parent_edges"},
     }
-    assert len(graph.get_all_asset_keys()) == 1 + 3 * len(TABLES) + 2 + len(MODELS)
+    assert len(graph.get_all_asset_keys()) == 4 + 3 * len(TABLES) + 2 + len(MODELS)
     for model in MODELS:
         node = graph.get(dg.AssetKey(model))
         assert (node.group_name, node.owners) == ("dbt", ["team:efo"])
@@ -472,7 +472,7 @@ def test_without_the_project_folder_there_are_no_models(
 ) -> None:
     monkeypatch.setattr(dbt_project, "PROJECT_DIR", tmp_path)
     keys = build_defs().resolve_asset_graph().get_all_asset_keys()
-    assert len(keys) == 1 + 2 * len(TABLES) + len(TABLES) + 2
+    assert len(keys) == 4 + 2 * len(TABLES) + len(TABLES) + 2
 
 
 LOADED = """

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from efo_assets.errors import OlsRefused, OlsUnreachable
-from efo_assets.graph import sensor
+from efo_assets.graph.ols import LIMIT_S, served
 from efo_assets.pipeline import load as pipeline
 from efo_assets.settings import Settings
 from efo_assets.warehouse.warehouse import Warehouse
@@ -140,6 +140,6 @@ def test_a_load_and_the_sensor_use_it(warehouse: Warehouse, tmp_path: Path) -> N
         settings = load_settings(ols, proxy, tmp_path)
         assert "CANARY" not in repr(settings)
         assert_whole(pipeline.fetch(settings, warehouse, fills=False), ols)
-        served = asyncio.run(sensor._served(settings, warehouse, sensor.OLS_LIMIT_S))
-        assert served.totals.all == ols.classes
+        release = asyncio.run(served(settings, warehouse, LIMIT_S))
+        assert release.totals.all == ols.classes
         assert len(proxy.asked) == len(ols.log)

@@ -23,6 +23,7 @@ EXPORTS = [
     *(f"{table.name}_parquet" for table in TABLES),
     "efo_mesh_terms_sssom",
     "efo_replacements_tsv",
+    "efo_release_report",
 ]
 STAGED = [NAMES.staged(table).to_user_string() for table in TABLES]
 
@@ -51,8 +52,8 @@ class Graph:
     ) -> dg.ExecuteInProcessResult:
         """Run everything but exports, or the named assets with nothing upstream of them."""
         job = build_defs().resolve_implicit_global_asset_job_def()
-        exports = map(dg.AssetKey, EXPORTS)
-        loaded = set(job.asset_layer.executable_asset_keys).difference(exports)
+        not_loaded = [NAMES.ols, *map(dg.AssetKey, EXPORTS)]
+        loaded = set(job.asset_layer.executable_asset_keys).difference(not_loaded)
         job = job.get_subset(
             asset_selection={dg.AssetKey.from_user_string(key) for key in keys} or loaded,
             asset_check_selection=None if checks else set(),

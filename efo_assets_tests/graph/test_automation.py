@@ -21,9 +21,9 @@ from dagster._core.remote_origin import (
 
 from efo_assets.definitions import build_defs
 from efo_assets.graph.due import Sighting
+from efo_assets.graph.ols import LIMIT_S
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.sensor import (
-    OLS_LIMIT_S,
     TICK_LIMIT_S,
     TickFailed,
     release_sensor,
@@ -75,12 +75,18 @@ class Automation:
         )
         with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
             found = sensor.evaluate_tick(context)
-        self.cursor = found.cursor
+        self.cursor, self.events = found.cursor, found.asset_events
         if not found.run_requests:
             assert found.skip_message
             return found.skip_message
         (request,) = found.run_requests
         return request
+
+    def observed(self) -> dg.AssetObservation:
+        """What the last evaluation saw OLS serving."""
+        (event,) = self.events
+        assert isinstance(event, dg.AssetObservation)
+        return event
 
     def skipped(self, at_s: float) -> str:
         answer = self.evaluate(at_s)
@@ -166,6 +172,24 @@ def silent_port() -> Iterator[int]:
     """A port that accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
+
+
+def test_ols_is_observed_at_the_root_by_the_sensor_and_by_hand_alike(
+    automation: Automation, sample: Sample
+) -> None:
+    automation.skipped(0)
+    seen = automation.observed()
+    assert seen.asset_key == NAMES.ols
+    job = build_defs().resolve_implicit_global_asset_job_def()
+    by_hand = job.get_subset(asset_selection={NAMES.ols}).execute_in_process(
+        instance=automation.instance
+    )
+    (observation,) = by_hand.asset_observations_for_node("observe_ols")
+    assert observation.data_version == seen.data_version
+    assert observation.metadata == seen.metadata
+    sample.publish(2)
+    automation.skipped(0)
+    assert automation.observed().data_version != seen.data_version
 
 
 @pytest.mark.fault("O17")
@@ -406,7 +430,7 @@ def test_ols_that_hangs_ends_the_evaluation_in_time(
     said = automation.evaluate(0, ols_limit_s=0.2)
     assert isinstance(said, str)
     assert f"OLS at http://127.0.0.1:{silent_port}/ols4 did not say within 0.2 s" in said
-    assert OLS_LIMIT_S < TICK_LIMIT_S < DAGSTERS_LIMIT_S
+    assert LIMIT_S < TICK_LIMIT_S < DAGSTERS_LIMIT_S
 
 
 def test_it_asks_nothing_beyond_the_budget_of_all_runs(

@@ -67,6 +67,7 @@ class Daemon:
                 request.partitions_def_name, list(request.partition_keys)
             )
         self.cursor, self.said = done.cursor, str(done.skip_message)
+        self.observed = {each.partition for each in done.asset_events}
         return list(done.run_requests or ())
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
@@ -108,8 +109,9 @@ def test_each_ontology_is_loaded_by_a_run_of_its_own_and_bad_ones_fail_alone(
 ) -> None:
     everything = {member.ontology for member in (*SOUND, *BAD)}
     assert not daemon.tick(), "nothing is believed before it stays"
-    assert daemon.partitions == everything
+    assert daemon.partitions == daemon.observed == everything
     requests = daemon.tick()
+    assert daemon.observed == set(), "OLS serves what it did"
     assert ontologies(requests) == everything
     assert len(requests) == len(everything)
     results = {str(each.partition_key): daemon.run(each) for each in requests}

@@ -5,7 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from efo_assets.definitions import defs
+from efo_assets.definitions import build_defs, defs
+from efo_assets.graph.checks import PASSED_AUDIT
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample
 from efo_assets.warehouse.audit import CHECKS
@@ -121,7 +122,33 @@ def test_one_published_asset_alone_publishes_the_staged_release_as_a_whole(graph
         result = graph.materialize("efo_terms", instance=instance)
         materialized = {key.to_user_string() for key in instance.all_asset_keys()}
     assert result.success
-    assert materialized == {table.name for table in TABLES}
+    assert materialized == {"efo_release", *(table.name for table in TABLES)}
+    assert_published_is_release(graph, 1)
+
+
+def test_the_check_of_a_published_table_alone_publishes_too_and_tells_its_audit(
+    graph: Graph,
+) -> None:
+    graph.materialize()
+    job = build_defs().resolve_implicit_global_asset_job_def()
+    check = dg.AssetCheckKey(dg.AssetKey("efo_terms"), PASSED_AUDIT)
+    result = job.get_subset(
+        asset_selection=set(), asset_check_selection={check}
+    ).execute_in_process(raise_on_error=False)
+    assert result.success
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert evaluation.asset_check_key == check
+
+
+@pytest.mark.parametrize("chosen", ["efo_release", "efo_synonyms", "efo_changes"])
+def test_whichever_published_asset_is_chosen_with_the_staged_ones_waits_for_the_whole_audit(
+    graph: Graph, chosen: str
+) -> None:
+    graph.materialize("raw_ols_pages")
+    result = graph.materialize(*STAGED, chosen)
+    assert result.success
+    steps = [event.step_key for event in result.all_events if event.is_step_success]
+    assert steps == ["staged_tables", "audit", "published_tables"]
     assert_published_is_release(graph, 1)
 
 
@@ -238,8 +265,8 @@ def test_nothing_is_pickled(graph: Graph, tmp_path: Path) -> None:
 
 def test_every_asset_has_a_group_an_owner_kinds_and_a_description() -> None:
     graph = defs.resolve_asset_graph()
-    files = len(TABLES) + 2
-    assert len(graph.get_all_asset_keys()) == 1 + 2 * len(TABLES) + files
+    files = len(TABLES) + 3
+    assert len(graph.get_all_asset_keys()) == 3 + 2 * len(TABLES) + files
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.group_name in ("raw", "staged", "efo", "exports")
@@ -260,7 +287,18 @@ def test_published_assets_show_their_columns_from_the_specification() -> None:
 def test_every_check_of_the_audit_is_an_asset_check() -> None:
     graph = defs.resolve_asset_graph()
     found = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert found == {(NAMES.staged(check.about).to_user_string(), check.name) for check in CHECKS}
+    staged = {(NAMES.staged(check.about).to_user_string(), check.name) for check in CHECKS}
+    assert found == staged | {(table.name, PASSED_AUDIT) for table in TABLES}
+
+
+def test_each_table_follows_from_its_own_staged_table_and_the_release() -> None:
+    graph = defs.resolve_asset_graph()
+    for table in TABLES:
+        above = graph.get(dg.AssetKey(table.name)).parent_keys
+        assert above == {NAMES.staged(table), NAMES.release}
+    assert graph.get(NAMES.release).parent_keys == set(map(NAMES.staged, TABLES))
+    assert graph.get(NAMES.raw).parent_keys == {NAMES.ols}
+    assert graph.get(NAMES.ols).is_observable
 
 
 def test_metadata_tells_what_a_publication_changed_and_where_it_came_from(
@@ -275,11 +313,127 @@ def test_metadata_tells_what_a_publication_changed_and_where_it_came_from(
     assert [told[key]["source"].value for key in ("raw_ols_pages", "efo_xrefs")] == [sample.url] * 2
     metadata = told["efo_terms"]
     assert metadata["inserted"].value == metadata["dagster/row_count"].value
-    assert metadata["dagster/table_name"].value == "public.efo_terms"
+    dbname = graph.database.dbname
+    assert metadata["dagster/table_name"].value == f"{dbname}.public.efo_terms"
+    assert told["efo_release"]["dagster/table_name"].value == f"{dbname}.public.efo_release"
+    first = metadata["first rows"]
+    assert isinstance(first, dg.TableMetadataValue)
+    assert [record.data["curie"] for record in first.records] == [
+        curie
+        for (curie,) in graph.ask("select coalesce(curie, iri) from efo_terms order by id limit 10")
+    ]
+    of_xrefs = told["efo_xrefs"]["first rows"]
+    assert isinstance(of_xrefs, dg.TableMetadataValue)
+    assert {"term", "prefix", "accession"} <= of_xrefs.records[0].data.keys()
     assert [(metadata["bytes_on_disk"].value,)] == graph.ask(
         "select pg_total_relation_size('efo_terms')"
     )
     assert {"changed", "removed", "unchanged", "release", "load"} <= set(metadata)
+
+
+def test_what_the_audit_found_shows_on_the_published_tables_and_the_release(graph: Graph) -> None:
+    result = graph.materialize()
+    found = {
+        each.asset_key.to_user_string(): each
+        for each in result.get_asset_check_evaluations()
+        if each.check_name == PASSED_AUDIT
+    }
+    assert found.keys() == {table.name for table in TABLES}
+    verdicts = graph.ask("select check_name, passed, offenders from efo_meta.verdicts")
+    by_name = {name: (passed, offenders) for name, passed, offenders in verdicts}
+    for table in TABLES:
+        about = [check.name for check in CHECKS if check.about is table]
+        evaluation = found[table.name]
+        assert evaluation.passed == all(by_name[name][0] for name in about)
+        told = evaluation.metadata["audit"]
+        assert isinstance(told, dg.TableMetadataValue)
+        assert [record.data["check"] for record in told.records] == about
+    warned = found["efo_terms"]
+    assert not warned.passed
+    assert str(warned.description).startswith("8 checks found terms_have_labels (1 row), ")
+    (release,) = [
+        event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == NAMES.release
+    ]
+    audit, offenders = release["audit"], release["offenders"]
+    assert isinstance(audit, dg.TableMetadataValue)
+    assert isinstance(offenders, dg.TableMetadataValue)
+    assert {
+        record.data["check"]: (record.data["outcome"] == "passed", record.data["found"])
+        for record in audit.records
+    } == by_name
+    assert {record.data["check"] for record in offenders.records} == {
+        name for name, (_, number) in by_name.items() if number
+    }
+
+
+def test_the_digest_of_a_release_names_terms(graph: Graph, sample: Sample) -> None:
+    graph.materialize()
+    sample.publish(2)
+    result = graph.materialize()
+    (release,) = [
+        event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == NAMES.release
+    ]
+    digest = release["digest"]
+    assert isinstance(digest, dg.TableMetadataValue)
+    examples = {record.data["kind"]: str(record.data["such as"]) for record in digest.records}
+    ((curie, label, before, after),) = graph.ask(
+        "select t.curie, t.label, c.before, c.after from efo_changes as c"
+        " join efo_terms as t on t.id = c.term_id where c.kind = 'relabelled'"
+        " order by c.ordinal limit 1"
+    )
+    assert examples["relabelled"].startswith(f"{curie} {label}: {before} → {after}")
+
+
+def test_what_lies_downstream_runs_after_a_new_release_and_not_after_an_unchanged_one(
+    graph: Graph, sample: Sample
+) -> None:
+    changed = dg.AutomationCondition.data_version_changed()
+    condition = dg.AutomationCondition.any_deps_match(changed)
+
+    def below(key: str) -> dg.AssetsDefinition:
+        @dg.asset(name=f"below_{key}", deps=[key], automation_condition=condition)
+        def follows() -> None: ...
+
+        return follows
+
+    above = ("efo_terms", "efo_release", "efo_parent_edges")
+    following = [below(key) for key in above]
+    merged = dg.Definitions.merge(build_defs(), dg.Definitions(assets=following))
+    with dg.DagsterInstance.ephemeral() as instance:
+        cursor = None
+
+        def requested() -> set[str]:
+            nonlocal cursor
+            result = dg.evaluate_automation_conditions(
+                defs=merged,
+                instance=instance,
+                cursor=cursor,
+                asset_selection=dg.AssetSelection.assets(*following),
+            )
+            cursor = result.cursor
+            return {
+                asset.key.to_user_string()
+                for asset in following
+                if result.get_num_requested(asset.key)
+            }
+
+        requested()
+        every = {f"below_{key}" for key in above}
+        assert graph.materialize(instance=instance).success
+        assert requested() == every
+        assert graph.materialize(instance=instance).success
+        assert requested() == set(), "the same release"
+        assert graph.materialize("efo_synonyms", instance=instance).success
+        assert requested() == set(), "by an event of its own, too"
+        sample.publish(2)
+        assert graph.materialize("raw_ols_pages", *STAGED, instance=instance).success
+        assert requested() == set(), "nothing is published yet"
+        assert graph.materialize("efo_synonyms", instance=instance).success
+        assert requested() == every, "the unselected ones, too"
 
 
 @pytest.mark.fault("S10")

@@ -127,15 +127,18 @@ def test_make_dev_serves_the_lineage_graph(ui: str) -> None:
     )
     nodes = {node["assetKey"]["path"][-1]: node for node in found["assetNodes"]}
     assert nodes.keys() == {
+        "ols_ontology",
         "raw_ols_pages",
+        "efo_release",
         *(table.staged_name for table in TABLES),
         *(table.name for table in TABLES),
         *(f"{table.name}_parquet" for table in TABLES),
         "efo_mesh_terms_sssom",
         "efo_replacements_tsv",
+        "efo_release_report",
     }
     above = {each["asset"]["assetKey"]["path"][-1] for each in nodes["efo_terms"]["dependencies"]}
-    assert above == {table.staged_name for table in TABLES}
+    assert above == {"terms", "efo_release"}
     assert {node["groupName"] for node in nodes.values()} == {"raw", "staged", "efo", "exports"}
 
 

@@ -279,7 +279,7 @@ def test_a_release_of_another_format_is_not_compared(warehouse: Warehouse) -> No
 
 def test_the_profile_of_a_release_is_kept_with_its_verdicts(warehouse: Warehouse) -> None:
     done = publish(warehouse, **distinct(rows()))
-    profiles = warehouse.profiles(done.release_id)
+    profiles = warehouse.digest().profiles
     for scope, count in ask(warehouse, "select scope, count(*) from efo_synonyms group by scope"):
         assert profiles["synonyms"][f"scope {scope}"] == count
     ((definitions,),) = ask(warehouse, "select count(definition) from efo_terms")

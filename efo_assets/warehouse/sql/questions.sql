@@ -1,6 +1,23 @@
--- name: change_digest
-select d.kind, d.changes, d.terms
+-- name: change_examples
+select d.kind, d.changes, d.terms, e.examples
 from {schema}.{prefix}change_digest as d
+cross join lateral (
+    select jsonb_agg(
+        jsonb_build_object(
+            'curie', coalesce(t.curie, t.iri), 'label', t.label, 'before', c.before,
+            'after', c.after
+        )
+        order by c.ordinal
+    ) as examples
+    from (
+        select c.term_id, c.ordinal, c.before, c.after
+        from {schema}.{prefix}changes as c
+        where c.release_id = d.release_id and c.kind = d.kind
+        order by c.ordinal
+        limit %(examples)s
+    ) as c
+    join {schema}.{prefix}terms as t on t.id = c.term_id
+) as e
 where d.release_id = %(release_id)s
 order by d.changes desc, d.kind
 
