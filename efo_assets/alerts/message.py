@@ -1,4 +1,4 @@
-"""What people read: one message for a failure, for its end and for a test.
+"""What people read: one message for a failure, for its end, for a new release and for a test.
 
 A message is plain text, scrubbed of secrets, harmless to a terminal and bounded in length. How a
 receiver writes it is the receiver's part.
@@ -50,7 +50,7 @@ class Message:
     incident: str
     """The id of the run that began it; messages of one incident belong together."""
     kind: str
-    """`failed`, `over` or `test`."""
+    """`failed`, `over`, `release` or `test`."""
 
     @property
     def text(self) -> str:
@@ -70,6 +70,12 @@ def over(first: str, place: Place, *, incident: str, began: datetime, failures: 
     since = f"It had failed {times} since {began:%Y-%m-%d %H:%M} UTC, first with: {first}"
     lines = [since, f"Where: {place}", _run(place)]
     return _message(f"efo_assets: {place.what} works again", lines, incident, "over")
+
+
+def published(release: str, changes: list[str], place: Place, *, incident: str) -> Message:
+    """A new release stands, and what it changed."""
+    lines = [*changes, f"Where: {place}", _run(place)]
+    return _message(f"efo_assets: {release} is published", lines, incident, "release")
 
 
 def trial(host: str, *, incident: str) -> Message:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from efo_assets.alerts import incidents
+from efo_assets.alerts.announcement import announcement
 from efo_assets.alerts.delivery import Delivery, Receiver, deliver, receivers
 from efo_assets.alerts.incidents import Incident
 from efo_assets.alerts.message import Message, Place, failed, over
@@ -50,7 +51,8 @@ def alert_sensors(jobs: Iterable[Any] = ()) -> list[dg.SensorDefinition]:
     success_sensor = dg.run_status_sensor(
         dg.DagsterRunStatus.SUCCESS,
         name="efo_alert_when_over",
-        description="Tells those who know of an incident that the job works again.",
+        description="Tells those who know of an incident that the job works again, and of a new "
+        "release where EFO_ALERT_RELEASES asks for it.",
         monitored_jobs=watched,
         default_status=status,
     )
@@ -112,6 +114,8 @@ def on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
 def when_over(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
     """Tell the receivers that know of the incident that the run has ended it.
 
+    Where EFO_ALERT_RELEASES is on, tell all of them of a release that the run has published.
+
     Raises:
         SettingsError: a variable of the alerts can't be used.
         NotDelivered: a receiver missed it; it is not tried again.
@@ -120,9 +124,10 @@ def when_over(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
         return dg.SkipReason(NO_RECEIVER)
     settings = AlertSettings.from_environment()
     run, instance = context.dagster_run, context.instance
+    announced = _announce(instance, settings, run)
     incident = incidents.ended_by(instance, run)
     if incident is None:
-        return dg.SkipReason(f"run {run.run_id} ended no incident")
+        return _result(announced, f"run {run.run_id} ended no incident")
     aware = [
         each
         for each in receivers(settings)
@@ -137,7 +142,21 @@ def when_over(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
     )
     deliveries = deliver(message, aware)
     incidents.note(instance, incident.first, dict.fromkeys(deliveries, "over"))
-    return _result(deliveries, f"no receiver was told of the incident that run {run.run_id} ended")
+    silence = f"no receiver was told of the incident that run {run.run_id} ended"
+    return _result(announced | deliveries, silence)
+
+
+def _announce(
+    instance: dg.DagsterInstance, settings: AlertSettings, run: dg.DagsterRun
+) -> Deliveries:
+    """Tell of a new release where that is asked for; it isn't tried again."""
+    message = None
+    if settings.releases:
+        message = announcement(instance, run.run_id, _place(settings, run, None))
+    if message is None:
+        return {}
+    deliveries = deliver(message, receivers(settings))
+    return {f"{name} of the release": each for name, each in deliveries.items()}
 
 
 def _deliver_failure(

@@ -147,6 +147,27 @@ def test_an_incident_is_told_once_and_its_end_once(
     assert told.counts == (2, 2, 2)
 
 
+def test_a_new_release_is_announced_once_to_those_who_ask_for_it(
+    graph: Graph, instance: dg.DagsterInstance, sample: Sample, told: Told
+) -> None:
+    assert isinstance(sensed(graph.materialize(instance=instance), instance), dg.SkipReason)
+    sample.publish(2)
+    graph.configure(EFO_ALERT_RELEASES="1")
+    released = graph.materialize(instance=instance)
+    assert sensed(released, instance) is None
+    (text,), (mail,) = told.webhook.texts(), told.mailbox.mails
+    assert text.splitlines()[0] == "*efo_assets: efo 3.902.0 is published*"
+    ((kind, changes, curie),) = graph.ask(
+        "select c.kind, count(*) over (), t.curie from efo_changes as c"
+        " join efo_terms as t on t.id = c.term_id where c.kind = 'obsoleted' limit 1"
+    )
+    assert f"{kind}: {changes}, such as {curie} " in text
+    assert f"Run: {UI}/runs/{released.run_id}" in mail.get_content()
+    unchanged = graph.materialize(instance=instance)
+    assert isinstance(sensed(unchanged, instance), dg.SkipReason)
+    assert told.counts == (1, 1, 0)
+
+
 def test_an_expected_failure_is_one_event_with_its_stack_grouped_by_cause(
     graph: Graph, outage: Outage, sink: WebReceiver
 ) -> None:
