@@ -266,5 +266,7 @@ def _examples(kind: Kind) -> str:
     told = []
     for each in kind.examples:
         values = [_BEGINNING.sub("", value) for value in (each["before"], each["after"]) if value]
-        told.append(f"{each['curie']} {each['label']}{': ' * bool(values)}{' → '.join(values)}")
+        # What was added or is gone has nothing to tell but its label.
+        more = f": {' → '.join(values)}" if {*values} - {each["label"]} else ""
+        told.append(f"{each['curie']} {each['label']}{more}")
     return "; ".join(told)
