@@ -66,10 +66,10 @@ places as (
 ),
 
 branches as (
-    select distinct a.term_id as id
-    from {schema}.{prefix}ancestors as a
-    join {schema}.{prefix}terms as r on r.id = a.ancestor_id
-    where r.is_root and r.removed_in is null and a.is_a_distance = 1
+    select distinct e.child_id as id
+    from {schema}.{prefix}parent_edges as e
+    join {schema}.{prefix}terms as r on r.id = e.parent_id
+    where e.predicate = 'is_a' and r.is_root and r.removed_in is null
 ),
 
 found as (
