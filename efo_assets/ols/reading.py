@@ -83,7 +83,7 @@ class PageWork:
     def __init__(self, make_rows: MakeRows | None = None) -> None:
         self._make_rows = make_rows
         self._inflater = Inflater()
-        self.keys = TermKeys({}, 1)
+        self.keys = TermKeys(b"", b"", 1)
         """Of the load that rows are made for."""
 
     def read(self, task: Task, body: bytes) -> ReadPage:

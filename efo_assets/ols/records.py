@@ -6,12 +6,15 @@ wraps the value and carries axioms about it. What can't become a row is counted 
 `Findings`; nothing is dropped in silence. This module knows neither files nor PostgreSQL.
 """
 
+import hashlib
 import json
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from types import GenericAlias
 from typing import Any, NamedTuple, TypeAlias
@@ -242,11 +245,33 @@ class TermKeys(msgspec.Struct, frozen=True, tag=True):
     """The surrogate keys of terms: those that were given before, and what new ones begin with.
 
     A new term's key follows from its place in the lists, so that pages may be read in any order.
+    Every process that reads pages has all of them, so they take 16 bytes each and not the 200 of a
+    dictionary. An IRI that has the hash of another would get its key; publication refuses that.
     """
 
-    given: Mapping[str, int]
-    """By IRI."""
+    hashes: bytes
+    """Of IRIs, in ascending order, as `iri_hash` gives them: native integers of 8 bytes."""
+    keys: bytes
+    """In the order of the hashes, of the same kind."""
     first_new: int
+
+    def of(self, iri: str, row: int) -> int:
+        """The key of a term whose class has this place in the lists."""
+        hashes, sought = _integers(self.hashes), iri_hash(iri)
+        place = bisect_left(hashes, sought)
+        if place < len(hashes) and hashes[place] == sought:
+            return _integers(self.keys)[place]
+        return self.first_new + row
+
+
+@lru_cache(maxsize=2)
+def _integers(native: bytes) -> "memoryview[int]":
+    return memoryview(native).cast("Q")
+
+
+def iri_hash(iri: str) -> int:
+    """What PostgreSQL makes of an IRI, too; see `keys_given`."""
+    return int.from_bytes(hashlib.sha256(iri.encode()).digest()[:8], "big")
 
 
 def decode_page(
@@ -314,7 +339,7 @@ class _ClassReader:
             self.findings.note("owl_thing", ols_class.iri)
             return 0
         self.iri = self._key("iri", self._clean(ols_class.iri))
-        self.key = self.keys.given.get(self.iri) or self.keys.first_new + row
+        self.key = self.keys.of(self.iri, row)
         edges = self._edges(ols_class)
         self._term(ols_class, is_root=not edges)
         for parent, predicate in edges:

@@ -6,24 +6,19 @@ not with the ancestors. What SQL has to do is to give the edges and to take the 
 """
 
 import struct
-import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate, compress
-from typing import Self, TypeAlias
-
-from psycopg import sql
-from psycopg.rows import TupleRow
+from typing import Self
 
 from efo_assets.errors import WarehouseError
 from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER
+from efo_assets.warehouse.integers import Integers, in_pieces, of_text
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
-
-Integers: TypeAlias = "array[int]"
 
 MOST_LEVELS = 500
 """EFO has some thirty. Rows grow with the square of a chain's length: one of all terms would be
@@ -60,13 +55,13 @@ class Edges:
     def read(cls, connection: Connection, load_schema: str) -> Self:
         """The edges of a load that make ancestors."""
         keys, children, parents, is_a = array("q"), array("i"), array("i"), bytearray()
-        for (text,) in _texts(connection, statement("closure_terms", load=load_schema)):
-            keys.extend(_bigints(text))
+        for (text,) in in_pieces(connection, statement("closure_terms", load=load_schema)):
+            keys.extend(of_text(text))
         place_of = partial(bisect_left, keys)
         query = statement("closure_edges", load=load_schema)
-        for child_keys, parent_keys, flags in _texts(connection, query):
-            children.extend(map(place_of, _bigints(child_keys)))
-            parents.extend(map(place_of, _bigints(parent_keys)))
+        for child_keys, parent_keys, flags in in_pieces(connection, query):
+            children.extend(map(place_of, of_text(child_keys)))
+            parents.extend(map(place_of, of_text(parent_keys)))
             is_a += flags
         return cls(keys, children, parents, bytes(is_a))
 
@@ -80,20 +75,6 @@ class Edges:
     def turned(self) -> Self:
         """The same with children for parents."""
         return type(self)(self.keys, self.parents, self.children, self.is_a)
-
-
-def _texts(connection: Connection, query: sql.Composed) -> Iterator[TupleRow]:
-    """Numbers in binary, some thousands to a text: no row or object for each, and never all."""
-    with connection.cursor("efo_closure") as cursor:
-        cursor.itersize = 1
-        yield from cursor.execute(query, binary=True)
-
-
-def _bigints(sent: bytes) -> Integers:
-    integers = array("q", sent)
-    if sys.byteorder == "little":  # PostgreSQL sends the other order
-        integers.byteswap()
-    return integers
 
 
 def _numbers(of: Integers, places: int) -> Integers:

@@ -8,6 +8,7 @@ made from reaches it as a `Source` and as rows in COPY's binary format.
 
 import secrets
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from efo_assets.privacy.logs import logger
 from efo_assets.privacy.printable import release_name
 from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER, Columns, CopyRows
 from efo_assets.warehouse.derivation import ancestors_under_way, copy_ancestors, derive
+from efo_assets.warehouse.integers import in_pieces, of_text
 from efo_assets.warehouse.migrations import FUNCTION_VERSION, THIS_CODE
 from efo_assets.warehouse.schema import FUNCTION, TABLE, Schema
 from efo_assets.warehouse.session import Connection
@@ -165,22 +167,26 @@ def without_changes(digest: str) -> str:
     return " ".join(part for part in digest.split() if not part.startswith(changes))
 
 
-def term_keys(connection: Connection, target_schema: Schema) -> tuple[dict[str, int], int]:
-    """Key by IRI of every term that the schema knows, and the first key for a new one.
+def term_keys(connection: Connection, target_schema: Schema) -> tuple[bytes, bytes, int]:
+    """Hashes of the IRIs of all terms that the schema knows, their keys, the first for a new one.
+
+    Hashes and keys are native integers of 8 bytes, in the order of the hashes.
 
     Until such a load is published, the caller keeps the writer's lock, so that no other load gives
     the same keys; the publisher looks at them again.
     """
     name = target_schema.quoted(TERMS.staged_name)
     if not connection.has_table(name):
-        return {}, 1
+        return b"", b"", 1
     terms = target_schema.of(TERMS.staged_name)
+    hashes, keys = array("Q"), array("Q")
     with connection.transaction():
-        given: dict[str, int] = dict(
-            connection.execute(statement("keys_given", terms=terms)).fetchall()
-        )
+        query = statement("keys_given", terms=terms)
+        for some_hashes, some_keys in in_pieces(connection, query):
+            hashes.extend(of_text(some_hashes, "Q"))
+            keys.extend(of_text(some_keys, "Q"))
         (last,) = connection.row(statement("last_key", terms=terms), {"terms": name})
-    return given, (last or 0) + 1
+    return hashes.tobytes(), keys.tobytes(), (last or 0) + 1
 
 
 def begin(

@@ -161,8 +161,8 @@ class Warehouse:
             "comparing releases", predecessor, self.schema, source, allow_older=self.allow_older
         )
 
-    def term_keys(self) -> tuple[dict[str, int], int]:
-        """Key by IRI of every term that the schema knows, and the first key for a new one."""
+    def term_keys(self) -> tuple[bytes, bytes, int]:
+        """The keys of all terms that the schema knows; see `load.term_keys`."""
         return self.run("reading the keys of terms", load.term_keys, self.schema)
 
     def begin(self, source: Source, *, expected_terms: int, run_id: str | None = None) -> Load:

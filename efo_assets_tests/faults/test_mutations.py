@@ -56,7 +56,7 @@ def rows_of(body: bytes) -> Tables:
     parsed = accepted(PageSpec(PageKey("current", 0), ROWS, ROWS), memoryview(body))
     tables: Tables = ([], [], [], [])
     sinks = {name: table.append for name, table in zip(COLUMNS, tables, strict=True)}
-    decode_page(parsed, sinks, Findings(), TermKeys({}, 1))
+    decode_page(parsed, sinks, Findings(), TermKeys(b"", b"", 1))
     return tables
 
 

@@ -1,6 +1,7 @@
 """The decoding pass: every value shape of OLS v2 becomes the rows that the contract says."""
 
 import json
+from array import array
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from efo_assets.ols.records import (
     Findings,
     TermKeys,
     decode_page,
+    iri_hash,
     parse_page,
 )
 from efo_assets.ols.release import OWL_VERSION_INFO, OWL_VERSION_IRI, Release, Totals
@@ -32,7 +34,7 @@ SUBCLASS_OF = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 DEFINITION = "http://purl.obolibrary.org/obo/IAO_0000115"
 
 
-NEW = TermKeys({}, 1)
+NEW = TermKeys(b"", b"", 1)
 
 
 class Decoded:
@@ -465,7 +467,9 @@ def test_a_known_class_keeps_its_key_and_a_new_one_has_that_of_its_place() -> No
     fields = {"synonym": ["other"], "directParent": [IRI]}
     page = parse_page(page_of(*(a_class(iri=f"http://x/{n}", **fields) for n in range(3))))
     sinks = {name: table.append for name, table in rows.items()}
-    decode_page(page, sinks, Findings(), TermKeys({"http://x/1": 7}, 100), first_row=500)
+    given = sorted((iri_hash(f"http://x/{n}"), key) for n, key in ((1, 7), (8, 9)))
+    hashes, keys = (array("Q", each).tobytes() for each in zip(*given, strict=True))
+    decode_page(page, sinks, Findings(), TermKeys(hashes, keys, 100), first_row=500)
     for table in ("terms", "synonyms", "parent_edges"):
         assert [row[0] for row in rows[table]] == [600, 7, 602]
 

@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 
 from efo_assets.errors import PageStoreError, RecordRejected, WorkerEnded
+from efo_assets.ols.records import TermKeys
 from efo_assets.ols.stored_pages import (
     FORMAT,
     MANIFEST,
@@ -39,7 +40,7 @@ from efo_assets.warehouse.tables import COPIED
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.faults.crash_points import listening
 from efo_assets_tests.faults.engine import load_once, settings_for
-from efo_assets_tests.warehouse.loads import COLUMNS, ask
+from efo_assets_tests.warehouse.loads import COLUMNS, ask, publish, term
 
 CLASSES = 700
 PAGE_SIZE = 50
@@ -371,3 +372,18 @@ def test_a_page_that_a_process_cannot_write_is_one_sentence(
     said = r"^The page store .* cannot take a page: Is a directory .*run again"
     assert re.match(said, str(caught.value))
     assert_dropped(warehouse)
+
+
+def test_keys_are_found_by_what_postgresql_makes_of_an_iri(warehouse: Warehouse) -> None:
+    names = ["plain", "Ünïcode", "\U0001f600", " spaced ", "a" * 1000, *map(str, range(200))]
+    publish(warehouse, terms=[term(name) for name in names])
+    keys = TermKeys(*warehouse.term_keys())
+    given = ask(warehouse, "select iri, id from efo_terms")
+    assert [(iri, keys.of(iri, 5)) for iri, _ in given] == given
+    assert keys.of("http://example.org/new", 5) == max(key for _, key in given) + 6
+
+
+def test_keys_take_16_bytes_a_term(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term(str(number)) for number in range(100)])
+    hashes, keys, _ = warehouse.term_keys()
+    assert len(hashes) + len(keys) == 1600

@@ -7,6 +7,7 @@ from zlib import crc32
 
 from efo_assets.warehouse.copy_rows import CopyRows, RowEncoder
 from efo_assets.warehouse.load import Load, Source
+from efo_assets.warehouse.statements import compose
 from efo_assets.warehouse.tables import (
     COPIED,
     PARENT_EDGES,
@@ -185,7 +186,11 @@ def copy(
     """A load of these rows, copied and not sealed yet; options are those of `begun`."""
     expected = len(terms) if expected_terms is None else expected_terms
     load = begun(warehouse, version, expected_terms=expected, **options)
-    given, _ = warehouse.term_keys()
+    given: dict[str, int] = {}
+    with warehouse.connect() as connection:
+        if connection.has_table(warehouse.schema.quoted("terms")):
+            query = compose("select iri, id from {}", warehouse.schema.of("terms"))
+            given = dict(connection.execute(query).fetchall())
     return fill(warehouse, load, encoded(terms, synonyms, edges, xrefs, given))
 
 

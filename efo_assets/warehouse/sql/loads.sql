@@ -92,8 +92,17 @@ where state = 'staging'
     or (state = 'staged' and age > %(kept)s)
 
 -- name: keys_given
--- The key of every term that the target schema knows; terms that come get higher ones.
-select iri, id from {terms}
+-- The key of every term that the target schema knows, in the order of hashes of the IRIs, as texts of
+-- integers; terms that come get higher ones.
+select string_agg(hash, '' order by hash), string_agg(int8send(id), '' order by hash)
+from (
+    select hash, id, (row_number() over (order by hash) - 1) / 65536 as piece
+    from (
+        select substr(sha256(convert_to(iri, 'UTF8')), 1, 8) as hash, id from {terms}
+    ) as hashed
+) as numbered
+group by piece
+order by piece
 
 -- name: last_key
 select greatest(
