@@ -32,7 +32,9 @@ group by t.id order by count(*) desc, t.iri limit 1
 """
 _BELOW = "select * from public.efo_descendants(%s)"
 _ABOVE = "select * from public.efo_ancestors_of(%s, true)"
-_AT = "select iri from public.efo_terms order by id offset (%s * %s)::bigint limit 1"
+_AT = """
+select iri from public.efo_terms order by id offset (%s * %s)::bigint / 2 * 2 limit 1
+"""
 _BY_KEY = """
 select * from public.efo_ancestors where term_id = (select id from public.efo_terms where iri = %s)
 """
@@ -60,7 +62,10 @@ def main() -> None:
 
 
 def _of_hierarchy(connection: Connection) -> dict[str, tuple[int, float]]:
-    """What is above the last class, and below classes nearer and nearer to the first."""
+    """What is above the last class, and below classes nearer and nearer to the first.
+
+    In the shape of a taxonomy, every other class of a level has children.
+    """
     classes, *_ = connection.row("select count(*) - 1 from public.efo_terms")
     root, narrow, broad, last = (
         connection.row(_AT, [classes, share])[0] for share in (0, 0.05, 0.001, 1)
