@@ -10,7 +10,7 @@ from pathlib import Path
 from efo_assets.settings import Settings
 from efo_assets.warehouse.schema import PREFIX, Schema
 from efo_assets.warehouse.tables import TABLES, Table
-from efo_assets.warehouse.views import views_of
+from efo_assets.warehouse.views import WORDS, views_of
 from efo_assets.warehouse.warehouse import Warehouse
 from tools import queries
 
@@ -36,6 +36,9 @@ def tables_part() -> str:
     """All published tables with their columns, and the views, from the specifications."""
     tables = [_table_section(table) for table in TABLES]
     views = [
+        f"**`{PREFIX}{WORDS.name}`** (table): {WORDS.purpose}",
+    ]
+    views += [
         f"**`{PREFIX}{view.name}`** (view): {view.purpose}"
         if view.arguments is None
         else f"**`{PREFIX}{view.name}({view.arguments})`** (function): {view.purpose}"

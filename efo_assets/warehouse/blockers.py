@@ -12,7 +12,7 @@ from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 from efo_assets.warehouse.tables import TABLES
-from efo_assets.warehouse.views import views_of
+from efo_assets.warehouse.views import WORDS, views_of
 
 QUERY_LIMIT_CHARS = 200
 
@@ -34,7 +34,7 @@ def lock_holders(connect: Callable[[], Connection], schema: Schema, load_schema:
     no answer.
     """
     names = [schema.called(table.staged_name) for table in TABLES]
-    names += [view.called(schema) for view in views_of(schema)]
+    names += [view.called(schema) for view in (*views_of(schema), WORDS)]
     rows: list[TupleRow] = []
     with suppress(psycopg.Error, WarehouseError), connect() as connection:
         values = {"schema": schema, "load": load_schema, "relations": names}

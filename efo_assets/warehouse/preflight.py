@@ -14,7 +14,7 @@ from efo_assets.warehouse.schema import TABLE, Schema, is_named_after
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
 from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Column, Table
-from efo_assets.warehouse.views import COMMENTED, views_of
+from efo_assets.warehouse.views import COMMENTED, WORDS, views_of
 
 OLDEST_SERVER = 140_000
 """hash_record_extended came with PostgreSQL 14."""
@@ -97,7 +97,7 @@ def _check_server(connection: Connection) -> None:
 
 
 def _check_privileges(connection: Connection, schema: Schema) -> None:
-    values = {"schema": schema, "tables": [schema.called(table.staged_name) for table in TABLES]}
+    values = {"schema": schema, "tables": _tables(schema)}
     missing = [
         f"{privilege} (ask its owner: {remedy})"
         for privilege, remedy, is_held in connection.execute(statement("privileges"), values)
@@ -107,6 +107,10 @@ def _check_privileges(connection: Connection, schema: Schema) -> None:
         raise DatabaseRefused(
             f"The role lacks {'; '.join(missing)}. Nothing was downloaded or changed."
         )
+
+
+def _tables(schema: Schema) -> list[str]:
+    return [schema.called(name) for name in (*(t.staged_name for t in TABLES), WORDS.name)]
 
 
 def refuse_taken_names(connection: Connection, schema: Schema) -> None:
@@ -127,7 +131,8 @@ def refuse_taken_names(connection: Connection, schema: Schema) -> None:
     functions = [view for view in views if view.arguments is not None]
     values = {
         "schema": schema,
-        "tables": [schema.called(table.staged_name) for table in TABLES],
+        "tables": _tables(schema),
+        "words": schema.called(WORDS.name),
         "indexes": [name for name, _ in indexes],
         "indexed": [table for _, table in indexes],
         "views": [view.called(schema) for view in views if view.arguments is None],

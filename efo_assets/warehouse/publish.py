@@ -15,7 +15,7 @@ from psycopg import errors as pg
 
 from efo_assets import errors
 from efo_assets.privacy.logs import logger
-from efo_assets.warehouse import ledger, session, verify
+from efo_assets.warehouse import ledger, session, verify, words
 from efo_assets.warehouse.all_ontologies import keep_views
 from efo_assets.warehouse.audit import proven
 from efo_assets.warehouse.blockers import lock_holders
@@ -36,7 +36,7 @@ from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.succession import predecessor
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import SYNONYMS, TABLES, TERMS, Table
 from efo_assets.warehouse.views import FOLDS, create_views
 
 _log = logger(__name__)
@@ -174,6 +174,8 @@ def _in_one_transaction(
                 may_stand=stands.hashes.get(name) == audited.hashes[name],
             )
             sys.audit("efo_assets.table_published")
+        are_names_written = any(changes[table.name].written for table in (TERMS, SYNONYMS))
+        words.keep(connection, schema, is_changed=are_names_written)
         create_views(connection, schema)
         if is_exchanged:
             drop_aside(connection, schema)

@@ -31,6 +31,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 def _shared() -> Mapping[str, Part]:
     """What several statements must say alike."""
     cased, uncased = tables.folding()
+    accented, bare = tables.unaccenting()
     return {
         "mesh_id": sql.Literal(tables.MESH_ID),
         "names": sql.Literal(tables.NAMES),
@@ -40,6 +41,8 @@ def _shared() -> Mapping[str, Part]:
         "spaces": sql.Literal(" " * len(tables.BLANKS)),
         "cased": sql.Literal(cased),
         "uncased": sql.Literal(uncased),
+        "accented": sql.Literal(accented),
+        "bare": sql.Literal(bare),
     }
 
 

@@ -9,6 +9,7 @@ SQL that runs.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from unicodedata import normalize
 
 TERM_KEY = "bigint"
 
@@ -229,6 +230,16 @@ def folding() -> tuple[str, str]:
     pairs = {c: folded if len(folded) == 1 else c.lower() for c, folded in pairs.items()}
     pairs = {c: folded for c, folded in pairs.items() if len(folded) == 1 and folded != c}
     pairs |= dict.fromkeys(BLANKS, " ")
+    return "".join(pairs), "".join(pairs.values())
+
+
+@cache
+def unaccenting() -> tuple[str, str]:
+    """Latin letters with accents, in lower case, and those without, as `translate` wants them."""
+    latin = map(chr, (*range(0xE0, 0x250), *range(0x1E00, 0x1F00)))
+    decomposed = {c: normalize("NFD", c)[0] for c in latin if c.islower()}
+    pairs = {c: base for c, base in decomposed.items() if base.isascii()}
+    pairs |= {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "\u0131": "i"}
     return "".join(pairs), "".join(pairs.values())
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from efo_assets.errors import LOAD_COMMAND, WarehouseError
 from efo_assets.privacy.printable import release_name
+from efo_assets.warehouse import words
 from efo_assets.warehouse.load import Content
 from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
@@ -21,7 +22,7 @@ from efo_assets.warehouse.tables import (
     TABLES,
     Table,
 )
-from efo_assets.warehouse.views import outdated
+from efo_assets.warehouse.views import WORDS, outdated
 
 
 class Comparison(NamedTuple):
@@ -128,7 +129,8 @@ def verify(connection: Connection, schema: Schema) -> list[Comparison]:
             for table in TABLES
             if not connection.has_table(schema.quoted(table.staged_name))
         ]
-        if missing := missing or [view.called(schema) for view in outdated(connection, schema)]:
+        views = [*outdated(connection, schema), *outdated(connection, schema, [WORDS])]
+        if missing := missing or [view.called(schema) for view in views]:
             raise WarehouseError(
                 f"Missing in schema {schema}, or not as this version makes them: "
                 f"{', '.join(missing)}. Run `{LOAD_COMMAND}`, which makes them again from the "
@@ -142,4 +144,14 @@ def verify(connection: Connection, schema: Schema) -> list[Comparison]:
             if not table.is_history
             for rows, content_hash in [connection.row(published_hash(schema, table, release_id))]
         ]
-        return [*standing, *history(connection, schema)]
+        compared = [*standing, *history(connection, schema)]
+        # Words that follow from names that were changed come back with these.
+        is_sound = not any(each.differs for each in compared)
+        if is_sound and (count := words.differing(connection, schema)):
+            name = schema.called(WORDS.name)
+            raise WarehouseError(
+                f"{schema}.{name} differs from the labels and synonyms in {count:,} words, so "
+                f"that search may not find what is misspelt: drop it and run `{LOAD_COMMAND}`, "
+                "which makes it again."
+            )
+        return compared

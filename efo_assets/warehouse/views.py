@@ -72,8 +72,20 @@ FOLDS = (
         "words.",
         arguments="text",
     ),
+    View(
+        "unaccented",
+        "A text of `efo_normalised` with Latin letters without accents; `efo_search` compares so.",
+        arguments="text",
+    ),
 )
-"""What indexes of published tables hold, so these are made before the tables."""
+"""What indexes of published tables and `efo_words` hold, so these are made before the tables."""
+WORDS = View(
+    "words",
+    "Every word of three letters or more in labels and synonyms: `word` in lower case, `plain` "
+    "without accents, `weight` the binary logarithm of how often it is there. `efo_search` takes a "
+    "word that isn't among them for those that are spelled alike.",
+)
+"""A table, which `words.keep` makes."""
 VIEWS: tuple[View, ...] = (
     *FOLDS,
     MESH_XREFS,
@@ -151,9 +163,10 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "search",
-        "Current terms whose label or synonym holds these words, best first; with pg_trgm in the "
-        "database also those that are spelled alike.",
-        version=3,
+        "Current terms whose label or synonym holds these words, with or without accents, or words "
+        "that are spelled alike: the same name first, then what begins with it, then what holds "
+        "its words, then the rest (`kind` ends with fuzzy).",
+        version=4,
         arguments="text, integer",
     ),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import tables
-from efo_assets.warehouse.views import VIEWS
+from efo_assets.warehouse.views import VIEWS, WORDS
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT
 from efo_assets_tests.databases import connected
@@ -17,7 +17,7 @@ from efo_assets_tests.faults.marked import publish_marked
 
 SCHEMA = "efo"
 TABLES = {table.name for table in tables.TABLES} | {
-    f"efo_{view.name}" for view in VIEWS if view.arguments is None
+    f"efo_{view.name}" for view in (*VIEWS, WORDS) if view.arguments is None
 }
 
 
@@ -82,7 +82,7 @@ def test_the_reader_reads_the_published_tables_and_can_do_nothing_else(
         for table in TABLES:
             assert reader.execute(f"select count(*) from {SCHEMA}.{table}").fetchone()
         assert reader.execute(f"select count(*) from {SCHEMA}.efo_lookup('x')").fetchone()
-        assert reader.execute(f"select count(*) from {SCHEMA}.efo_search('x')").fetchone()
+        assert reader.execute(f"select count(*) from {SCHEMA}.efo_search('labl')").fetchone()
         resolved = reader.execute(
             f"select distinct r.version, r.is_current from {SCHEMA}.efo_terms as t"
             f" join {SCHEMA}.efo_release as r on r.release_id = t.first_release"

@@ -35,6 +35,21 @@ end
 $body$;
 grant execute on function {schema}.{prefix}normalised(text) to public
 
+-- name: function_unaccented
+create or replace function {schema}.{prefix}unaccented(text)
+returns text
+language plpgsql immutable strict parallel safe
+as $body$
+begin
+    if pg_catalog.octet_length($1) operator(pg_catalog.=) pg_catalog.char_length($1) then
+        return $1;
+    end if;
+    return pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
+        pg_catalog.translate($1, {accented}, {bare}), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe');
+end
+$body$;
+grant execute on function {schema}.{prefix}unaccented(text) to public
+
 -- name: function_resolve_all
 create or replace function {schema}.{prefix}resolve(ids text[])
 returns table (
@@ -386,63 +401,167 @@ set search_path = pg_catalog, pg_temp
 set gin_fuzzy_search_limit = 0
 as $body$
 declare
-    fuzzy text;
+    normal constant text := left({schema}.{prefix}normalised(sought), 200);
+    bare constant text := {schema}.{prefix}unaccented(normal);
+    pairs constant text[] := array(
+        select distinct substr(' ' || bare || ' ', i, 2)
+        from generate_series(1, length(bare) + 1) as i
+    );
+    -- Quotation marks, a minus and "or" say how the words are meant.
+    is_worded constant boolean := sought !~ '"|(^|\s)-\S' and normal !~ '\mor\M';
+    typed tsquery := websearch_to_tsquery('pg_catalog.english', {schema}.{prefix}folded(sought));
+    wide tsquery := typed;
 begin
-    select format(
-        $query$
-        union all
-        select t.id, t.label, 'label (fuzzy)', %1$I.similarity(t.label, $1)
-        from %2$I.{prefix}terms as t
-        where t.label operator(%1$I.%%) $1
-        union all
-        select s.term_id, s.synonym, s.scope || ' (fuzzy)', %1$I.similarity(s.synonym, $1) * 0.9
-        from %2$I.{prefix}synonyms as s
-        where s.synonym operator(%1$I.%%) $1
-        $query$,
-        n.nspname, {schema_name}
-    )
-    into fuzzy
-    from pg_catalog.pg_extension as e
-    join pg_catalog.pg_namespace as n on n.oid = e.extnamespace
-    where e.extname = 'pg_trgm';
-
-    return query execute format(
-        $query$
-        with sought as (
-            select websearch_to_tsquery('pg_catalog.english', %1$I.{prefix}folded($1)) as words
+    -- A word that is known is taken for what was meant, unless nothing is found so.
+    for is_doubted in 0..is_worded::integer loop
+        if is_worded then
+            select
+                string_agg('(' || m.typed || ')', ' & '),
+                string_agg('(' || concat_ws(' | ', m.typed, m.begun, m.alike) || ')', ' & ')
+            into typed, wide
+            from (
+                select
+                    spelled.typed,
+                    case when x.is_last and length(x.word) > 2
+                        then to_tsquery('pg_catalog.english', quote_literal(x.word) || ':*')::text
+                    end as begun,
+                    case when length(x.plain) > 3 and x.word !~ '[0-9]'
+                        and (is_doubted = 1 or not spelled.is_known) then (
+                        select string_agg(plainto_tsquery('pg_catalog.english', a.word)::text, ' | ')
+                        from (
+                            select w.word
+                            from {schema}.{prefix}words as w
+                            cross join lateral (
+                                select count(*)::real as number
+                                from unnest(x.pairs) as p (pair)
+                                where strpos(' ' || w.plain || ' ', p.pair) > 0
+                            ) as shared
+                            where (
+                                (
+                                    w.plain >= left(x.plain, 2) collate "C"
+                                    and w.plain < (left(x.plain, 2) || chr(1114111)) collate "C"
+                                ) or (
+                                    reverse(w.plain) >= reverse(right(x.plain, 2)) collate "C"
+                                    and reverse(w.plain)
+                                    < (reverse(right(x.plain, 2)) || chr(1114111)) collate "C"
+                                )
+                            )
+                            and length(w.plain) between length(x.plain) - 2 and length(x.plain) + 2
+                            and shared.number * 3 >= cardinality(x.pairs)
+                            order by
+                                shared.number
+                                / (cardinality(x.pairs) + length(w.plain) + 1 - shared.number)
+                                - 0.08 * abs(length(w.plain) - length(x.plain)) + 0.015 * w.weight desc,
+                                w.word
+                            limit 10
+                        ) as a
+                    ) end as alike
+                from (
+                    select
+                        u.word,
+                        {schema}.{prefix}unaccented(u.word) as plain,
+                        u.place = max(u.place) over () as is_last,
+                        array(
+                            select distinct substr(' ' || {schema}.{prefix}unaccented(u.word) || ' ', i, 2)
+                            from generate_series(1, length({schema}.{prefix}unaccented(u.word)) + 1) as i
+                        ) as pairs
+                    from unnest(string_to_array(normal, ' ')) with ordinality as u (word, place)
+                    limit 12
+                ) as x
+                cross join lateral (
+                    select
+                        string_agg(distinct nullif(q.query, ''), ' | ') as typed,
+                        bool_or(q.is_known) as is_known
+                    from (
+                        select plainto_tsquery('pg_catalog.english', x.word)::text, false
+                        union all
+                        select plainto_tsquery('pg_catalog.english', w.word)::text, true
+                        from {schema}.{prefix}words as w
+                        where w.plain = x.plain
+                    ) as q (query, is_known)
+                ) as spelled
+                -- "of" and its like are in no index.
+                where spelled.typed is not null
+            ) as m;
+        end if;
+        return query
+        with hits (id, matched, kind) as (
+            (
+                select t.id, t.label, 'label'
+                from {schema}.{prefix}terms as t
+                where to_tsvector('pg_catalog.english', {schema}.{prefix}folded(t.label)) @@ wide
+                    and not t.is_obsolete and t.removed_in is null
+                order by length(t.label)
+                limit 150
+            )
+            union all
+            select s.term_id, s.synonym, s.scope
+            from (
+                select s.term_id, s.synonym, s.scope
+                from {schema}.{prefix}synonyms as s
+                where to_tsvector('pg_catalog.english', {schema}.{prefix}folded(s.synonym)) @@ wide
+                order by length(s.synonym)
+                limit 300
+            ) as s
+            join {schema}.{prefix}terms as t on t.id = s.term_id
+            where not t.is_obsolete and t.removed_in is null
+            union all
+            -- An abbreviation may be no word to the index, such as ALL.
+            select t.id, t.label, 'label'
+            from {schema}.{prefix}terms as t
+            where {schema}.{prefix}normalised(t.label) = nullif(normal, '')
+            union all
+            select s.term_id, s.synonym, s.scope
+            from {schema}.{prefix}synonyms as s
+            where {schema}.{prefix}normalised(s.synonym) = nullif(normal, '')
         ),
 
-        hits (id, matched, kind, score) as (
-            select t.id, t.label, 'label', 1 + ts_rank(
-                to_tsvector('pg_catalog.english', %1$I.{prefix}folded(t.label)), sought.words, 1
-            )
-            from sought
-            join %1$I.{prefix}terms as t
-                on to_tsvector('pg_catalog.english', %1$I.{prefix}folded(t.label)) @@ sought.words
-            union all
-            select s.term_id, s.synonym, s.scope, 0.9 + ts_rank(
-                to_tsvector('pg_catalog.english', %1$I.{prefix}folded(s.synonym)), sought.words, 1
-            )
-            from sought
-            join %1$I.{prefix}synonyms as s
-                on to_tsvector('pg_catalog.english', %1$I.{prefix}folded(s.synonym)) @@ sought.words
-            %2$s
+        -- Materialized, so that it is worked out once for each.
+        spelled as materialized (
+            select
+                h.*, {schema}.{prefix}unaccented({schema}.{prefix}normalised(h.matched)) as plain
+            from hits as h
+        ),
+
+        compared as (
+            select
+                h.id,
+                h.matched,
+                h.kind,
+                case
+                    when h.plain = bare then 4
+                    when starts_with(h.plain, bare) then 3
+                    when to_tsvector('pg_catalog.english', {schema}.{prefix}folded(h.matched)) @@ typed
+                        then 2
+                    else 1
+                end as likeness,
+                shared.number / (cardinality(pairs) + length(h.plain) + 1 - shared.number) as closeness
+            from spelled as h
+            cross join lateral (
+                select count(*)::real as number
+                from unnest(pairs) as p (pair)
+                where strpos(' ' || h.plain || ' ', p.pair) > 0
+            ) as shared
         ),
 
         best as (
-            select distinct on (h.id) h.*
-            from hits as h
-            order by h.id, h.score desc, h.matched
+            select distinct on (c.id)
+                c.id,
+                c.matched,
+                c.kind || case c.likeness when 1 then ' (fuzzy)' else '' end as kind,
+                c.likeness + c.closeness * 0.7
+                + case c.kind when 'label' then 0.29 when 'exact' then 0.15 else 0 end as rating
+            from compared as c
+            order by c.id, rating desc, c.matched
         )
 
-        select t.id, t.iri, t.curie, t.label, b.matched, b.kind, b.score::real
+        select t.id, t.iri, t.curie, t.label, b.matched, b.kind, b.rating::real
         from best as b
-        join %1$I.{prefix}terms as t on t.id = b.id
+        join {schema}.{prefix}terms as t on t.id = b.id
         where not t.is_obsolete and t.removed_in is null
-        order by b.score desc, length(b.matched), t.iri
-        limit $2
-        $query$,
-        {schema_name}, coalesce(fuzzy, '')
-    ) using sought, most;
+        order by b.rating desc, length(b.matched), t.iri
+        limit most;
+        exit when found;
+    end loop;
 end
 $body$

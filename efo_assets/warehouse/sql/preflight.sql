@@ -135,6 +135,11 @@ taken as (
     where r.schema = %(schema)s and r.name = any(%(views)s) and r.kind = 'view'
         and not coalesce(r.comment, '') like any(%(ours)s)
     union all
+    select format('the table %%I.%%I, by its comment', r.schema, r.name)
+    from relations as r
+    where r.schema = %(schema)s and r.name = %(words)s and r.kind = 'table'
+        and not coalesce(r.comment, '') like any(%(ours)s)
+    union all
     select format('the function %%I.%%I (%%s), by its comment', %(schema)s::text, f.name, f.arguments)
     from unnest(%(functions)s::text[], %(arguments)s::text[]) as f (name, arguments)
     join pg_proc as p
