@@ -29,6 +29,7 @@ from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.settings import DEMO_DIR, Settings, child_environment, set_environment
 
 METRICS_PORT = 9464
+SERVE_PORT = 5433
 DEFAULT_CLASSES = 20_000
 """Of the generated ontology."""
 MAX_LATENCY_MS = 3_600_000
@@ -292,6 +293,34 @@ def psql(words: Sequence[str]) -> int:
             env=child_environment({"PAGER": "", **variables}),
             check=False,
         ).returncode
+
+
+@cli.command()
+@click.option("--port", type=_port, default=SERVE_PORT, help="0 takes any free one.")
+def serve(port: int) -> None:
+    """Keep the embedded PostgreSQL up for pandas, R, DBeaver and the like.
+
+    Until Ctrl-C or SIGTERM, on 127.0.0.1 alone. Prints a URL, whose role can read all tables and
+    write none. Its password is in the file serve.pgpass in EFO_DATA_DIR, which only you can read:
+    what is made with libpq, such as psycopg, finds it by the URL; others ask for it. Loads, the UI
+    and other commands go on meanwhile, in the same server, if they begin after this.
+
+    Example: efo-assets serve --port 5433
+    """
+    from efo_assets.warehouse.serving import ROLE, served
+
+    settings = Settings.from_environment()
+    if settings.database:
+        raise EfoError(
+            f"EFO_DATABASE_URL names the PostgreSQL at {settings.database.place}, which is up "
+            "without this: `efo-assets serve` is for the embedded one."
+        )
+    try:
+        with served(settings.data_dir, settings.schema, port) as url:
+            click.echo(f"{url}\nServed until Ctrl-C; {ROLE} can read, and its password is there.")
+            signal.pause()
+    except KeyboardInterrupt:
+        click.echo("Ended.")
 
 
 @cli.command(cls=_Program)

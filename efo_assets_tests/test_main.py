@@ -32,6 +32,7 @@ COMMANDS = (
     "psql",
     "resolve",
     "sample",
+    "serve",
     "status",
     "verify",
 )
@@ -135,6 +136,10 @@ def test_verify_names_what_differs_and_ends_with_1(
     load = command(environment | {"EFO_OLS_URL": ols.url}, "load")
     assert "public.efo_synonyms was changed since efo" in load.stderr
     assert command(environment, "verify").returncode == 0
+
+
+def test_serve_is_for_the_embedded_server(environment: dict[str, str]) -> None:
+    assert_one_sentence(command(environment, "serve"), 1, "EFO_DATABASE_URL names the PostgreSQL")
 
 
 def test_resolve_says_where_ids_lead_today(

@@ -45,6 +45,7 @@ USER = "efo"
 DATABASE = "efo"
 ROOTS_ACCOUNT = "nobody"
 ROOTS_PLACE = Path("/var/lib/efo_assets")
+LOOPBACK = "127.0.0.1"
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_LIMIT_BYTES = 100
 """The kernel takes 107 bytes; some are left for the lock file's suffix."""
@@ -228,9 +229,10 @@ class _Server:
 
     @property
     def target(self) -> DatabaseTarget:
-        """Where the server listens."""
-        place = {"host": str(self._socket_dir), "user": USER, "dbname": DATABASE}
-        return DatabaseTarget(place | ({"port": str(self._tcp_port)} if self._tcp_port else {}))
+        """Where the server listens, by the port that the process which started it took."""
+        lines = (self._cluster / "postmaster.pid").read_text().splitlines()
+        place = {"host": str(self._socket_dir), "port": lines[3].strip()}
+        return DatabaseTarget({**place, "user": USER, "dbname": DATABASE})
 
     def start(self) -> None:
         """Start the server, or join those who use it."""
@@ -394,7 +396,7 @@ class _Server:
         folder = str(self._socket_dir).replace('"', '""')
         settings["unix_socket_directories"] = f'"{folder}"'
         if self._tcp_port is not None:
-            settings |= {"listen_addresses": "127.0.0.1", "port": str(self._tcp_port)}
+            settings |= {"listen_addresses": LOOPBACK, "port": str(self._tcp_port)}
         words = (f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
         return " ".join(words)
 
