@@ -9,7 +9,7 @@ from warnings import catch_warnings, simplefilter
 
 import dagster as dg
 
-from efo_assets.graph.descriptions import table_metadata
+from efo_assets.graph.descriptions import short, table_metadata
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
@@ -135,7 +135,7 @@ def audit_metadata(verdicts: Iterable[Verdict]) -> Mapping[str, dg.MetadataValue
             for verdict in verdicts
         ),
         "offenders": table_metadata(
-            {"check": verdict.check.name, "offender": sample}
+            {"check": verdict.check.name, "offender": short(sample)}
             for verdict in verdicts
             for sample in verdict.told
         ),

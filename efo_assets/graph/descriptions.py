@@ -3,6 +3,7 @@
 Text of OLS is data: it is shown as text in a cell, in one line, and never as Markdown or a link.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ BAR_WIDTH = 24
 CELL_CHARACTERS = 200
 DATA_VERSION_TAG = "dagster/data_version"
 """On an event that no step's result makes."""
+
+_BEGINNING = re.compile(r"https?://[^\s']*[/#](?=[^\s'])")
 
 T = TypeVar("T")
 
@@ -60,6 +63,11 @@ def table_metadata(
         [dg.TableRecord({name: row.get(name, "") for name in names}) for row in cells],
         schema=dg.TableSchema(columns=columns),
     )
+
+
+def short(text: str) -> str:
+    """A text with IRIs by their last part: the UI breaks none, and cuts off what is wider."""
+    return _BEGINNING.sub("", text)
 
 
 def _cell(value: object, most_characters: int) -> str | int | float | bool | None:

@@ -4,7 +4,6 @@ They change together, in one transaction, whichever of them is selected.
 """
 
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from efo_assets.graph.descriptions import (
     place_metadata,
     places,
     report_unselected,
+    short,
     table_metadata,
 )
 from efo_assets.graph.failures import guarded
@@ -45,7 +45,6 @@ DIGEST, IS_NEW, WARNINGS = "digest", "is new", "warnings"
 """Metadata of the release that the alerts read, too."""
 MOST_COLUMNS, NARROW_CHARACTERS = 5, 48
 """The UI cuts off a table that is wider."""
-_BEGINNING = re.compile(r"https?://\S*[/#](?=\S)")
 
 
 def published_assets(ontology: Ontology) -> dg.AssetsDefinition:
@@ -262,10 +261,10 @@ def _changes(digest: Digest) -> dict[str, Any]:
 
 
 def _examples(kind: Kind) -> str:
-    """`EFO:1 asthma: before → after; …`, IRIs by their last part, since the UI breaks none."""
+    """`EFO:1 asthma: before → after; …`."""
     told = []
     for each in kind.examples:
-        values = [_BEGINNING.sub("", value) for value in (each["before"], each["after"]) if value]
+        values = [short(value) for value in (each["before"], each["after"]) if value]
         # What was added or is gone has nothing to tell but its label.
         more = f": {' → '.join(values)}" if {*values} - {each["label"]} else ""
         told.append(f"{each['curie']} {each['label']}{more}")
