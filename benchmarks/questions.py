@@ -32,8 +32,12 @@ group by t.id order by count(*) desc, t.iri limit 1
 """
 _BELOW = "select * from public.efo_descendants(%s)"
 _ABOVE = "select * from public.efo_ancestors_of(%s, true)"
-_AT = """
-select iri from public.efo_terms order by id offset (%s * %s)::bigint / 2 * 2 limit 1
+_LAST = "select iri from public.efo_terms order by id desc limit 1"
+_WITH_CHILDREN = """
+select p.iri
+from (select id from public.efo_terms order by id offset 1 + (%s * %s)::bigint limit 1) as t
+join public.efo_parent_edges as e on e.child_id = t.id
+join public.efo_terms as p on p.id = e.parent_id
 """
 _BY_KEY = """
 select * from public.efo_ancestors where term_id = (select id from public.efo_terms where iri = %s)
@@ -62,13 +66,11 @@ def main() -> None:
 
 
 def _of_hierarchy(connection: Connection) -> dict[str, tuple[int, float]]:
-    """What is above the last class, and below classes nearer and nearer to the first.
-
-    In the shape of a taxonomy, every other class of a level has children.
-    """
-    classes, *_ = connection.row("select count(*) - 1 from public.efo_terms")
-    root, narrow, broad, last = (
-        connection.row(_AT, [classes, share])[0] for share in (0, 0.05, 0.001, 1)
+    """What is above the last class, and below classes nearer and nearer to the first."""
+    classes, *_ = connection.row("select count(*) from public.efo_terms")
+    last, *_ = connection.row(_LAST)
+    root, narrow, broad = (
+        connection.row(_WITH_CHILDREN, [classes, share])[0] for share in (0, 0.05, 0.001)
     )
     questions = {
         "all ancestors of the last class": (_ABOVE, last),

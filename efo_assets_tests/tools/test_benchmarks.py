@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -34,20 +35,31 @@ def test_the_plain_script_loads_the_same_classes(database: DatabaseTarget) -> No
     assert ask(database, f"{keys}'public'::regnamespace") == [(7,)]
 
 
-def test_the_engine_tells_how_long_each_step_took(database: DatabaseTarget, tmp_path: Path) -> None:
+def test_the_engine_and_the_questions_tell_how_long_each_took(
+    database: DatabaseTarget, tmp_path: Path
+) -> None:
     url = psycopg.conninfo.make_conninfo(**database.parameters)
-    with running_sample(classes=CLASSES) as sample:
+    with running_sample(classes=CLASSES, shape="taxonomy") as sample:
         environment = os.environ | {
             "EFO_OLS_URL": sample.url,
             "EFO_DATABASE_URL": url,
             "EFO_DATA_DIR": str(tmp_path),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.engine"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    seconds = json.loads(done.stdout)
+        seconds = printed(environment, "engine")
     assert 0 < seconds[COPIED] < seconds["whole"]
+    answers = printed(environment, "questions", "--hierarchy")
+    above, the_same, narrow, broad, root = (rows for rows, _ in answers.values())
+    assert above == the_same > 0
+    assert 0 < narrow <= broad <= root
+
+
+def printed(environment: dict[str, str], module: str, *options: str) -> Any:
+    """What a module of benchmarks prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", *options],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)

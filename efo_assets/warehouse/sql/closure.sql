@@ -4,10 +4,9 @@ select string_agg(int8send(id), '' order by id)
 from (
     select id, (row_number() over (order by id) - 1) / 65536 as piece
     from (
-        select distinct e.id
-        from {load}.parent_edges
-        cross join lateral (values (child_id), (parent_id)) as e (id)
-        where predicate = any({closure_predicates})
+        select child_id as id from {load}.parent_edges where predicate = any({closure_predicates})
+        union
+        select parent_id from {load}.parent_edges where predicate = any({closure_predicates})
     ) as ends
 ) as numbered
 group by piece
