@@ -31,7 +31,9 @@ def _scaffolded() -> dg.Definitions:
     (folder,) = map(Path, defs_folder.__path__)
     if not any(path.name[0] not in "_." for path in folder.iterdir()):
         return dg.Definitions()
-    return dg.load_from_defs_folder(path_within_project=folder)
+    # `load_from_defs_folder` wants a pyproject.toml above, which an installed package has not.
+    project = folder.parents[1]
+    return dg.ComponentTree.from_module(defs_module=defs_folder, project_root=project).build_defs()
 
 
 def _dbt_models(ontology: Ontology) -> list[dg.AssetsDefinition]:

@@ -73,7 +73,7 @@ def _loading(
         names.job,
         selection=dg.AssetSelection.assets(*loaded),
         description="Download, stage, audit and publish the release that OLS serves now.",
-        tags=tags_of_job(ontology),
+        tags={**ontology.run_tags, **tags_of_job(ontology)},
         # Whatever the code location's is: a process for each step would cost 1.7 s, and one load
         # is one writer.
         executor_def=dg.in_process_executor,

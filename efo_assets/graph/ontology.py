@@ -120,6 +120,11 @@ class Ontology(dg.Model, dg.Resolvable):
     pool: str | None = Field(
         default=None, description="Dagster's pool of the steps that load; left out, its own."
     )
+    run_tags: dict[str, Any] = Field(
+        default={},
+        description="On every run of its job, for Dagster's launchers and daemon, such as "
+        "dagster-k8s/config.",
+    )
 
     @field_validator(*_VARIABLES)
     @classmethod

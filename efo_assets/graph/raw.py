@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -14,12 +15,18 @@ from efo_assets.graph.failures import guarded
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
 from efo_assets.ols.download import Download
+from efo_assets.ols.release import Release
 from efo_assets.ols.stored_pages import FORMAT
 from efo_assets.pipeline.exports import FOLDER, refuse_unwritable
 from efo_assets.privacy.printable import escaped
 
 LATENCY_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 CHART_ROWS = 8
+CLASSES_IN_THAT_TIME = 500_000
+"""Of which a run takes no longer than the instance allows: an hour, as our files have it."""
+MAX_RUNTIME_TAG = "dagster/max_runtime"
+MAX_RUNTIME_TAGS = {MAX_RUNTIME_TAG, "dagster/max_runtime_seconds"}
+"""Seconds, for the daemon's run monitoring; it reads them again at each look."""
 
 
 def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
@@ -56,6 +63,7 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
             download = loader.fetch(
                 fills=names.step(staged.STEP) in steps,
                 run_id=context.run.run_id,
+                on_release=partial(_allow_time, context),
                 log=context.log.info,
             )
             for note in download.notes:
@@ -88,6 +96,18 @@ def _data_version(download: Download) -> str:
     """The release, though OLS loads it anew every 48 hours, with other counters in its pages."""
     plan = download.page_set.plan
     return key_of(plan.release) + ("" if plan.limit is None else f"-first{plan.limit}")
+
+
+def _allow_time(context: dg.AssetExecutionContext, release: Release) -> None:
+    """Let the run of a very large ontology take longer than Dagster's instance lets runs take.
+
+    However the run was started, how large it is was not known then. A tag of its own stays.
+    """
+    instance, run = context.instance, context.run
+    allowed_s = int(instance.run_monitoring_max_runtime_seconds)
+    needed_s = allowed_s * (1 + release.totals.all // CLASSES_IN_THAT_TIME)
+    if needed_s > allowed_s and not MAX_RUNTIME_TAGS.intersection(run.tags):
+        instance.add_run_tags(run.run_id, {MAX_RUNTIME_TAG: str(needed_s)})
 
 
 def _metadata(download: Download, source: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from efo_assets.graph.ontology import Ontology
 from efo_assets.ols.download import Download
+from efo_assets.ols.release import Release
 from efo_assets.pipeline.load import fetch
 from efo_assets.privacy.disclosure import no_secret_shown
 from efo_assets.settings import Settings
@@ -89,9 +90,23 @@ class Loader:
             self._warehouse = self._open.enter_context(Warehouse.opened(self.settings))
         return self._warehouse
 
-    def fetch(self, *, fills: bool, run_id: str, log: Callable[..., None]) -> Download:
+    def fetch(
+        self,
+        *,
+        fills: bool,
+        run_id: str,
+        on_release: Callable[[Release], None],
+        log: Callable[..., None],
+    ) -> Download:
         """Download what is missing of the release that OLS serves; see `pipeline.load.fetch`."""
-        return fetch(self.settings, self.warehouse, fills=fills, run_id=run_id, log=log)
+        return fetch(
+            self.settings,
+            self.warehouse,
+            fills=fills,
+            run_id=run_id,
+            on_release=on_release,
+            log=log,
+        )
 
 
 def loader_resource(ontology: Ontology) -> dg.ResourceDefinition:

@@ -64,13 +64,15 @@ def fetch(
     *,
     fills: bool,
     run_id: str | None = None,
+    on_release: Callable[[Release], None] = lambda _: None,
     log: Callable[..., None] | None = None,
     pause: Pause = asyncio.sleep,
 ) -> Download:
     """Download the pages that aren't kept yet of the release that OLS serves now.
 
     With `fills`, rows of the pages that come fill a load, which `stage` then finds; where it finds
-    one that another machine left, staged or published, no page is asked for.
+    one that another machine left, staged or published, no page is asked for. `on_release` is called
+    before that, in a thread.
 
     Raises:
         WarehouseError: PostgreSQL, or the release that stands, would refuse the load in the end.
@@ -84,7 +86,15 @@ def fetch(
         warehouse.prepare()
     with timed("fetch"), progress_shown(log) if log else nullcontext() as report:
         return run_to_its_end(
-            _download(settings, warehouse, fills=fills, run_id=run_id, report=report, pause=pause)
+            _download(
+                settings,
+                warehouse,
+                fills=fills,
+                run_id=run_id,
+                on_release=on_release,
+                report=report,
+                pause=pause,
+            )
         )
 
 
@@ -94,6 +104,7 @@ async def _download(
     *,
     fills: bool,
     run_id: str | None,
+    on_release: Callable[[Release], None],
     report: OnProgress | None,
     pause: Pause,
 ) -> Download:
@@ -108,6 +119,7 @@ async def _download(
         return begun(settings, warehouse, pages, run_id=run_id)
 
     def accept(release: Release) -> None:
+        on_release(release)
         warehouse.refuse_unfit(source_of(settings, release, settings.limit))
         _warn_of_little_space(settings, release)
 

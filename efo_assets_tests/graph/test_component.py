@@ -207,6 +207,10 @@ def test_what_is_scaffolded_in_this_repository_is_loaded_by_it(tmp_path: Path) -
     listed = run_dg(tmp_path, "list", "defs", "--json", PYTHONPATH=str(tmp_path))
     assert '"mondo/terms"' in listed.stdout, listed.stdout + listed.stderr
     assert '"efo_terms"' in listed.stdout
+    # As in the image: installed, without a project around it.
+    (tmp_path / "pyproject.toml").unlink()
+    code = "from efo_assets.definitions import defs; defs.resolve_job_def('refresh_mondo')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 @DAGSTERS

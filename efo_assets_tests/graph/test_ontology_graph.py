@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from efo_assets import Ontology, ontology_graph
+from efo_assets.graph import raw
 from efo_assets.graph.checks import PASSED_AUDIT
 from efo_assets.sample.catalogue import Member
 from efo_assets.sample.server import Sample, running_sample
@@ -225,3 +226,29 @@ def test_an_id_with_a_dash_makes_a_graph_and_a_group_takes_none() -> None:
     assert {str(each.group_name) for each in specs} >= {"a_b", "a_b_raw"}
     with pytest.raises(ValidationError, match="it takes letters, digits and _; it holds 'a-b'"):
         Ontology(id="a-b", group="a-b")
+
+
+@pytest.mark.parametrize(
+    ("classes_in_that_time", "run_tags", "allowed_s"),
+    [
+        (CLASSES["mondo"] // 2, {}, "300"),
+        (CLASSES["mondo"] + 1, {}, None),
+        (CLASSES["mondo"] // 2, {"dagster/max_runtime": "70"}, "70"),
+    ],
+    ids=["large", "small", "told"],
+)
+def test_a_run_of_a_large_ontology_may_take_longer_than_others(
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    classes_in_that_time: int,
+    run_tags: dict[str, str],
+    allowed_s: str | None,
+) -> None:
+    monkeypatch.setattr(raw, "CLASSES_IN_THAT_TIME", classes_in_that_time)
+    job = make("mondo", run_tags=run_tags).resolve_job_def("refresh_mondo")
+    of_the_instance = {"run_monitoring": {"enabled": True, "max_runtime_seconds": 100}}
+    with dg.DagsterInstance.local_temp(overrides=of_the_instance) as instance:
+        result = job.execute_in_process(instance=instance)
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags.get("dagster/max_runtime") == allowed_s
