@@ -181,7 +181,7 @@ def status(*, is_json: bool) -> None:
     """Print the published releases, newest first, and what all of it takes on disk.
 
     Where the database holds other schemas, too, each of them with its release, its age, its rows
-    and its newest verdict, as the view efo_meta.ontologies has them.
+    and its newest verdict, as the view efo_meta.ontologies has them; and why a newest load failed.
 
     Reads the ledger in PostgreSQL (EFO_DATABASE_URL; without it, the embedded one in EFO_DATA_DIR,
     which is started if need be).
@@ -202,7 +202,7 @@ def status(*, is_json: bool) -> None:
         # A version is OLS's text, and this is a terminal.
         rows = [[shown(c) if isinstance(c, str) else c for c in r] for r in warehouse.releases()]
         sizes = warehouse.sizes() if rows else {}
-        ontologies = warehouse.ontologies()
+        ontologies, failures = warehouse.ontologies(), warehouse.failures()
     if rows:
         headers = ("release", "version", "published at (UTC)", "terms", "rows written", "load")
         _table(rows, *headers, "source")
@@ -225,6 +225,9 @@ def status(*, is_json: bool) -> None:
             [[shown(c) if isinstance(c, str) else c for c in each] for each in ontologies],
             *("schema", "release", "state", "age", "rows", "newest verdict"),
         )
+    for schema, ontology, moment, sentence in failures:
+        where = f"{shown(ontology)} into schema {schema}"
+        click.echo(f"\nThe newest load of {where} failed at {moment} (UTC): {shown(sentence)}")
 
 
 @cli.command()

@@ -53,8 +53,27 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SCHEMA = re.compile(rf"[a-z_][a-z0-9_]{{0,{IDENTIFIER_LIMIT_BYTES - 1}}}")
 _RESERVED_SCHEMAS = ("efo_meta", "efo_load_", "pg_", "information_schema")
+_NOT_BY_AN_ID = ("public", "ols", "semsql")
+"""Schemas that EFO_SCHEMA may name, and that no ontology gets for its id: everybody's, that of the
+views over all ontologies, and one that is kept for later."""
 _LOGIN = "a user or a password"
 _PARTS = {"user": _LOGIN, "password": _LOGIN, "query_string": "a ?", "fragment": "a #"}
+
+
+def schema_of(ontology: str) -> str:
+    """The schema that an ontology is published in where none is given.
+
+    Raises:
+        SettingsError: the schema of its name is kept for something else.
+    """
+    schema = ontology.lower().replace("-", "_")
+    if schema in _NOT_BY_AN_ID or schema.startswith(_RESERVED_SCHEMAS):
+        raise SettingsError(
+            f"The ontology {ontology} gets no schema of its name, since {schema} is kept for what "
+            "is of PostgreSQL, of efo_assets or of everybody: nothing was changed; exclude it from "
+            "a catalogue, and load it by a component of its own that names another `schema`."
+        )
+    return schema
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,7 +1,7 @@
 """The excerpt of the Bioregistry that the package carries: which prefix a spelling or a URL means.
 
 `pip install bioregistry`, then `python -m tools.prefixes`, writes
-`efo_assets/ols/bioregistry.json`. The package itself is 7 MB, wants 25 others, and takes a second
+`efo_assets/bioregistry.json`. The package itself is 7 MB, wants 25 others, and takes a second
 to start; the excerpt is a two-hundredth of its data. The Bioregistry's data is CC0.
 """
 
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-TARGET = Path(__file__).parents[1] / "efo_assets" / "ols" / "bioregistry.json"
+TARGET = Path(__file__).parents[1] / "efo_assets" / "bioregistry.json"
 RESOLVERS = re.compile(
     r"(?:identifiers\.org|n2t\.net|bioregistry\.io|bio2rdf\.org|name-to-thing\.org)/"
     r"|purl\.obolibrary\.org/obo/[A-Za-z]+_$|www\.ebi\.ac\.uk/ols/|www\.ontobee\.org/"

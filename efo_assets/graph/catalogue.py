@@ -94,8 +94,9 @@ class Catalogue(Ontology):
         try:
             return Ontology(**fields, id=partition)
         except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise SettingsError(
-                f"The partition {partition[:40]!r} is no ontology: {error.errors()[0]['msg']}"
+                f"The partition {partition[:40]!r} can't be loaded: {why}"
             ) from None
 
     def wants(self, listed: Listed) -> bool:
@@ -173,6 +174,9 @@ def catalogue_sensor(
                     TICK_LIMIT_S,
                 )
                 schemas, unfit = _schemas(catalogue, filter(catalogue.wants, listed), context)
+                for ontology, sentence in unfit.items():
+                    log.warning("%s", sentence)
+                    warehouse.record_failure(ontology.replace("-", "_"), ontology, sentence)
         except EfoError as error:
             sentence = (
                 f"{shown(error)} No run was requested, no partition changed; the sensor asks again "
@@ -201,8 +205,6 @@ def catalogue_sensor(
         requested = due[: max(0, catalogue.runs_per_tick - len(under_way))]
         known = set(instance.get_dynamic_partitions(str(partitions.name)))
         new = [each for each in schemas if each not in known]
-        for sentence in unfit:
-            log.warning("%s", sentence)
         said = (
             f"OLS lists {len(listed):,} ontologies, {len(schemas):,} are chosen, {len(new):,} of "
             f"them new; {len(due):,} are to be loaded now, {len(under_way):,} are under way."
@@ -257,18 +259,18 @@ def _under_way(instance: dg.DagsterInstance, job: str) -> set[str]:
 
 def _schemas(
     catalogue: Catalogue, wanted: Iterable[Listed], context: dg.SensorEvaluationContext
-) -> tuple[dict[str, str], Sequence[str]]:
+) -> tuple[dict[str, str], dict[str, str]]:
     """Where each ontology goes, by its id, and a sentence for each that can't go anywhere."""
     schemas: dict[str, str] = {}
-    unfit = []
+    unfit = {}
     for each in wanted:
         try:
             settings = catalogue.of(each.ontology).settings(resources=context.resources)
         except SettingsError as error:
-            unfit.append(shown(error))
+            unfit[each.ontology] = shown(error)
             continue
         if settings.schema in schemas.values():
-            unfit.append(
+            unfit[each.ontology] = (
                 f"{each.ontology} is left out: another ontology is loaded into {settings.schema}."
             )
             continue

@@ -44,15 +44,13 @@ def audit_checks(ontology: Ontology) -> dg.AssetChecksDefinition:
 
         All of them run whichever are selected, since the publisher wants all verdicts.
         """
-        with guarded(context.log):
-            loader: Loader = getattr(context.resources, names.loader)
-            load = loader.warehouse.latest()
+        loader: Loader = getattr(context.resources, names.loader)
+        with guarded(context.log), loader.attempt(context.run.run_id) as warehouse:
+            load = warehouse.latest()
             # Each has a name of its own, whatever prefix was put before the assets' keys since.
             selected = {key.name: key for key in context.selected_asset_check_keys}
             verdicts = [
-                verdict
-                for verdict in loader.warehouse.audit(load)
-                if verdict.check.name in selected
+                verdict for verdict in warehouse.audit(load) if verdict.check.name in selected
             ]
             for verdict in verdicts:
                 metadata: dict[str, Any] = {

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from efo_assets.errors import SettingsError
-from efo_assets.settings import Automation, Settings
+from efo_assets.settings import Automation, Settings, schema_of
 from efo_assets.warehouse.schema import PREFIX
 from efo_assets.warehouse.tables import Table
 
@@ -150,6 +150,15 @@ class Ontology(dg.Model, dg.Resolvable):
                 )
         return value
 
+    @model_validator(mode="after")
+    def _schema_is_free(self) -> Self:
+        if self.schema_ is None and self.id is not None:
+            try:
+                schema_of(self.id)
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
+        return self
+
     @property
     def names(self) -> "Names":
         """The keys and names of its graph."""
@@ -180,7 +189,7 @@ class Ontology(dg.Model, dg.Resolvable):
         """
         fields: dict[str, object] = {name: getattr(self, name) for name in _VARIABLES}
         if self.schema_ is None and self.id is not None:
-            fields["schema_"] = self.id.lower().replace("-", "_")
+            fields["schema_"] = schema_of(self.id)
         fields |= {name: each for name, each in (this_run or {}).items() if each is not None}
         fields["database"] = self._database(resources)
         given = [name for name, each in fields.items() if each is not None]

@@ -104,9 +104,9 @@ def published_assets(ontology: Ontology) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, staged: StagedTable
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Publish the staged release as a whole, if its audit has passed."""
-        with guarded(context.log):
-            loader: Loader = getattr(context.resources, names.loader)
-            warehouse, load = loader.warehouse, staged.load
+        loader: Loader = getattr(context.resources, names.loader)
+        with guarded(context.log), loader.attempt(context.run.run_id) as warehouse:
+            load = staged.load
             placed = places(context, {**keys, RELEASE: names.release})
             began_s = time.monotonic()
             publication = warehouse.publish(load, run_id=context.run.run_id)

@@ -53,9 +53,9 @@ def raw_asset(ontology: Ontology) -> dg.AssetsDefinition:
         before and after. In a run that stages tables, the rows of pages are copied while others
         come, and no page is asked for where PostgreSQL holds the rows already.
         """
-        with guarded(context.log):
-            loader: Loader = getattr(context.resources, names.loader)
-            settings, warehouse = loader.settings, loader.warehouse
+        loader: Loader = getattr(context.resources, names.loader)
+        with guarded(context.log), loader.attempt(context.run.run_id) as warehouse:
+            settings = loader.settings
             steps = _steps_of_run(context)
             if steps & {names.step(exported.STEP), names.report.to_python_identifier()}:
                 folder = settings.data_dir / FOLDER

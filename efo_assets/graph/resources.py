@@ -6,7 +6,7 @@ launchpad; the rest is the `Ontology`, whose secrets Dagster never sees.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
 import dagster as dg
@@ -89,6 +89,12 @@ class Loader:
         if self._warehouse is None:
             self._warehouse = self._open.enter_context(Warehouse.opened(self.settings))
         return self._warehouse
+
+    @contextmanager
+    def attempt(self, run_id: str) -> Iterator[Warehouse]:
+        """The warehouse, which keeps the sentence of a failure in the block."""
+        with self.warehouse.attempt(run_id):
+            yield self.warehouse
 
     def fetch(
         self,

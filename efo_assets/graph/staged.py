@@ -59,11 +59,11 @@ def staged_assets(ontology: Ontology) -> dg.AssetsDefinition:
     )
     def staged_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         """Fill the tables of a load of its own with the newest complete download, and seal it."""
-        with guarded(context.log):
+        loader: Loader = getattr(context.resources, names.loader)
+        with guarded(context.log), loader.attempt(context.run.run_id) as warehouse:
             began_s = time.monotonic()
-            loader: Loader = getattr(context.resources, names.loader)
             pages = newest_pages(loader.settings)
-            staged = staging(loader.settings, loader.warehouse, pages, run_id=context.run.run_id)
+            staged = staging(loader.settings, warehouse, pages, run_id=context.run.run_id)
             placed = places(context, keys)
             yield from _reported(context, placed, staged, COPIED, began_s=began_s)
             load = staged.seal()

@@ -23,7 +23,7 @@ import msgspec
 
 from efo_assets.errors import RecordRejected
 from efo_assets.ols.payload import Body, PayloadError, parse
-from efo_assets.ols.prefixes import Prefixes, registered
+from efo_assets.prefixes import Prefixes, registered
 
 Sinks: TypeAlias = Mapping[str, Callable[[tuple[Any, ...]], None]]
 """Staged table to what takes its rows; their values are those that `COLUMNS` names."""

@@ -23,8 +23,8 @@ from psycopg import sql
 
 from efo_assets.errors import ExportFailed, WarehouseError
 from efo_assets.files import make_folder, point, whole, write_whole
-from efo_assets.ols.prefixes import registered
 from efo_assets.pipeline.collector import collector_paused
+from efo_assets.prefixes import registered
 from efo_assets.settings import Settings
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
 from efo_assets.warehouse.schema import Schema

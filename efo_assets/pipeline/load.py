@@ -46,7 +46,7 @@ def load(
         KeyboardInterrupt: SIGINT or SIGTERM; what was downloaded is kept, and so is the published
             release.
     """
-    with Warehouse.opened(settings) as warehouse:
+    with Warehouse.opened(settings) as warehouse, warehouse.attempt():
         pages = fetch(settings, warehouse, fills=True, log=log, pause=pause).page_set
         staged = stage(settings, warehouse, pages)
         with timed("audit"):

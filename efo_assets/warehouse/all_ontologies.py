@@ -5,15 +5,18 @@ tables, and again after a publication that finds other schemas or columns than t
 an extra: whatever keeps them from being made is one line in the log, and no publication fails.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
 import psycopg
+from psycopg import errors as pg
 from psycopg import sql
 
 from efo_assets import errors
+from efo_assets.prefixes import registered
 from efo_assets.privacy.logs import logger
-from efo_assets.warehouse.schema import PREFIX, Schema, is_named_after
+from efo_assets.warehouse.schema import PREFIX, Schema, may_be_plain
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.tables import TERM_KEY, TERMS, XREFS, Column
@@ -51,8 +54,12 @@ def keep_views(connect: Callable[[], Connection]) -> None:
         with connect() as connection, connection.transaction():
             connection.execute(statement("ols_lock"))
             obstacles = _make(connection)
-    except (psycopg.Error, errors.WarehouseError) as error:
-        obstacles = [type(error).__name__]
+    except pg.LockNotAvailable:
+        obstacles = ["another session has locked one of them, a reader of long standing perhaps"]
+    except errors.WarehouseError as error:
+        obstacles = [str(error)]
+    except psycopg.Error as error:
+        obstacles = [error.diag.message_primary or str(error)]
     if obstacles:
         _log.warning(
             "the views over all ontologies in schema ols are left as they are (%s); the next "
@@ -68,8 +75,7 @@ def _make(connection: Connection) -> list[str]:
     if len(rows) <= 1:
         return []
     queries = {name: _over_all(name, rows) for name in _COLUMNS}
-    strengths = compose("array[{}]", listing(map(sql.Literal, STRENGTHS)))
-    queries["mappings"] = statement("ols_mappings", strengths=strengths)
+    queries["mappings"] = _mappings()
     comments = {name: _comment(connection, name, query) for name, query in queries.items()}
     stand = set(connection.execute(statement("ols_comments")))
     changed = [name for name, comment in comments.items() if (name, comment) not in stand]
@@ -97,7 +103,7 @@ def _over_all(
     """The rows of all schemas that have such a table or view; none if no schema has."""
     arms = []
     for schema_name, ontology, relations in rows:
-        is_plain = is_named_after(schema_name, ontology) and not any(
+        is_plain = may_be_plain(schema_name, ontology) and not any(
             PREFIX + each in relations for each in _COLUMNS
         )
         schema = Schema(schema_name, prefix="" if is_plain else PREFIX)
@@ -126,6 +132,25 @@ def _over_all(
         )
         return compose("select ''::text as ontology, ''::text as schema, {} where false", nulls)
     return sql.SQL(" union all ").join(arms)
+
+
+def _mappings() -> sql.Composed:
+    """Cross references joined with CURIEs, whose prefixes each ontology spells in its own way."""
+    known = registered()
+    prefixes = {
+        spelling: prefix
+        for spelling, prefix in {**known.by_letters, **known.by_spelling}.items()
+        if spelling != prefix
+    }
+    spellings = {prefix: f"{prefix}\n" for prefix in prefixes.values()}
+    for spelling, prefix in prefixes.items():
+        spellings[prefix] += f"{spelling}\n"
+    return statement(
+        "ols_mappings",
+        strengths=compose("array[{}]", listing(map(sql.Literal, STRENGTHS))),
+        prefixes=sql.Literal(json.dumps(prefixes)),
+        spellings=sql.Literal(json.dumps(spellings)),
+    )
 
 
 def _comment(connection: Connection, name: str, query: sql.Composed) -> str:

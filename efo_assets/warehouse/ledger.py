@@ -156,6 +156,22 @@ def facts(connection: Connection, schema: str) -> dict[str, list[dict[str, Any]]
     return {"releases": releases, "ontologies": ontologies}
 
 
+def failures(connection: Connection) -> list[tuple[Any, ...]]:
+    """Schema, ontology, moment and sentence of every newest run that failed, for people."""
+    if not connection.has_table("efo_meta.failures"):
+        return []
+    return connection.execute(statement("failures")).fetchall()
+
+
+def record_failure(
+    connection: Connection, schema: str, ontology: str, sentence: str, run_id: str | None
+) -> None:
+    """Write down why a run failed, where `efo_meta` was made already."""
+    if connection.has_table("efo_meta.failures"):
+        values = {"schema": schema, "ontology": ontology, "sentence": sentence, "run_id": run_id}
+        connection.execute(statement("failure_upsert"), values)
+
+
 def standing_releases(connection: Connection) -> dict[str, tuple[str | None, ...]]:
     """Ontology, version and version IRI of what stands whole in each schema of the database."""
     if not connection.has_table("efo_meta.releases"):
@@ -225,7 +241,7 @@ def complete_row(
     *,
     is_new: bool,
 ) -> None:
-    """Write down what the publication changed, and that its load is published."""
+    """Write down what the publication changed, that its load is published, and no failure."""
     if is_new:
         written = Jsonb({name: asdict(change) for name, change in changes.items()})
         connection.execute(
@@ -238,6 +254,11 @@ def complete_row(
         connection.execute(
             statement("release_totals"), {"release_id": release_id, "totals": totals}
         )
+    connection.execute(
+        "delete from efo_meta.failures"
+        " where target_schema = %(target_schema)s and ontology = %(ontology)s",
+        load.facts,
+    )
     connection.execute(
         "update efo_meta.loads set state = 'published'"
         " where load_id = %(load_id)s and state <> 'published'",

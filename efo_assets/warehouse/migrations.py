@@ -24,6 +24,7 @@ MIGRATIONS: tuple[str, ...] = (
     "requests",
     "ontologies",
     "ancestors",
+    "failures",
 )
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)

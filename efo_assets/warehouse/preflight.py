@@ -10,7 +10,7 @@ from efo_assets.errors import DatabaseRefused, SchemaDrift
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
 from efo_assets.warehouse.exchange import standing_way
-from efo_assets.warehouse.schema import TABLE, Schema, is_named_after
+from efo_assets.warehouse.schema import EFO, TABLE, Schema, is_named_after, may_be_plain
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
 from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Column, Table
@@ -27,25 +27,33 @@ def named(connection: Connection, name: str, ontology: str, ancestors: str = TAB
 
     `ancestors` is how they are given where nothing is published.
     """
-    schema = Schema(name, ancestors=ancestors)
-    if is_named_after(name, ontology):
-        # An earlier version gave all tables such names.
-        is_prefixed = any(connection.has_table(schema.quoted(t.staged_name)) for t in TABLES)
-        schema = schema if is_prefixed else Schema(name, prefix="", ancestors=ancestors)
+    schema, plain = Schema(name, ancestors=ancestors), Schema(name, prefix="")
+    # An earlier version gave all tables such names.
+    if may_be_plain(name, ontology) and not any(_has_tables(connection, Schema(name))):
+        is_own = is_named_after(name, ontology) or all(_has_tables(connection, plain))
+        if is_own or not _relations(connection, name):
+            schema = Schema(name, prefix="", ancestors=ancestors)
     return schema.giving(standing_way(connection, schema) or ancestors)
 
 
-def prepare(connection: Connection, schema: Schema) -> None:
+def _has_tables(connection: Connection, schema: Schema) -> Iterator[bool]:
+    return (connection.has_table(schema.quoted(table.staged_name)) for table in TABLES)
+
+
+def prepare(connection: Connection, schema: Schema, ontology: str = EFO) -> None:
     """Check all that a load needs of this server, and make `efo_meta` and the target schema.
 
     Raises:
         DatabaseRefused: version, encoding, read-only server, a missing privilege (the message
             names the GRANT), or tables of a later version of this project.
-        SchemaDrift: a published table isn't as its specification says; the message lists how.
+        SchemaDrift: the schema of the ontology's name is somebody else's, or a published table
+            isn't as its specification says; the message lists how.
     """
     _check_link(connection)
     _check_server(connection)
     _check_privileges(connection, schema)
+    if is_named_after(schema, ontology):
+        _refuse_others(connection, schema, ontology)
     refuse_taken_names(connection, schema)
     migrations.refuse_newer(connection)
     _check_columns(connection, schema)
@@ -111,6 +119,32 @@ def _check_privileges(connection: Connection, schema: Schema) -> None:
 
 def _tables(schema: Schema) -> list[str]:
     return [schema.called(name) for name in (*(t.staged_name for t in TABLES), WORDS.name)]
+
+
+def _relations(connection: Connection, schema: str) -> list[str]:
+    """Tables and views in a schema, by name."""
+    rows = connection.execute(statement("relations"), {"schema": schema}).fetchall()
+    return [name for (name,) in rows]
+
+
+def _refuse_others(connection: Connection, schema: Schema, ontology: str) -> None:
+    """Refuse a schema that bears the ontology's name by chance, and holds what others made.
+
+    Raises:
+        SchemaDrift: nothing was ever loaded into it, and it isn't empty.
+    """
+    values = {"schema": schema}
+    loaded = connection.has_table("efo_meta.loads") and connection.row(
+        "select exists (select from efo_meta.loads where target_schema = %(schema)s)", values
+    ) == (True,)
+    if not loaded and (present := _relations(connection, schema)):
+        more = f" and {len(present) - 1:,} more" if present[1:] else ""
+        raise SchemaDrift(
+            f"Schema {schema} isn't of efo_assets, which never loaded into it, and holds "
+            f"{present[0]}{more}: it stays as it is, and {ontology} was not loaded; rename that "
+            "schema, or load into another one (EFO_SCHEMA, `schema` of a component), and exclude "
+            f"{ontology} from a catalogue."
+        )
 
 
 def refuse_taken_names(connection: Connection, schema: Schema) -> None:

@@ -1,8 +1,8 @@
 """The schema that people read an ontology in, and what its tables, views and functions are called.
 
-A schema that bears its ontology's name needs no other word to tell it: `mondo.terms`,
-`mondo.lookup('…')`. Elsewhere, as in `public`, names begin with `efo_`, and those of EFO always.
-Where ancestors are given by a function, a view has the name of their table.
+A schema that is an ontology's own needs no other word to tell it: `mondo.terms`,
+`mondo.lookup('…')`. In one that it shares, as `public`, names begin with `efo_`, and those of EFO
+always do. Where ancestors are given by a function, a view has the name of their table.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ from typing import Self
 from psycopg import sql
 
 EFO = "efo"
+SAMPLE = "sample"
+PUBLIC = "public"
 PREFIX = "efo_"
 TABLE, FUNCTION = WAYS = ("table", "function")
 """How ancestors are given: by a table of all, or by queries along the edges that lead to them."""
@@ -18,8 +20,18 @@ ANCESTORS, ANCESTOR_EDGES = "ancestors", "ancestor_edges"
 
 
 def is_named_after(name: str, ontology: str) -> bool:
-    """Whether the schema of this name tells the ontology, so that its tables need no prefix."""
-    return ontology != EFO and name == ontology.replace("-", "_")
+    """Whether the schema bears the name of the ontology."""
+    return name == ontology.replace("-", "_")
+
+
+def may_be_plain(name: str, ontology: str) -> bool:
+    """Whether tables of the ontology may go without a prefix in the schema of this name.
+
+    Those of the sample have the names of EFO's where EFO may take their place.
+    """
+    if is_named_after(name, ontology):
+        return ontology != EFO
+    return name != PUBLIC and ontology not in (EFO, SAMPLE)
 
 
 class Schema(str):

@@ -9,12 +9,12 @@ import re
 from efo_assets.errors import PublicationRefused
 from efo_assets.warehouse.ledger import PublishedRelease, current_release
 from efo_assets.warehouse.load import Source
-from efo_assets.warehouse.schema import Schema
+from efo_assets.warehouse.schema import SAMPLE, Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
-SAMPLE = ("sample", "http://example.org/sample/")
-"""OLS id of the generated ontology, and what its version IRIs begin with."""
+SAMPLES = "http://example.org/sample/"
+"""What version IRIs of the generated ontology begin with."""
 
 
 def predecessor(
@@ -52,8 +52,7 @@ def predecessor(
 
 
 def _is_sample(release: PublishedRelease) -> bool:
-    ontology, begins = SAMPLE
-    return release.ontology == ontology and (release.version_iri or "").startswith(begins)
+    return release.ontology == SAMPLE and (release.version_iri or "").startswith(SAMPLES)
 
 
 def _is_older(

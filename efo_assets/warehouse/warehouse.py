@@ -8,9 +8,17 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+import psycopg
 from psycopg import sql
 
-from efo_assets.errors import AuditNotPassed, ConnectionLost, DatabaseFull, WarehouseError
+from efo_assets.errors import (
+    AuditNotPassed,
+    ConnectionLost,
+    DatabaseFull,
+    LoadInProgress,
+    WarehouseError,
+)
+from efo_assets.privacy.disclosure import shown
 from efo_assets.privacy.logs import logger, said_while
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import (
@@ -135,6 +143,24 @@ class Warehouse:
             self._writer.keep()
         return once(self.connect())
 
+    @contextmanager
+    def attempt(self, run_id: str | None = None) -> Iterator[None]:
+        """Write down what fails in the block, so that `efo_meta.ontologies` tells it."""
+        try:
+            yield
+        except Exception as error:
+            # Of another load that is under way only that one's end is of interest.
+            if self._writer.is_held or not isinstance(error, LoadInProgress):
+                self.record_failure(self.schema_name, self.ontology, shown(error), run_id)
+            raise
+
+    def record_failure(
+        self, schema: str, ontology: str, sentence: str, run_id: str | None = None
+    ) -> None:
+        """Write down why an ontology isn't published, if PostgreSQL can do so at once."""
+        with suppress(WarehouseError, psycopg.Error), self._second() as connection:
+            ledger.record_failure(connection, schema, ontology, sentence, run_id)
+
     def prepare(self) -> None:
         """Check what a load needs and take the writer's lock, before anything is downloaded.
 
@@ -142,7 +168,7 @@ class Warehouse:
             WarehouseError: see `preflight.prepare` and `WriterLock`.
         """
         doing = "preparing the database"
-        self.run(doing, preflight.prepare, self.schema)
+        self.run(doing, preflight.prepare, self.schema, self.ontology)
         with session.translated(self.target, doing):
             self._writer.acquire()
 
@@ -331,6 +357,10 @@ class Warehouse:
     def ledger_facts(self) -> dict[str, list[dict[str, Any]]]:
         """The ledger of this schema and every schema of the database; see `ledger.facts`."""
         return self.run("reading the ledger", ledger.facts, self.schema)
+
+    def failures(self) -> list[tuple[Any, ...]]:
+        """Runs that failed, by schema; see `ledger.failures`."""
+        return self.run("reading the ledger", ledger.failures)
 
     def standing_releases(self) -> dict[str, tuple[str | None, ...]]:
         """What stands in all schemas; see `ledger.standing_releases`."""

@@ -24,6 +24,11 @@ class WriterLock:
         self._held = ExitStack()
         self._holder: Connection | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it was acquired; its connection may be lost since."""
+        return self._holder is not None
+
     def acquire(self) -> None:
         """Take the lock, or keep it.
 
@@ -48,7 +53,7 @@ class WriterLock:
         Raises:
             LoadInProgress: another process was faster.
         """
-        if self._holder is not None:
+        if self.is_held:
             self.acquire()
 
     @staticmethod

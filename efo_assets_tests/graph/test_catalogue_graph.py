@@ -19,7 +19,7 @@ from efo_assets.sample.catalogue import BAD, Member, by_id
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
 from efo_assets.warehouse.audit import CHECKS
-from efo_assets_tests.databases import ask, ask_in
+from efo_assets_tests.databases import ask, ask_in, connected
 from efo_assets_tests.graph.materializing import failure, published_ancestors, published_rows
 from efo_assets_tests.oracle.derived import expected_ancestors
 from efo_assets_tests.oracle.rows import expected_rows
@@ -126,16 +126,61 @@ def test_each_ontology_is_loaded_by_a_run_of_its_own_and_bad_ones_fail_alone(
         expected, published = expected_rows(member.release()), published_rows(shown)
         assert {each: getattr(expected, each) for each in published} == published
         assert published_ancestors(shown) == expected_ancestors(expected.parent_edges)
-    states = dict(ask(database, "select ontology, state from efo_meta.ontologies"))
+    query = "select ontology, state, failure from efo_meta.ontologies"
+    states = {name: (state, why) for name, state, why in ask(database, query)}
     standing = {*(member.ontology for member in SOUND), "noversion"}
-    assert {name for name, state in states.items() if state == "published"} == standing
-    assert states["cyclic"] == states["unlabelled"] == "refused"
+    assert {name for name, state in states.items() if state == ("published", None)} == standing
+    assert {name: state for name, (state, _) in states.items() if name in failures} == {
+        "cyclic": "refused",
+        "empty": "failed",
+        "failing": "failed",
+        "unlabelled": "refused",
+    }
+    assert {name: states[name][1] for name in failures} == failures
     sample.reset()
     assert not daemon.tick(0), daemon.said
     assert len(sample.requests) == 1, "12 ontologies are one page of the list"
     sample.state.releases["sound1"] = 2
     assert not daemon.tick(0)
-    assert ontologies(daemon.tick(1 + HOUR_S)) == {"sound1", *failures}, "and those that failed"
+    requests = daemon.tick(1 + HOUR_S)
+    assert ontologies(requests) == {"sound1", *failures}, "and those that failed"
+    sample.catalogue = {**sample.catalogue, "empty": Member("empty")}
+    assert all(daemon.run(each).success for each in requests if each.partition_key == "empty")
+    query = "select state, failure from efo_meta.ontologies where ontology = 'empty'"
+    assert ask(database, query) == [("published", None)]
+
+
+def test_an_ontology_whose_schema_is_taken_fails_alone(
+    daemon: Daemon, database: DatabaseTarget, sample: Sample
+) -> None:
+    sample.catalogue = by_id([Member(name) for name in ("ols", "public", "mine", "a-b", "a_b")])
+    with connected(database) as somebody:
+        for statement in ("create table of_somebody ()", "create schema mine"):
+            somebody.execute(statement)
+        somebody.execute("create view mine.terms as select 1 as of_somebody")
+    daemon.tick()
+    assert daemon.partitions == {"mine", "a-b"}
+    results = {str(each.partition_key): daemon.run(each) for each in daemon.tick()}
+    assert [name for name, each in results.items() if each.success] == ["a-b"]
+    assert failure(results["mine"]).startswith("Schema mine isn't of efo_assets, which never")
+    assert not daemon.tick(0), "neither is tried at once"
+    query = "select ontology, schema_name, state, failure from efo_meta.ontologies order by 1"
+    states = {name: tuple(facts) for name, *facts in ask(database, query)}
+    assert states["a-b"] == ("a_b", "published", None)
+    assert states["a_b"] == (
+        "a_b",
+        "failed",
+        "a_b is left out: another ontology is loaded into a_b.",
+    )
+    for name in ("ols", "public"):
+        schema, state, why = states[name]
+        assert (schema, state) == (name, "failed")
+        assert why.startswith(
+            f"The partition '{name}' can't be loaded: The ontology {name} gets no"
+        )
+    assert ask(database, "select to_regclass('public.terms'), to_regnamespace('ols')") == [
+        (None, None)
+    ]
 
 
 def test_verdicts_are_kept_by_partition(daemon: Daemon) -> None:
@@ -209,7 +254,7 @@ def test_chosen_are_those_by_pattern_and_size_and_so_many_at_once(
 def test_a_run_without_a_partition_says_what_it_wants(daemon: Daemon) -> None:
     result = daemon.job.execute_in_process(instance=daemon.instance, raise_on_error=False)
     assert failure(result).startswith("A run of the catalogue loads one ontology: choose its")
-    with pytest.raises(SettingsError, match=r"^The partition 'No Id' is no ontology: [^\n]*\.$"):
+    with pytest.raises(SettingsError, match=r"^The partition 'No Id' can't be loaded: [^\n]*\.$"):
         daemon.catalogue.of("No Id")
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from efo_assets.__main__ import cli
-from efo_assets.errors import AuditNotPassed
+from efo_assets.errors import AuditNotPassed, UnknownOntology
 from efo_assets.sample.catalogue import BAD, Member
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget, Settings
@@ -39,6 +39,17 @@ def test_every_schema_is_listed_with_its_release_and_newest_verdict(
         load_once(settings("sample", "public"))
         alone = status()
         assert "In this database" not in alone
+        sample.state.hidden = ["sample"]
+        with pytest.raises(UnknownOntology):
+            load_once(settings("sample", "public"))
+        assert re.fullmatch(
+            re.escape(alone) + r"\nThe newest load of sample into schema public failed at "
+            r"[-0-9]{10} [0-9:]{5} \(UTC\): OLS at .* does not hold the ontology 'sample'.*\n",
+            status(),
+        )
+        sample.state.hidden = []
+        load_once(settings("sample", "public"))
+        assert status() == alone
         load_once(settings("small"))
         with pytest.raises(AuditNotPassed):
             load_once(settings("cyclic"))
@@ -77,6 +88,7 @@ def test_every_schema_is_listed_with_its_release_and_newest_verdict(
     assert told.startswith(alone.splitlines()[0])
     assert "\nIn this database: 2 refused, 1 published\nschema" in told
     assert re.search(r"\nschema +release +state +age +rows +newest", told)
+    assert re.search(r"\nThe newest load of cyclic into schema cyclic failed at .*no_cycle", told)
     assert re.search(r"\npublic +sample 1\.0 +published +0 h \d+ min +[\d,]+ +passed\n", told)
     facts = json.loads(status("--json"))
     assert facts["schema"] == "public"

@@ -27,7 +27,7 @@ from efo_assets.sample.ontology import (
     Xref,
     release,
 )
-from efo_assets.warehouse import succession
+from efo_assets.warehouse import schema, succession
 from efo_assets_tests.oracle.derived import words
 from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.oracle.tables import Term
@@ -53,7 +53,7 @@ def test_the_sample_has_no_name_of_efo(number: int) -> None:
             assert not names & set(named)
             iris += [word for word in named if word.startswith("http")]
         assert all(iri.startswith("http://example.org/") for iri in iris)
-    assert (SAMPLE.ontology, SAMPLE.home) == succession.SAMPLE
+    assert (SAMPLE.ontology, SAMPLE.home) == (schema.SAMPLE, succession.SAMPLES)
     documents = [Documents(each, "C").ontology() for each in (sample, efo)]
     owl = "http://www.w3.org/2002/07/owl#"
     for name in ("ontologyId", "iri", "title", f"{owl}versionIRI", f"{owl}versionInfo"):

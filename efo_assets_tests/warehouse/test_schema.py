@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from efo_assets.errors import SchemaDrift
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
@@ -141,13 +142,59 @@ def test_tables_that_an_earlier_version_named_keep_their_names(
     [
         ("efo", "efo", "efo_terms"),
         ("public", "mondo", "efo_terms"),
-        ("bio", "mondo", "efo_terms"),
+        ("public", "sample", "efo_terms"),
+        ("bio", "sample", "efo_terms"),
+        ("sample", "sample", "terms"),
+        ("bio", "mondo", "terms"),
         ("a_b", "a-b", "terms"),
     ],
 )
-def test_names_are_plain_where_the_schema_tells_another_ontology_than_efo(
+def test_names_are_plain_in_a_schema_of_another_ontology_than_efo(
     schema: str, ontology: str, name: str, database: DatabaseTarget
 ) -> None:
     with Warehouse(database, schema, ontology=ontology) as warehouse:
         publish(warehouse, ontology=ontology, **FIRST)
         assert ask(warehouse, f"select count(*) from {schema}.{name}") == [(3,)]
+
+
+def test_names_stay_plain_in_a_schema_that_somebody_adds_to(database: DatabaseTarget) -> None:
+    for version, rows in (("1", FIRST), ("2", SECOND)):
+        with Warehouse(database, "bio", ontology="mondo") as warehouse:
+            publish(warehouse, version, ontology="mondo", **rows)
+        run(database, "create table if not exists bio.of_somebody ()")
+    assert ask(warehouse, "select count(*) from bio.changes") == [(1,)]
+
+
+def test_names_are_not_plain_in_a_schema_that_is_shared(database: DatabaseTarget) -> None:
+    run(database, "create schema bio", "create table bio.terms (of_somebody text)")
+    with Warehouse(database, "bio", ontology="mondo") as warehouse:
+        publish(warehouse, ontology="mondo", **FIRST)
+        query = "select (select count(*) from bio.efo_terms), (select count(*) from bio.terms)"
+        assert ask(warehouse, query) == [(3, 0)]
+
+
+@pytest.mark.parametrize(("schema", "ontology"), [("mondo", "mondo"), ("efo", "efo")])
+def test_a_schema_that_bears_the_name_by_chance_is_left_alone(
+    schema: str, ontology: str, database: DatabaseTarget
+) -> None:
+    run(
+        database,
+        f"create schema {schema}",
+        f"create view {schema}.a as select 1",
+        f"create table {schema}.b ()",
+    )
+    refusal = rf"Schema {schema} isn't of efo_assets, .* and holds a and 1 more: it stays as it is,"
+    with Warehouse(database, schema, ontology=ontology) as warehouse:
+        with pytest.raises(SchemaDrift, match=refusal):
+            publish(warehouse, ontology=ontology, **FIRST)
+        assert ask(warehouse, "select to_regnamespace('efo_meta')") == [(None,)]
+        run(database, f"drop schema {schema} cascade", f"create schema {schema}")
+        publish(warehouse, ontology=ontology, **FIRST)
+        run(database, f"create table {schema}.of_somebody ()")
+        publish(warehouse, "2", ontology=ontology, **SECOND)
+
+
+def run(database: DatabaseTarget, *statements: str) -> None:
+    with connected(database) as connection:
+        for each in statements:
+            connection.execute(each)

@@ -78,27 +78,51 @@ create or replace view {view} {options} as
 {query}
 
 -- name: ols_mappings
+with spelled as materialized (
+    select {prefixes}::jsonb as prefixes, {spellings}::jsonb as spellings
+),
+
 -- Not materialized, so that a term that is sought is found by the indexes.
-with named as not materialized (
+named as not materialized (
     select
-        s.ontology,
-        s.schema,
-        s.iri,
-        s.curie,
-        s.label,
-        o.ontology as other_ontology,
-        o.schema as other_schema,
-        o.iri as other_iri,
-        o.curie as other_curie,
-        o.label as other_label,
+        s.ontology as subject_ontology,
+        s.schema as subject_schema,
+        s.iri as subject_iri,
+        s.curie as subject_curie,
+        s.label as subject_label,
+        o.ontology as object_ontology,
+        o.schema as object_schema,
+        o.iri as object_iri,
+        o.curie as object_curie,
+        o.label as object_label,
         x.relation
     from ols.xrefs as x
     join ols.terms as s on s.schema = x.schema and s.id = x.term_id
     join ols.terms as o
         -- One of the two has an index, on whichever side the search begins.
-        on lower(translate(o.curie, '_', ':') collate "C")
-        = lower(translate(x.prefix || ':' || x.accession, '_', ':') collate "C")
-        and x.prefix = lower(split_part(o.curie, ':', 1))
+        on lower(translate(o.curie, '_', ':') collate "C") = any(
+            string_to_array(
+                lower(
+                    translate(
+                        replace(
+                            coalesce(
+                                (select spelled.spellings from spelled) ->> x.prefix,
+                                x.prefix || chr(10)
+                            ),
+                            chr(10),
+                            ':' || x.accession || chr(10)
+                        ),
+                        '_',
+                        ':'
+                    ) collate "C"
+                ),
+                chr(10)
+            )
+        )
+        and x.prefix = coalesce(
+            (select spelled.prefixes from spelled) ->> lower(split_part(o.curie, ':', 1)),
+            lower(split_part(o.curie, ':', 1))
+        )
         and x.accession = substr(o.curie, strpos(o.curie, ':') + 1)
     where
         x.schema <> o.schema and s.iri <> o.iri
@@ -107,32 +131,20 @@ with named as not materialized (
 ),
 
 stated as (
-    select
-        n.ontology as subject_ontology,
-        n.schema as subject_schema,
-        n.iri as subject_iri,
-        n.curie as subject_curie,
-        n.label as subject_label,
-        n.other_ontology as object_ontology,
-        n.other_schema as object_schema,
-        n.other_iri as object_iri,
-        n.other_curie as object_curie,
-        n.other_label as object_label,
-        n.relation,
-        'subject' as via
+    select n.*, 'subject' as via
     from named as n
     union all
     select
-        n.other_ontology,
-        n.other_schema,
-        n.other_iri,
-        n.other_curie,
-        n.other_label,
-        n.ontology,
-        n.schema,
-        n.iri,
-        n.curie,
-        n.label,
+        n.object_ontology,
+        n.object_schema,
+        n.object_iri,
+        n.object_curie,
+        n.object_label,
+        n.subject_ontology,
+        n.subject_schema,
+        n.subject_iri,
+        n.subject_curie,
+        n.subject_label,
         -- Seen from the other end.
         case n.relation when 'narrow' then 'broad' when 'broad' then 'narrow' else n.relation end,
         'object'
@@ -154,14 +166,4 @@ select
     case when count(distinct m.via) = 2 then 'both' else min(m.via) end as via,
     count(distinct m.via) = 2 as is_mutual
 from stated as m
-group by
-    m.subject_ontology,
-    m.subject_schema,
-    m.subject_iri,
-    m.subject_curie,
-    m.subject_label,
-    m.object_ontology,
-    m.object_schema,
-    m.object_iri,
-    m.object_curie,
-    m.object_label
+group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10

@@ -97,6 +97,21 @@ select
     )
 from efo_meta.ontologies as o
 
+-- name: failures
+select
+    f.target_schema,
+    f.ontology,
+    to_char(f.failed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI'),
+    f.sentence
+from efo_meta.failures as f
+order by f.target_schema, f.ontology
+
+-- name: failure_upsert
+insert into efo_meta.failures as f (target_schema, ontology, sentence, run_id)
+values (%(schema)s, %(ontology)s, %(sentence)s, %(run_id)s)
+on conflict (target_schema, ontology) do update
+set failed_at = now(), sentence = excluded.sentence, run_id = excluded.run_id
+
 -- name: release_contents
 select r.release_id, r.ontology, r.version, r.content_hash, l.format_version
 from efo_meta.releases as r

@@ -81,6 +81,13 @@ join pg_class as c on c.oid = a.attrelid
 join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname = %(schema)s and c.relname = %(table)s and a.attnum > 0 and not a.attisdropped
 
+-- name: relations
+select c.relname::text
+from pg_class as c
+join pg_namespace as n on n.oid = c.relnamespace
+where n.nspname = %(schema)s and c.relkind in ('r', 'p', 'v', 'm', 'f')
+order by c.relname collate "C"
+
 -- name: indexes
 select c.relname
 from pg_index as i

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from efo_assets.ols import prefixes
-from efo_assets.ols.prefixes import registered
+from efo_assets import prefixes
+from efo_assets.prefixes import registered
 
 EXCERPT = Path(prefixes.__file__).with_name("bioregistry.json")
-PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
+PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
 
 
 def test_the_docs_tell_the_excerpts_version_and_size() -> None:

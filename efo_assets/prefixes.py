@@ -102,7 +102,7 @@ def _name(spelling: str) -> str:
 @cache
 def registered() -> Prefixes:
     """The prefixes of the excerpt."""
-    text = (files("efo_assets.ols") / "bioregistry.json").read_text(encoding="utf-8")
+    text = (files("efo_assets") / "bioregistry.json").read_text(encoding="utf-8")
     excerpt: dict[str, dict[str, list[str]]] = json.loads(text)
     names = excerpt["prefixes"]
     by_spelling = {spelling: prefix for prefix, each in names.items() for spelling in each}
