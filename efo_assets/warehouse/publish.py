@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 from psycopg import errors as pg
+from psycopg import sql
 
 from efo_assets import errors
 from efo_assets.privacy.logs import logger
@@ -43,6 +44,11 @@ _log = logger(__name__)
 
 TRIES = 3
 LEDGER_PAUSE_S = 0.5
+_TURN = {
+    "patience_ms": sql.Literal(3_600_000),
+    "lock_timeout_ms": sql.Literal(session.LOCK_TIMEOUT_MS),
+}
+"""Only publications of ours take turns, and one of millions of classes takes minutes."""
 _PASSING = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.UniqueViolation)
 """Another session writes or locks published tables just now."""
 
@@ -135,7 +141,10 @@ def _in_one_transaction(
         connection.execute(statement("bulk_session"))
         connection.execute(statement("publisher_lock"), {"schema": schema})
         audited = Content.of_digest(proven(connection, load))
-        if not all(connection.has_table(schema.quoted(table.staged_name)) for table in TABLES):
+        if all(connection.has_table(schema.quoted(table.staged_name)) for table in TABLES):
+            connection.execute(statement("ledger_turn", **_TURN, mode=sql.SQL("_shared")))
+        else:
+            connection.execute(statement("ledger_turn", **_TURN, mode=sql.SQL("")))
             # As the foreign keys of new tables will: two that first add a row to it would each
             # wait for the other.
             connection.execute("lock table efo_meta.releases in share row exclusive mode")

@@ -8,6 +8,8 @@ import pytest
 
 from efo_assets.errors import SchemaDrift
 from efo_assets.settings import DatabaseTarget
+from efo_assets.warehouse import session
+from efo_assets.warehouse.publish import TRIES
 from efo_assets.warehouse.tables import TABLES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected
@@ -102,10 +104,6 @@ def test_two_ontologies_stand_in_one_database(mondo: Warehouse, database: Databa
 def test_two_first_publications_at_once_wait_for_each_other(
     mondo: Warehouse, database: DatabaseTarget, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waiting = (
-        "select count(*) from pg_locks where not granted"
-        " and relation = 'efo_meta.releases'::regclass"
-    )
     with (
         Warehouse(database) as efo,
         ThreadPoolExecutor(2) as threads,
@@ -119,12 +117,50 @@ def test_two_first_publications_at_once_wait_for_each_other(
             threads.submit(warehouse.publish, load)
             for warehouse, load in zip((efo, mondo), loads, strict=True)
         ]
-        deadline = time.monotonic() + 20
-        while ask(efo, waiting) != [(2,)] and time.monotonic() < deadline:
-            pass
+        wait_for(efo, 2)
         holder.rollback()
         assert [publication.result().is_new for publication in publications] == [True, True]
     assert "tried again" not in caplog.text
+
+
+def test_a_long_first_publication_fails_no_other(
+    mondo: Warehouse,
+    database: DatabaseTarget,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        Warehouse(database) as efo,
+        ThreadPoolExecutor(2) as threads,
+        connected(database) as holder,
+    ):
+        publish(efo, **FIRST)
+        loads = [stage(efo, "2", **SECOND), stage(mondo, ontology="mondo", **FIRST)]
+        for warehouse, load in zip((efo, mondo), loads, strict=True):
+            warehouse.audit(load)
+        holder.execute("select pg_advisory_xact_lock(hashtext('efo_assets ledger'))")
+        monkeypatch.setattr(session, "LOCK_TIMEOUT_MS", 1000)
+        publications = [
+            threads.submit(warehouse.publish, load)
+            for warehouse, load in zip((efo, mondo), loads, strict=True)
+        ]
+        wait_for(efo, 2, longer_than_s=TRIES * 1.1)
+        holder.rollback()
+        assert [publication.result().is_new for publication in publications] == [True, True]
+    assert "tried again" not in caplog.text
+
+
+def wait_for(warehouse: Warehouse, sessions: int, longer_than_s: float = 0.0) -> None:
+    """Until so many sessions have waited so long for a lock."""
+    query = (
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'"
+        f" and clock_timestamp() - query_start > interval '{longer_than_s} s'"
+    )
+    deadline = time.monotonic() + 20
+    while ask(warehouse, query) != [(sessions,)] and time.monotonic() < deadline:
+        pass
+    assert ask(warehouse, query) == [(sessions,)]
 
 
 def test_tables_that_an_earlier_version_named_keep_their_names(

@@ -19,6 +19,13 @@ limit 1
 -- name: publisher_lock
 select pg_advisory_xact_lock(hashtext('efo_assets publisher'), hashtext(%(schema)s))
 
+-- name: ledger_turn
+-- A first publication keeps others out of the ledger until its end, for longer than a lock is waited
+-- for: they wait here, where nobody else's lock can be in the way.
+set local lock_timeout = {patience_ms};
+select pg_advisory_xact_lock{mode}(hashtext('efo_assets ledger'));
+set local lock_timeout = {lock_timeout_ms}
+
 -- name: lock_holders
 -- Sessions whose locks publishing may have waited for, the likeliest alone. 1: nobody writes beside
 -- such a lock. 2: it is in the way of the same rows. 3: of changes to the table or view itself.
