@@ -122,7 +122,22 @@ VIEWS: tuple[View, ...] = (
     View(
         "release",
         "What each release number means: ontology, version, when it was published, from which "
-        "server, whole or partial, rows by table, hash. `is_current` is what the tables hold now.",
+        "server, whole or partial, rows by table, hash. `is_current` is what the tables hold now, "
+        "`compared_with` the release against which `efo_changes` tells what changed.",
+        version=2,
+    ),
+    View(
+        "as_of",
+        "Every listed term as it was at a release, or those of these IRIs and CURIEs, undoing what "
+        "`efo_changes` tells: synonyms with their scopes, parents with predicates, cross "
+        "references. An error where the changes since aren't known.",
+        arguments="bigint, text[]",
+    ),
+    View(
+        "diff",
+        "What a release has other than an earlier one, in the words of `efo_changes`; what came "
+        "and went in between is not told.",
+        arguments="bigint, bigint",
     ),
     View("change_digest", "How many changes of each kind each release brought."),
     View(

@@ -13,7 +13,12 @@ from efo_assets.warehouse.audit import CHECKS
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.faults.crash_points import listening
 from efo_assets_tests.graph.materializing import NAMES, STAGED, Graph, failure, published_ancestors
-from efo_assets_tests.oracle.derived import expected_ancestors, expected_changes, expected_labels
+from efo_assets_tests.oracle.derived import (
+    expected_ancestors,
+    expected_as_of,
+    expected_changes,
+    expected_labels,
+)
 from efo_assets_tests.oracle.rows import expected_rows
 
 CLASSES = 400
@@ -86,6 +91,32 @@ def test_three_releases_tell_what_each_changed(graph: Graph, sample: Sample) -> 
     ]
     changes = graph.ask("select sum(changes) from efo_change_digest where release_id = 2")
     assert changes == graph.ask("select count(*) from efo_changes where release_id = 2")
+
+
+def test_every_term_can_be_seen_as_it_was_at_each_of_five_releases(
+    graph: Graph, sample: Sample
+) -> None:
+    made = {number: expected_rows(release(CLASSES, SEED, number)) for number in range(1, 6)}
+    for number in made:
+        sample.publish(number)
+        assert graph.materialize().success
+    for number, expected in made.items():
+        found = graph.ask(
+            "select iri, label, definition, is_obsolete, synonyms, parents, xrefs"
+            f" from efo_as_of({number})"
+        )
+        rows = {tuple(tuple(v) if isinstance(v, list) else v for v in row) for row in found}
+        assert len(found) == len(rows)
+        assert rows == expected_as_of(expected), number
+    ((label, curie),) = graph.ask(
+        "select before, curie from efo_changes join efo_terms on id = term_id"
+        " where kind = 'relabelled' and release_id = 3 limit 1"
+    )
+    assert graph.ask(f"select label from efo_as_of(2, array['{curie}'])") == [(label,)]
+    for earlier, later in ((1, 5), (2, 4), (4, 5), (3, 3)):
+        found = graph.ask(f"select iri, kind, before, after from efo_diff({earlier}, {later})")
+        assert len(found) == len(set(found))
+        assert set(found) == expected_changes(made[earlier], made[later]), (earlier, later)
 
 
 def test_the_next_release_writes_only_what_differs(graph: Graph, sample: Sample) -> None:

@@ -202,7 +202,8 @@ def expected_changes(before: ExpectedRows, after: ExpectedRows) -> frozenset[Cha
     for kind, texts in (("synonym", _scopes), ("xref", _xrefs), ("parent", _parents)):
         was, now = texts(before), texts(after)
         for key in was.keys() | now.keys():
-            if key[0] in both and was.get(key) != now.get(key):
+            # A class that vanishes loses its own; of one that is new nothing else is told.
+            if key[0] in old and was.get(key) != now.get(key):
                 changes.append(_change(key[0], kind, was.get(key), now.get(key)))
     led, leads = _targets(before), _targets(after)
     changes += [
@@ -242,6 +243,26 @@ def _xrefs(rows: ExpectedRows) -> dict[Row, str]:
 
 def _parents(rows: ExpectedRows) -> dict[Row, str]:
     return {edge: f"{edge.predicate} {edge.parent_iri}" for edge in rows.parent_edges}
+
+
+def expected_as_of(rows: ExpectedRows) -> frozenset[Row]:
+    """Each term of a release with what `efo_as_of` tells of it, the lists as sorted tuples."""
+    lists: list[dict[str, list[str]]] = []
+    for texts in (_scopes, _parents, _xrefs):
+        by_iri: dict[str, list[str]] = {}
+        for key, text in texts(rows).items():
+            by_iri.setdefault(key[0], []).append(text)
+        lists.append(by_iri)
+    return frozenset(
+        (
+            term.iri,
+            term.label,
+            term.definition,
+            term.is_obsolete,
+            *(tuple(sorted(each.get(term.iri, ()))) for each in lists),
+        )
+        for term in rows.terms
+    )
 
 
 def _targets(rows: ExpectedRows) -> dict[str, str]:

@@ -119,7 +119,7 @@ def test_the_next_release_writes_the_rows_that_differ_and_no_others(warehouse: W
         "efo_replacements": Changes(),
         "efo_ancestors": Changes(inserted=2, changed=0, removed=2, unchanged=1),
         "efo_mesh_terms": Changes(),
-        "efo_changes": Changes(inserted=7),
+        "efo_changes": Changes(inserted=10),
     }
     assert published(warehouse)["terms"] == {
         ("EX:a", "label of a", True),

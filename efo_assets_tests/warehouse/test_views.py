@@ -533,6 +533,81 @@ def test_a_release_number_says_which_when_from_where_and_how_much(warehouse: War
     assert ask(warehouse, "select version from elsewhere.efo_release") == [("9",)]
 
 
+def test_a_class_that_goes_and_comes_back_is_seen_as_it_was(warehouse: Warehouse) -> None:
+    others = [term("root"), term("b")]
+    publish(
+        warehouse,
+        terms=[*others, term("v", "one"), term("w", is_obsolete=True)],
+        synonyms=[synonym("v", "eins: a", "broad"), synonym("v", "eins: a"), synonym("b", "x")],
+        edges=[edge("v", "root"), edge("b", "root", "part_of")],
+        xrefs=[xref("v", "mesh", "D1:2")],
+    )
+    publish(warehouse, "2", terms=others, synonyms=[synonym("b", "x", "broad")])
+    publish(
+        warehouse,
+        "3",
+        terms=[*others, term("v", "obsolete_one", definition="gone", is_obsolete=True), term("w")],
+        synonyms=[synonym("v", "zwei"), synonym("b", "x", "broad")],
+    )
+    publish(warehouse, "4", terms=[*others, term("v", "two", definition=None)], edges=[])
+
+    def seen(release: int) -> dict[str, list[Any]]:
+        columns = "curie, label, definition, is_obsolete, synonyms, parents, xrefs"
+        rows = ask(warehouse, f"select {columns} from efo_as_of({release})")
+        return {curie.removeprefix("EX:"): row for curie, *row in rows}
+
+    part_of, is_a = f"part_of {iri('root')}", f"is_a {iri('root')}"
+    b, w = ["label of b", "Definition of b."], ["label of w", "Definition of w."]
+    root = ["label of root", "Definition of root.", False, [], [], []]
+    assert seen(1) == {
+        "root": root,
+        "b": [*b, False, ["exact: x"], [part_of], []],
+        "v": ["one", "Definition of v.", False, ["broad, exact: eins: a"], [is_a], ["mesh:D1:2"]],
+        "w": [*w, True, [], [], []],
+    }
+    assert seen(2) == {"root": root, "b": [*b, False, ["broad: x"], [], []]}
+    assert seen(3) == {
+        **seen(2),
+        "v": ["obsolete_one", "gone", True, ["exact: zwei"], [], []],
+        "w": [*w, False, [], [], []],
+    }
+    assert seen(4) == {
+        "root": root,
+        "b": [*b, False, [], [], []],
+        "v": ["two", None, False, [], [], []],
+    }
+    told = ask(
+        warehouse,
+        "select curie, kind, before, after from efo_diff(1, 4) where curie <> 'EX:b'",
+    )
+    assert told == [
+        ("EX:v", "parent removed", is_a, None),
+        ("EX:v", "redefined", "Definition of v.", None),
+        ("EX:v", "relabelled", "one", "two"),
+        ("EX:v", "synonym removed", "broad, exact: eins: a", None),
+        ("EX:v", "xref removed", "mesh:D1:2", None),
+        ("EX:w", "removed", "label of w", None),
+    ]
+    assert ask(
+        warehouse, "select curie, kind, after from efo_diff(2, 3) where curie <> 'EX:b'"
+    ) == [("EX:v", "restored", "obsolete_one"), ("EX:w", "restored", "label of w")]
+
+
+def test_what_is_not_known_of_a_release_is_an_error(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a")], limit=1)
+    publish(warehouse, "2", terms=[term("a"), term("b")])
+    publish(warehouse, "3", terms=[term("a"), term("c")])
+    assert ask(warehouse, "select curie from efo_as_of(2) order by 1") == [("EX:a",), ("EX:b",)]
+    for query, said in {
+        "efo_as_of(1)": "What release 2 changed is not known, so neither is what stood before it",
+        "efo_diff(1, 3)": "What release 2 changed is not known",
+        "efo_as_of(9)": "The ledger has no release 9; efo_release lists them",
+        "efo_diff(3, 2)": "Release 3 is not earlier than 2: name the earlier one first",
+    }.items():
+        with pytest.raises(psycopg.Error, match=said):
+            ask(warehouse, f"select * from {query}")
+
+
 def mesh(warehouse: Warehouse) -> list[Any]:
     return ask(
         warehouse,

@@ -233,10 +233,11 @@ counted as (
     select
         count(*) filter (where is_added) as added,
         count(*) filter (where is_gone and not was_gone) as removed,
-        count(*) filter (where not is_gone and (was_gone or was_obsolete and not is_obsolete)) as restored,
-        count(*) filter (where not was_gone and is_obsolete and not was_obsolete) as obsoleted,
+        count(*) filter (where not is_gone and was_gone)
+        + count(*) filter (where was_obsolete and not is_obsolete) as restored,
+        count(*) filter (where is_obsolete and not was_obsolete) as obsoleted,
         count(*) filter (where not was_gone and was_obsolete = is_obsolete and is_relabelled) as relabelled,
-        count(*) filter (where not is_added and not is_gone and not was_gone and is_redefined) as redefined
+        count(*) filter (where not is_added and not is_gone and is_redefined) as redefined
     from pairs
 ),
 

@@ -15,9 +15,14 @@ with terms as (
     left join {schema}.{prefix}terms as p on p.id = s.id
 ),
 
--- Whose synonyms, references and parents can be compared.
+-- Whose synonyms, references and parents can be compared; a class that vanishes loses its own, and
+-- without them nothing would tell what it had.
 kept as (
     select id, was_obsolete, is_obsolete from terms where not is_added and not is_back
+    union all
+    select p.id, p.is_obsolete, null
+    from {schema}.{prefix}terms as p
+    where p.removed_in is null and not exists (select from {load}.terms as s where s.id = p.id)
 ),
 
 synonyms_before as (
@@ -81,9 +86,11 @@ replacements_after as (
 found (id, kind, before, after) as (
     select id, 'added', null, label_after from terms where is_added
     union all
-    select id, 'restored', case when is_back then null else label_before end, label_after
+    select id, 'restored', null, label_after from terms where is_back
+    union all
+    select id, 'restored', label_before, label_after
     from terms
-    where is_back or (was_obsolete and not is_obsolete)
+    where was_obsolete and not is_obsolete
     union all
     select p.id, 'removed', p.label, null
     from {schema}.{prefix}terms as p
@@ -91,7 +98,7 @@ found (id, kind, before, after) as (
     union all
     select id, 'obsoleted', label_before, label_after
     from terms
-    where not is_back and is_obsolete and not was_obsolete
+    where is_obsolete and not was_obsolete
     union all
     -- The label of a class that becomes obsolete changes by that alone.
     select id, 'relabelled', label_before, label_after
@@ -100,7 +107,7 @@ found (id, kind, before, after) as (
     union all
     select id, 'redefined', definition_before, definition_after
     from terms
-    where not is_added and not is_back and definition_before is distinct from definition_after
+    where not is_added and definition_before is distinct from definition_after
     union all
     select a.id, 'replacement changed', b.targets, a.targets
     from replacements_after as a

@@ -334,6 +334,292 @@ begin atomic
     join {schema}.{prefix}terms as t on t.id = n.id;
 end
 
+-- name: function_as_of
+create or replace function {schema}.{prefix}as_of(release bigint, ids text[] default null)
+returns table (
+    term_id bigint,
+    iri text,
+    curie text,
+    label text,
+    definition text,
+    is_obsolete boolean,
+    synonyms text[],
+    parents text[],
+    xrefs text[]
+)
+language plpgsql stable
+set search_path = pg_catalog
+as $body$
+declare
+    untold bigint;
+begin
+    if not exists (select from {schema}.{prefix}release as r where r.release_id = release) then
+        raise exception 'The ledger has no release %; {prefix}release lists them.', release
+            using errcode = 'no_data_found';
+    end if;
+    select r.release_id
+    into untold
+    from (
+        select r.release_id, r.compared_with, lag(r.release_id) over (order by r.release_id) as prior
+        from {schema}.{prefix}release as r
+    ) as r
+    where r.release_id > release and r.compared_with is distinct from r.prior
+    order by r.release_id desc
+    limit 1;
+    if untold is not null then
+        raise exception
+            'What release % changed is not known, so neither is what stood before it: ask for a release from % on.',
+            untold, untold
+            using errcode = 'no_data_found';
+    end if;
+    return query
+    select
+        t.id,
+        t.iri,
+        t.curie,
+        coalesce(renamed.label, t.label),
+        case when redefined.is_so then redefined.definition else t.definition end,
+        coalesce(status.was_obsolete, t.is_obsolete),
+        held.synonyms,
+        held.parents,
+        held.xrefs
+    from {schema}.{prefix}terms as t
+    -- Whether it was listed, which the next coming or going tells.
+    left join lateral (
+        select c.release_id, c.kind = 'removed' as was_listed
+        from {schema}.{prefix}changes as c
+        where c.term_id = t.id and c.release_id > release
+            and (c.kind in ('added', 'removed') or (c.kind = 'restored' and c.before is null))
+        order by c.release_id
+        limit 1
+    ) as next on true
+    left join lateral (
+        select c.before as label
+        from {schema}.{prefix}changes as c
+        where c.term_id = t.id and c.release_id > release
+            and c.kind in ('relabelled', 'obsoleted', 'restored', 'removed')
+            and c.before is not null
+        order by c.release_id
+        limit 1
+    ) as renamed on true
+    left join lateral (
+        select true as is_so, c.before as definition
+        from {schema}.{prefix}changes as c
+        where c.term_id = t.id and c.release_id > release and c.kind = 'redefined'
+        order by c.release_id
+        limit 1
+    ) as redefined on true
+    left join lateral (
+        select c.kind = 'restored' as was_obsolete
+        from {schema}.{prefix}changes as c
+        where c.term_id = t.id and c.release_id > release
+            and c.kind in ('obsoleted', 'restored') and c.before is not null
+        order by c.release_id
+        limit 1
+    ) as status on true
+    cross join lateral (
+        with told as (
+            -- The first change of each value since: what stood before it, stood then.
+            select distinct on (each.what, each.value) each.what, each.value, each.before
+            from (
+                select
+                    split_part(c.kind, ' ', 1) as what,
+                    case
+                        when c.kind like 'synonym %'
+                            then substr(told.value, strpos(told.value, ': ') + 2)
+                        else told.value
+                    end as value,
+                    c.before,
+                    c.release_id
+                from {schema}.{prefix}changes as c
+                cross join lateral (select coalesce(c.before, c.after) as value) as told
+                where c.term_id = t.id and c.release_id > release
+                    and c.release_id <= coalesce(next.release_id, c.release_id)
+                    and c.kind ~ '^(synonym|parent|xref) '
+            ) as each
+            order by each.what, each.value, each.release_id
+        ),
+
+        stands as (
+            select
+                'synonym' as what,
+                s.synonym as value,
+                string_agg(s.scope, ', ' order by s.scope collate "C") || ': ' || s.synonym as text
+            from {schema}.{prefix}synonyms as s
+            where s.term_id = t.id
+            group by s.synonym
+            union all
+            select 'parent', e.predicate || ' ' || p.iri, e.predicate || ' ' || p.iri
+            from {schema}.{prefix}parent_edges as e
+            join {schema}.{prefix}terms as p on p.id = e.parent_id
+            where e.child_id = t.id
+            union all
+            select 'xref', x.prefix || ':' || x.accession, x.prefix || ':' || x.accession
+            from {schema}.{prefix}xrefs as x
+            where x.term_id = t.id
+        ),
+
+        held as (
+            select told.what, told.before as text from told where told.before is not null
+            union all
+            select s.what, s.text
+            from stands as s
+            where next.release_id is null
+                and not exists (
+                    select from told where told.what = s.what and told.value = s.value
+                )
+        )
+
+        select
+            coalesce(array_agg(h.text order by h.text collate "C") filter (where h.what = 'synonym'), '{{}}')
+            as synonyms,
+            coalesce(array_agg(h.text order by h.text collate "C") filter (where h.what = 'parent'), '{{}}')
+            as parents,
+            coalesce(array_agg(h.text order by h.text collate "C") filter (where h.what = 'xref'), '{{}}')
+            as xrefs
+        from held as h
+    ) as held
+    where (ids is null or t.iri = any(ids) or t.curie = any(ids))
+        and t.first_release <= release
+        and coalesce(next.was_listed, t.removed_in is null);
+end
+$body$;
+grant execute on function {schema}.{prefix}as_of(bigint, text[]) to public
+
+-- name: function_diff
+create or replace function {schema}.{prefix}diff(earlier bigint, later bigint)
+returns table (iri text, curie text, label text, kind text, before text, after text)
+language plpgsql stable
+set search_path = pg_catalog
+as $body$
+declare
+    touched text[];
+begin
+    if earlier > later then
+        raise exception 'Release % is not earlier than %: name the earlier one first.', earlier, later
+            using errcode = 'invalid_parameter_value';
+    end if;
+    select array_agg(distinct t.iri)
+    into touched
+    from {schema}.{prefix}changes as c
+    join {schema}.{prefix}terms as t on t.id = c.term_id
+    where c.release_id > earlier and c.release_id <= later;
+    return query
+    with pairs as materialized (
+        select t.id, t.iri, t.curie, t.first_release, b as was, a as now
+        from {schema}.{prefix}as_of(earlier, coalesce(touched, '{{}}')) as b
+        full join {schema}.{prefix}as_of(later, coalesce(touched, '{{}}')) as a
+            on a.term_id = b.term_id
+        join {schema}.{prefix}terms as t on t.id = coalesce(a.term_id, b.term_id)
+    ),
+
+    -- Of a class that is new nothing else is told.
+    lists as (
+        select p.id, l.what, l.befores, l.afters
+        from pairs as p
+        cross join lateral (
+            values
+            ('synonym', (p.was).synonyms, (p.now).synonyms),
+            ('xref', (p.was).xrefs, (p.now).xrefs),
+            ('parent', (p.was).parents, (p.now).parents)
+        ) as l (what, befores, afters)
+        where (p.was).term_id is not null
+    ),
+
+    items as (
+        select
+            l.id,
+            l.what,
+            case
+                when l.what = 'synonym' then substr(i.value, strpos(i.value, ': ') + 2)
+                else i.value
+            end as value,
+            i.value as told,
+            i.is_after
+        from lists as l
+        cross join lateral (
+            select b.value, false as is_after from unnest(l.befores) as b (value)
+            union all
+            select a.value, true from unnest(l.afters) as a (value)
+        ) as i
+    ),
+
+    values_of as (
+        select
+            i.id,
+            i.what,
+            max(i.told) filter (where not i.is_after) as before,
+            max(i.told) filter (where i.is_after) as after
+        from items as i
+        group by i.id, i.what, i.value
+    ),
+
+    found as (
+        select
+            p.id,
+            k.kind,
+            case when k.kind = 'redefined' then (p.was).definition else (p.was).label end as before,
+            case when k.kind = 'redefined' then (p.now).definition else (p.now).label end as after
+        from pairs as p
+        cross join lateral (
+            values
+            ('added', (p.was).term_id is null and p.first_release > earlier),
+            ('removed', (p.now).term_id is null),
+            (
+                'restored',
+                ((p.was).term_id is null and p.first_release <= earlier)
+                or ((p.was).is_obsolete and not (p.now).is_obsolete)
+            ),
+            ('obsoleted', (p.now).is_obsolete and not (p.was).is_obsolete),
+            (
+                'relabelled',
+                (p.was).is_obsolete = (p.now).is_obsolete and (p.was).label <> (p.now).label
+            ),
+            (
+                'redefined',
+                (p.was).term_id is not null and (p.now).term_id is not null
+                and (p.was).definition is distinct from (p.now).definition
+            )
+        ) as k (kind, is_so)
+        where k.is_so
+        union all
+        select
+            v.id,
+            v.what || case
+                when v.before is null then ' added' when v.after is null then ' removed'
+                else ' scope moved'
+            end,
+            v.before,
+            v.after
+        from values_of as v
+        where v.before is distinct from v.after
+        union all
+        select r.id, 'replacement changed', r.before, r.after
+        from (
+            select
+                p.id,
+                (array_agg(c.before order by c.release_id))[1] as before,
+                (array_agg(c.after order by c.release_id desc))[1] as after
+            from pairs as p
+            join {schema}.{prefix}changes as c on c.term_id = p.id
+            where c.kind = 'replacement changed' and c.release_id > earlier
+                and c.release_id <= later
+                and (p.was).is_obsolete and (p.now).is_obsolete
+            group by p.id
+        ) as r
+        where r.before is distinct from r.after
+    )
+
+    select p.iri, p.curie, coalesce((p.now).label, (p.was).label), f.kind, f.before, f.after
+    from found as f
+    join pairs as p on p.id = f.id
+    order by
+        p.iri collate "C", f.kind collate "C", f.before collate "C" nulls first,
+        f.after collate "C" nulls first;
+end
+$body$;
+grant execute on function {schema}.{prefix}diff(bigint, bigint) to public
+
 -- name: function_lookup
 create or replace function {schema}.{prefix}lookup(sought text)
 returns table (

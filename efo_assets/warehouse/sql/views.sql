@@ -83,7 +83,8 @@ select
         select jsonb_object_agg({prefix_text} || c.key, c.value)
         from jsonb_each(r.counts) as c
     ) as counts,
-    r.content_hash
+    r.content_hash,
+    l.base_release as compared_with
 from efo_meta.releases as r
 join efo_meta.loads as l on l.load_id = r.load_id
 where r.target_schema = {schema_name}
