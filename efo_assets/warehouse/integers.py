@@ -9,15 +9,18 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from efo_assets.warehouse.session import Connection
+from efo_assets.warehouse.statements import compose
 
 Integers: TypeAlias = "array[int]"
 
 
 def in_pieces(connection: Connection, query: sql.Composed) -> Iterator[TupleRow]:
     """The rows of a query, one after the other and never all; within a transaction."""
-    with connection.cursor("efo_pieces") as cursor:
-        cursor.itersize = 1
-        yield from cursor.execute(query, binary=True)
+    # By hand, since psycopg's cursor stays open, and complains later, where its end fails.
+    connection.execute(compose("declare efo_pieces no scroll cursor for {}", query))
+    while rows := connection.execute("fetch efo_pieces", binary=True).fetchall():
+        yield from rows
+    connection.execute("close efo_pieces")
 
 
 def of_text(text: bytes, kind: str = "q") -> Integers:
