@@ -12,6 +12,9 @@ RUNS := 1000
 SEED := 1
 REV := HEAD~1
 ROUNDS := 3
+ONTOLOGIES := 27
+SCALE := 0.005
+PASSES := 1 2 4 sensor kills
 CLASSES := 94000
 UI_HOME := .efo/dagster_home
 CLEANED = $(VENV) $(DBT_VENV) dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
@@ -36,7 +39,7 @@ $(1)/bin/python -m pip install --progress-bar off --constraint $(2) --editable $
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults chaos readers dev ui library two deployed run bench bench-against lint dbt dbt-test clean
+.PHONY: help demo test coverage faults chaos catalogue readers dev ui library two deployed run bench bench-against lint dbt dbt-test clean
 
 help: ## Show this list
 	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +58,9 @@ faults: $(STAMP) ## List every fault of docs/faults.md with the tests that cover
 
 chaos: $(STAMP) ## Load under random faults, RUNS=1000 times from SEED=1 on, and compare every row
 	@$(BIN)/python -m efo_assets_tests.chaos --runs $(RUNS) --seed $(SEED)
+
+catalogue: $(STAMP) ## Load a catalogue of ONTOLOGIES=27 by Dagster's services, and kill them (270, SCALE=0.05: OLS's at 1/20)
+	@$(BIN)/python -m efo_assets_tests.catalogue --ontologies $(ONTOLOGIES) --scale $(SCALE) --passes $(PASSES)
 
 readers: $(STAMP) ## Read 100,000 times while 200 releases are published, half of them under faults
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/faults/test_readers.py

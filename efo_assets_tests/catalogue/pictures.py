@@ -1,0 +1,45 @@
+"""Pictures of a catalogue in Dagster's UI, for the docs, taken in a real browser.
+
+They show what the webserver of a `Scene` serves: Debian's chromium, without a profile of its own.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from efo_assets_tests.graph.test_ui import CHROMIUM, CHROMIUM_FLAGS, STATES_COME_MS
+
+WIDTH, HEIGHT = 1500, 860
+PATIENCE_MS = 300_000
+RUN_OF = """
+query ($tags: [ExecutionTag!]) {
+  runsOrError(filter: {tags: $tags}) {... on Runs {results {runId}}}
+}
+"""
+
+
+def take(ui: str, graphql: Any, folder: Path, ontology: str, failed: str) -> None:
+    """Picture the partitions, the run of an ontology that `failed`, and the graph of one."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # of the extra `browser`
+
+    tags = [{"key": "dagster/partition", "value": failed}]
+    run = graphql(RUN_OF, tags=tags)["runsOrError"]["results"][0]["runId"]
+    pages = {
+        "catalogue_partitions": (
+            f"assets/ols/terms?view=partitions&partition={ontology}",
+            "bytes_on_disk",
+        ),
+        "catalogue_failed": (f"runs/{run}", "STEP_FAILURE"),
+        "catalogue_graph": ("locations/theirs/jobs/refresh_ols", "raw_ols_pages"),
+    }
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.set_default_timeout(PATIENCE_MS)
+        for name, (path, shown) in pages.items():
+            page.goto(f"{ui}/{path}", wait_until="domcontentloaded")
+            try:
+                page.get_by_text(shown).first.wait_for()
+            finally:
+                page.wait_for_timeout(STATES_COME_MS)
+                page.screenshot(path=folder / f"{name}.png")
+        browser.close()
