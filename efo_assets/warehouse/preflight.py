@@ -9,8 +9,15 @@ from ipaddress import ip_address
 from efo_assets.errors import DatabaseRefused, SchemaDrift
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import migrations
-from efo_assets.warehouse.exchange import standing_way
-from efo_assets.warehouse.schema import EFO, TABLE, Schema, is_named_after, may_be_plain
+from efo_assets.warehouse.schema import (
+    ANCESTORS,
+    EFO,
+    FUNCTION,
+    TABLE,
+    Schema,
+    is_named_after,
+    may_be_plain,
+)
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, index_name, key_constraints, statement
 from efo_assets.warehouse.tables import FORMAT_VERSION, TABLES, Column, Table
@@ -27,17 +34,22 @@ def named(connection: Connection, name: str, ontology: str, ancestors: str = TAB
 
     `ancestors` is how they are given where nothing is published.
     """
-    schema, plain = Schema(name, ancestors=ancestors), Schema(name, prefix="")
+    # By the catalog, since `to_regclass` fails where a privilege is missing, which `prepare` names.
+    present = set(_relations(connection, name))
+    plain, prefixed = Schema(name, prefix=""), Schema(name)
     # An earlier version gave all tables such names.
-    if may_be_plain(name, ontology) and not any(_has_tables(connection, Schema(name))):
-        is_own = is_named_after(name, ontology) or all(_has_tables(connection, plain))
-        if is_own or not _relations(connection, name):
-            schema = Schema(name, prefix="", ancestors=ancestors)
-    return schema.giving(standing_way(connection, schema) or ancestors)
+    if may_be_plain(name, ontology) and present.isdisjoint(_tables_of(prefixed)):
+        is_own = is_named_after(name, ontology) or present.issuperset(_tables_of(plain))
+        schema = plain if is_own or not present else prefixed
+    else:
+        schema = prefixed
+    # A view has the name of the table, so the edges tell.
+    standing = [way for way in (FUNCTION, TABLE) if schema.giving(way).called(ANCESTORS) in present]
+    return schema.giving(standing[0] if standing else ancestors)
 
 
-def _has_tables(connection: Connection, schema: Schema) -> Iterator[bool]:
-    return (connection.has_table(schema.quoted(table.staged_name)) for table in TABLES)
+def _tables_of(schema: Schema) -> list[str]:
+    return [schema.called(table.staged_name) for table in TABLES]
 
 
 def prepare(connection: Connection, schema: Schema, ontology: str = EFO) -> None:

@@ -57,6 +57,7 @@ attributes:
   include: ["*"]
   exclude: [ncbitaxon, "fb*"]
   max_classes: 200000
+  by_function: [ncbitaxon]
   runs_per_tick: 20
 """
 DAGSTERS = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")

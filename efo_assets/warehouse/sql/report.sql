@@ -51,8 +51,8 @@ touched as (
             else 'changed'
         end as how
     from of_release
-    where kind <> 'removed'
     group by term_id
+    having not bool_or(kind = 'removed')
 ),
 
 places as (
