@@ -25,7 +25,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
         self._port = str(free_port())
         self._server = embedded._Server(folder, embedded.NEWEST_MAJOR, is_durable=False)
