@@ -55,7 +55,7 @@ BEFORE = rows(
     term("gone", "vanishing"),
     edges=[edge("kept", "one"), edge("old", "two"), edge("gone", "one")],
     synonyms=[synonym("kept", "lost one"), synonym("old", "lost with its class")],
-    xrefs=[xref("kept", "mesh", "D000001")],
+    xrefs=[xref("kept", "mesh", "D000001"), xref("gone", "mesh", "D000003")],
 )
 AFTER = rows(
     term("kept", "new label"),
@@ -93,7 +93,7 @@ def test_it_tells_what_the_release_changed(released: Warehouse) -> None:
     ]
     assert [each.version for each in report.growth] == ["2", "1"]
     assert report.mesh[:2] == (2, 2)
-    assert report.mesh[3:] == (0, 0), "of a class that is new, references are no change"
+    assert report.mesh[3:] == (0, 0), "of a class that is new or gone, references are no change"
     page = Page(html(report, released.schema))
     for text in ("old label", "new label", "lost one", "vanishing", "branch two", "after 1"):
         assert text in page.text

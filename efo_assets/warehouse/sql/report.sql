@@ -127,6 +127,11 @@ select
         select count(*) filter (where c.kind = 'xref removed')
         from {schema}.{prefix}changes as c
         where c.release_id = %(release_id)s and c.before like 'mesh:%%'
+            -- What a class that vanished had is told with the class.
+            and not exists (
+                select from {schema}.{prefix}changes as r
+                where r.release_id = c.release_id and r.term_id = c.term_id and r.kind = 'removed'
+            )
     )
 from {schema}.{prefix}mesh_terms as m
 
