@@ -15,52 +15,55 @@ with terms as (
     left join {schema}.{prefix}terms as p on p.id = s.id
 ),
 
--- Whose synonyms, references and parents can be compared; a class that vanishes loses its own, and
--- without them nothing would tell what it had.
-kept as (
-    select id, was_obsolete, is_obsolete from terms where not is_added and not is_back
-    union all
-    select p.id, p.is_obsolete, null
-    from {schema}.{prefix}terms as p
-    where p.removed_in is null and not exists (select from {load}.terms as s where s.id = p.id)
+-- Whose synonyms, references and parents can be compared: classes that stand. One that vanishes
+-- loses its own, and without them nothing would tell what it had.
+synonyms_differing as (
+    select distinct p.id
+    from {schema}.{prefix}synonyms as b
+    full join {load}.synonyms as a
+        on a.term_id = b.term_id and a.synonym = b.synonym and a.scope = b.scope
+    join {schema}.{prefix}terms as p on p.id = coalesce(a.term_id, b.term_id)
+    where a.term_id is distinct from b.term_id and p.removed_in is null
 ),
 
 synonyms_before as (
-    select k.id, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
+    select d.id, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
     from {schema}.{prefix}synonyms as s
-    join kept as k on k.id = s.term_id
-    group by k.id, s.synonym
+    join synonyms_differing as d on d.id = s.term_id
+    group by d.id, s.synonym
 ),
 
 synonyms_after as (
-    select k.id, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
+    select d.id, s.synonym, string_agg(s.scope, ', ' order by s.scope collate "C") as scopes
     from {load}.synonyms as s
-    join kept as k on k.id = s.term_id
-    group by k.id, s.synonym
+    join synonyms_differing as d on d.id = s.term_id
+    group by d.id, s.synonym
 ),
 
-xrefs_before as (
-    select k.id, x.prefix, x.accession
-    from {schema}.{prefix}xrefs as x
-    join kept as k on k.id = x.term_id
+xrefs_differing as (
+    select
+        coalesce(a.term_id, b.term_id) as id,
+        b.term_id is null as is_added,
+        b.prefix || ':' || b.accession as before,
+        a.prefix || ':' || a.accession as after
+    from {schema}.{prefix}xrefs as b
+    full join {load}.xrefs as a
+        on a.term_id = b.term_id and a.prefix = b.prefix and a.accession = b.accession
+    where a.term_id is distinct from b.term_id
 ),
 
-xrefs_after as (
-    select k.id, x.prefix, x.accession
-    from {load}.xrefs as x
-    join kept as k on k.id = x.term_id
-),
-
-parents_before as (
-    select k.id, e.predicate, e.parent_id
-    from {schema}.{prefix}parent_edges as e
-    join kept as k on k.id = e.child_id
-),
-
-parents_after as (
-    select k.id, e.predicate, e.parent_id
-    from {load}.parent_edges as e
-    join kept as k on k.id = e.child_id
+parents_differing as (
+    select
+        coalesce(a.child_id, b.child_id) as id,
+        b.child_id is null as is_added,
+        b.predicate || ' ' || pb.iri as before,
+        a.predicate || ' ' || pa.iri as after
+    from {schema}.{prefix}parent_edges as b
+    full join {load}.parent_edges as a
+        on a.child_id = b.child_id and a.predicate = b.predicate and a.parent_id = b.parent_id
+    left join {schema}.{prefix}terms as pb on pb.id = b.parent_id
+    left join {load}.terms as pa on pa.id = a.parent_id
+    where a.child_id is distinct from b.child_id
 ),
 
 replacements_before as (
@@ -68,8 +71,8 @@ replacements_before as (
         k.id,
         string_agg(r.kind || ' ' || r.target, '; ' order by r.kind, r.target collate "C") as targets
     from {schema}.{prefix}replacements as r
-    join kept as k on k.id = r.term_id
-    where k.was_obsolete and k.is_obsolete
+    join terms as k on k.id = r.term_id
+    where k.was_obsolete and k.is_obsolete and not k.is_back
     group by k.id
 ),
 
@@ -78,8 +81,8 @@ replacements_after as (
         k.id,
         string_agg(r.kind || ' ' || r.target, '; ' order by r.kind, r.target collate "C") as targets
     from {load}.replacements as r
-    join kept as k on k.id = r.term_id
-    where k.was_obsolete and k.is_obsolete
+    join terms as k on k.id = r.term_id
+    where k.was_obsolete and k.is_obsolete and not k.is_back
     group by k.id
 ),
 
@@ -127,27 +130,13 @@ found (id, kind, before, after) as (
     full join synonyms_after as a on a.id = b.id and a.synonym = b.synonym
     where a.scopes is distinct from b.scopes
     union all
-    select
-        coalesce(a.id, b.id),
-        case when b.id is null then 'xref added' else 'xref removed' end,
-        b.prefix || ':' || b.accession,
-        a.prefix || ':' || a.accession
-    from xrefs_before as b
-    full join xrefs_after as a
-        on a.id = b.id and a.prefix = b.prefix and a.accession = b.accession
-    where a.id is null or b.id is null
+    select p.id, case when is_added then 'xref added' else 'xref removed' end, before, after
+    from xrefs_differing as d
+    join {schema}.{prefix}terms as p on p.id = d.id and p.removed_in is null
     union all
-    select
-        coalesce(a.id, b.id),
-        case when b.id is null then 'parent added' else 'parent removed' end,
-        b.predicate || ' ' || pb.iri,
-        a.predicate || ' ' || pa.iri
-    from parents_before as b
-    full join parents_after as a
-        on a.id = b.id and a.predicate = b.predicate and a.parent_id = b.parent_id
-    left join {schema}.{prefix}terms as pb on pb.id = b.parent_id
-    left join {load}.terms as pa on pa.id = a.parent_id
-    where a.id is null or b.id is null
+    select p.id, case when is_added then 'parent added' else 'parent removed' end, before, after
+    from parents_differing as d
+    join {schema}.{prefix}terms as p on p.id = d.id and p.removed_in is null
 )
 
 select
