@@ -32,7 +32,7 @@ group by t.id order by count(*) desc, t.iri limit 1
 """
 _BELOW = "select * from public.efo_descendants(%s)"
 _ABOVE = "select * from public.efo_ancestors_of(%s, true)"
-_LAST = "select iri from public.efo_terms order by id desc limit 1"
+_LAST = "select iri from public.efo_terms where not is_obsolete order by id desc limit 1"
 _WITH_CHILDREN = """
 select p.iri
 from (select id from public.efo_terms order by id offset 1 + (%s * %s)::bigint limit 1) as t

@@ -8,6 +8,7 @@ from efo_assets import defs as defs_folder
 from efo_assets.alerts.sensors import alert_sensors
 from efo_assets.alerts.sentry import sentry_hooks
 from efo_assets.dbt.project import obstacle
+from efo_assets.graph.exported import exports_sensor
 from efo_assets.graph.factory import ontology_graph
 from efo_assets.graph.ontology import Ontology
 
@@ -20,10 +21,11 @@ def build_defs(ontology: Ontology | None = None) -> dg.Definitions:
         _scaffolded(),
     )
     # One process for all steps: a process each would cost 1.7 s, and one load is one writer.
-    alerts = dg.Definitions(
-        sensors=alert_sensors(graphs.jobs or ()), executor=dg.in_process_executor
+    exports = exports_sensor(ontology.names, is_on=ontology.when_to_look().is_on)
+    others = dg.Definitions(
+        sensors=[exports, *alert_sensors(graphs.jobs or ())], executor=dg.in_process_executor
     )
-    return dg.Definitions.merge(graphs, alerts)
+    return dg.Definitions.merge(graphs, others)
 
 
 def _scaffolded() -> dg.Definitions:

@@ -266,6 +266,7 @@ class Names:
         self.job = f"refresh_{self.graph}"
         self.sensor = f"{self.graph}_release_sensor"
         self.schedule = f"{self.graph}_weekly_schedule"
+        self.exports_sensor = f"{self.graph}_exports_sensor"
         self.loader = f"{self.graph}_loader"
         """The resource; a pool of this name where none is given."""
         self.io_manager = f"{self.graph}_postgres_copy"

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from efo_assets.graph.exported import KEPT
+from efo_assets.graph.exported import KEPT, follows
 from efo_assets.graph.failures import guarded
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import Loader
@@ -26,6 +26,7 @@ def report_asset(ontology: Ontology) -> dg.AssetsDefinition:
         owners=ontology.owners,
         partitions_def=ontology.partitions,
         required_resource_keys={names.loader},
+        automation_condition=follows(names),
     )
     def release_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         """What the release that stands changed, as a page in HTML and in short as Markdown.

@@ -1,7 +1,8 @@
 """The process that Prometheus scrapes: `/metrics`, and `/healthz` for a supervisor. Read-only.
 
-It reads Dagster's instance (DAGSTER_HOME) and the ledger in PostgreSQL (EFO_DATABASE_URL, or the
-embedded server) whenever `/metrics` is requested. A source that is down is a metric, too.
+People find the reports of releases at `/reports`. Metrics are read from Dagster's instance
+(DAGSTER_HOME) and the ledger in PostgreSQL (EFO_DATABASE_URL, or the embedded server) whenever
+`/metrics` is requested. A source that is down is a metric, too.
 """
 
 import logging
@@ -22,6 +23,7 @@ from efo_assets.errors import SettingsError
 from efo_assets.monitoring.catalogue import DAGSTER, DATABASE
 from efo_assets.monitoring.dagster_metrics import read_instance
 from efo_assets.monitoring.history import opened_instance
+from efo_assets.monitoring.reports import PATH, POLICY, page
 from efo_assets.monitoring.sources import Source, Sources
 from efo_assets.monitoring.warehouse_metrics import opened_warehouse, read_warehouse
 from efo_assets.settings import Settings, dagster_home
@@ -44,7 +46,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     with (
         suppress(KeyboardInterrupt),
         opened_sources(settings, dagster_home()) as sources,
-        bound(sources, host, port) as server,
+        bound(sources, host, port, settings.data_dir) as server,
     ):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         sources.begin()
@@ -74,14 +76,14 @@ class _Handler(WSGIRequestHandler):
         """Log nothing: a line for each scrape says nothing."""
 
 
-def bound(collector: Collector, host: str, port: int) -> WSGIServer:
-    """A server that listens and isn't serving yet.
+def bound(collector: Collector, host: str, port: int, data_dir: Path) -> WSGIServer:
+    """A server that listens and isn't serving yet; exports are in the data directory.
 
     Raises:
         SettingsError: the address can't be listened at.
     """
     try:
-        return make_server(host, port, _application(collector), _Server, _Handler)
+        return make_server(host, port, _application(collector, data_dir), _Server, _Handler)
     except (OSError, OverflowError) as error:  # Python's word for a port beyond 65535
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(
@@ -90,19 +92,24 @@ def bound(collector: Collector, host: str, port: int) -> WSGIServer:
         ) from None
 
 
-def _application(collector: Collector) -> WSGIApplication:
+def _application(collector: Collector, data_dir: Path) -> WSGIApplication:
     registry = CollectorRegistry()
     registry.register(collector)
     metrics: WSGIApplication = make_wsgi_app(registry)
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         headers = [("Content-Type", "text/plain; charset=utf-8")]
+        path = environ["PATH_INFO"]
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             status = "405 Method Not Allowed"
             headers.append(("Allow", "GET, HEAD"))
-        elif environ["PATH_INFO"] == "/metrics":
+        elif path == "/metrics":
             return metrics(environ, start_response)
-        elif environ["PATH_INFO"] == "/healthz":
+        elif f"{path}/".startswith(f"{PATH}/") and (report := page(data_dir, path)) is not None:
+            of_page = [("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff")]
+            start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *of_page])
+            return [report]
+        elif path == "/healthz":
             # The process is well when it answers; whether its sources are is in the metrics.
             status = "200 OK"
         else:

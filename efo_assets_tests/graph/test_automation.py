@@ -554,6 +554,7 @@ def test_nothing_runs_unasked_unless_automation_is_on(
     monkeypatch.setenv("EFO_PAGE_SIZE", "many")
     defs = build_defs()
     assert defs.resolve_sensor_def("efo_release_sensor").default_status is sensor_status
+    assert defs.resolve_sensor_def("efo_exports_sensor").default_status is sensor_status
     assert defs.resolve_schedule_def("efo_weekly_schedule").default_status is schedule_status
 
 

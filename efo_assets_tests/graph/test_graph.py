@@ -1,5 +1,6 @@
 """The graph end to end: generated releases through Dagster into PostgreSQL, row for row."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +13,14 @@ from efo_assets.sample.server import Sample
 from efo_assets.warehouse.audit import CHECKS
 from efo_assets.warehouse.tables import TABLES
 from efo_assets_tests.faults.crash_points import listening
-from efo_assets_tests.graph.materializing import NAMES, STAGED, Graph, failure, published_ancestors
+from efo_assets_tests.graph.materializing import (
+    EXPORTS,
+    NAMES,
+    STAGED,
+    Graph,
+    failure,
+    published_ancestors,
+)
 from efo_assets_tests.oracle.derived import (
     expected_ancestors,
     expected_as_of,
@@ -419,6 +427,27 @@ def test_the_digest_of_a_release_names_terms(graph: Graph, sample: Sample) -> No
     assert examples["relabelled"].startswith(f"{curie} {label}: {before} → {after}")
 
 
+def asked_of(
+    defs: dg.Definitions, instance: dg.DagsterInstance, keys: Sequence[str]
+) -> Callable[[], set[str]]:
+    """With each call, evaluate the conditions of assets; those that a run is asked for."""
+    cursor = None
+
+    def requested() -> set[str]:
+        nonlocal cursor
+        result = dg.evaluate_automation_conditions(
+            defs=defs,
+            instance=instance,
+            cursor=cursor,
+            asset_selection=dg.AssetSelection.assets(*keys),
+        )
+        cursor = result.cursor
+        return {key for key in keys if result.get_num_requested(dg.AssetKey(key))}
+
+    requested()
+    return requested
+
+
 def test_what_lies_downstream_runs_after_a_new_release_and_not_after_an_unchanged_one(
     graph: Graph, sample: Sample
 ) -> None:
@@ -432,28 +461,10 @@ def test_what_lies_downstream_runs_after_a_new_release_and_not_after_an_unchange
         return follows
 
     above = ("efo_terms", "efo_release", "efo_parent_edges")
-    following = [below(key) for key in above]
-    merged = dg.Definitions.merge(build_defs(), dg.Definitions(assets=following))
+    following = dg.Definitions(assets=[below(key) for key in above])
+    every = {f"below_{key}" for key in above}
     with dg.DagsterInstance.ephemeral() as instance:
-        cursor = None
-
-        def requested() -> set[str]:
-            nonlocal cursor
-            result = dg.evaluate_automation_conditions(
-                defs=merged,
-                instance=instance,
-                cursor=cursor,
-                asset_selection=dg.AssetSelection.assets(*following),
-            )
-            cursor = result.cursor
-            return {
-                asset.key.to_user_string()
-                for asset in following
-                if result.get_num_requested(asset.key)
-            }
-
-        requested()
-        every = {f"below_{key}" for key in above}
+        requested = asked_of(dg.Definitions.merge(build_defs(), following), instance, [*every])
         assert graph.materialize(instance=instance).success
         assert requested() == every
         assert graph.materialize(instance=instance).success
@@ -465,6 +476,26 @@ def test_what_lies_downstream_runs_after_a_new_release_and_not_after_an_unchange
         assert requested() == set(), "nothing is published yet"
         assert graph.materialize("efo_synonyms", instance=instance).success
         assert requested() == every, "the unselected ones, too"
+
+
+def test_files_and_report_follow_a_release_and_not_an_unchanged_one(
+    graph: Graph, sample: Sample
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        requested = asked_of(build_defs(), instance, EXPORTS)
+        assert graph.materialize(instance=instance).success
+        assert requested() == {*EXPORTS}
+        assert graph.materialize(*EXPORTS, instance=instance).success
+        assert requested() == set(), "they are made"
+        assert graph.materialize(instance=instance).success
+        assert requested() == set(), "the same release"
+        sample.publish(2)
+        assert graph.materialize(instance=instance).success
+        assert graph.materialize(*EXPORTS, instance=instance).success
+        assert requested() == set(), "they were made by hand"
+        sample.publish(3)
+        assert graph.materialize(instance=instance).success
+        assert requested() == {*EXPORTS}
 
 
 @pytest.mark.fault("S10")

@@ -106,5 +106,5 @@ def endpoint_of(house: House, **variables: str) -> Iterator[Endpoint]:
     environment = house.environment | variables
     settings = Settings.from_environment(environment)
     home = Path(environment["DAGSTER_HOME"]) if environment["DAGSTER_HOME"] else None
-    with opened_sources(settings, home) as sources, served(sources) as endpoint:
+    with opened_sources(settings, home) as sources, served(sources, settings.data_dir) as endpoint:
         yield endpoint

@@ -85,9 +85,9 @@ class Exporter(Endpoint):
 
 
 @contextmanager
-def served(collector: Collector) -> Iterator[Endpoint]:
+def served(collector: Collector, data_dir: Path = Path("nowhere")) -> Iterator[Endpoint]:
     """The endpoint's own server in a thread of this process."""
-    with bound(collector, "127.0.0.1", 0) as server:
+    with bound(collector, "127.0.0.1", 0, data_dir) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

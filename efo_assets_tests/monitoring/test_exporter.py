@@ -1,5 +1,6 @@
 """The endpoint, scraped over HTTP after real loads: every figure is what the sources say."""
 
+import re
 import signal
 from functools import partial
 from pathlib import Path
@@ -404,6 +405,28 @@ def test_other_pages_and_methods_are_refused(house: House) -> None:
             refused.value.close()
         with urlopen(Request(f"{endpoint.url}/healthz", method="HEAD")) as answer:
             assert answer.status == 200
+
+
+def test_the_reports_that_were_written_are_served(house: House) -> None:
+    with endpoint_of(house) as endpoint:
+        assert "None is written yet" in endpoint.get("/reports")[1]
+        assert house.load()
+        assert house.graph.materialize("efo_release_report").success
+        house.graph.configure(EFO_SCHEMA="others")
+        assert house.graph.materialize().success
+        assert house.graph.materialize("efo_release_report").success
+        listed = endpoint.get("/reports")[1]
+        assert re.findall('href="([^"]*)"', listed) == ["/reports/others", "/reports/public"]
+        with urlopen(f"{endpoint.url}/reports/public") as answer:
+            assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+            written = house.graph.data_dir / "exports" / "efo_release_report.html"
+            assert answer.read() == written.read_bytes()
+        assert endpoint.get("/reports/others")[0] == 200
+        for path in ("/reports/none", "/reports/../exports", "/reports/%2e%2e", "/reportspublic"):
+            with pytest.raises(HTTPError, match="404") as missing:
+                endpoint.get(path)
+            missing.value.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

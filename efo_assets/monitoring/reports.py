@@ -1,0 +1,46 @@
+"""The reports of releases as the exporter serves them: `/reports` lists them, below it they stand.
+
+They are the files that the asset or `efo-assets exports` wrote; nothing is made here.
+"""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+from efo_assets.pipeline.exports import FOLDER, LATEST
+from efo_assets.pipeline.report import HTML_NAME
+from efo_assets.warehouse.schema import PUBLIC
+
+PATH = "/reports"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""What a browser lets a page do, whoever wrote the file."""
+
+
+def page(data_dir: Path, path: str) -> bytes | None:
+    """What a path shows: the list, the report of a schema, or None where there is none."""
+    found = _found(data_dir / FOLDER)
+    name = path.removeprefix(PATH).strip("/")
+    if not name:
+        return _list(found).encode()
+    try:
+        return found[name].read_bytes()
+    except (KeyError, OSError):
+        return None
+
+
+def _found(folder: Path) -> Mapping[str, Path]:
+    """Files by schema; of each the latest."""
+    places = {PUBLIC: folder, **{each.parent.name: each for each in folder.glob(f"*/{LATEST}")}}
+    files = {schema: place / HTML_NAME for schema, place in sorted(places.items())}
+    return {schema: file for schema, file in files.items() if file.is_file()}
+
+
+def _list(found: Mapping[str, Path]) -> str:
+    names = map(escape, found)
+    links = "".join(f'<li><a href="{PATH}/{name}">{name}</a></li>' for name in names)
+    told = f"<ul>{links}</ul>" if found else "<p>None is written yet (efo_release_report).</p>"
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Reports of releases</title>'
+        "<style>:root { color-scheme: light dark; font: 1rem/1.6 sans-serif }</style>"
+        f"<h1>Reports of releases, by schema</h1>{told}</html>\n"
+    )
