@@ -25,7 +25,6 @@ MIGRATIONS: tuple[str, ...] = (
     "ontologies",
     "ancestors",
     "failures",
-    "indexes",
 )
 """By name, in order; the first is version 1."""
 KNOWN_VERSION = len(MIGRATIONS)
