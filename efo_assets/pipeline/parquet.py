@@ -25,7 +25,7 @@ from efo_assets.warehouse.statements import exported, statement
 from efo_assets.warehouse.tables import Table
 
 csv: Any = arrow_csv  # exports nothing by its types
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 20_000
 _TYPES = {
     "text": pa.string(),
     "text[]": pa.list_(pa.string()),
