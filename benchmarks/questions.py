@@ -35,9 +35,12 @@ _ABOVE = "select * from public.efo_ancestors_of(%s, true)"
 _LAST = "select iri from public.efo_terms where not is_obsolete order by id desc limit 1"
 _WITH_CHILDREN = """
 select p.iri
-from (select id from public.efo_terms order by id offset 1 + (%s * %s)::bigint limit 1) as t
-join public.efo_parent_edges as e on e.child_id = t.id
+from public.efo_parent_edges as e
 join public.efo_terms as p on p.id = e.parent_id
+where
+    e.child_id >= (select id from public.efo_terms order by id offset 1 + (%s * %s)::bigint limit 1)
+    and not p.is_obsolete
+order by e.child_id limit 1
 """
 _BY_KEY = """
 select * from public.efo_ancestors where term_id = (select id from public.efo_terms where iri = %s)
