@@ -30,6 +30,7 @@ from efo_assets.settings import DEMO_DIR, Settings, child_environment, set_envir
 
 METRICS_PORT = 9464
 SERVE_PORT = 5433
+MCP_PORT = 8765
 DEFAULT_CLASSES = 20_000
 """Of the generated ontology."""
 MAX_LATENCY_MS = 3_600_000
@@ -324,6 +325,41 @@ def serve(port: int) -> None:
             signal.pause()
     except KeyboardInterrupt:
         click.echo("Ended.")
+
+
+@cli.command()
+@click.option("--http", is_flag=True, help="By HTTP on 127.0.0.1, not standard input and output.")
+@click.option("--port", type=_port, default=MCP_PORT, help="With --http; 0 takes any free one.")
+def mcp(*, http: bool, port: int) -> None:
+    """Let an agent ask the published tables, by the Model Context Protocol.
+
+    Over standard input and output, as a client starts it: the command is `efo-assets`, its one word
+    `mcp`. With --http until Ctrl-C or SIGTERM at http://127.0.0.1:PORT/mcp, for any program of this
+    machine. Its tools read what is published and can change nothing.
+
+    Needs the extra `mcp`, and a published release in the PostgreSQL that EFO_DATABASE_URL names;
+    without it, in the embedded one in EFO_DATA_DIR, which is started if need be.
+
+    Example: efo-assets mcp --http --port 8765
+    """
+    from importlib.util import find_spec
+
+    if find_spec("mcp") is None:
+        raise EfoError(
+            "The command needs the extra `mcp`, which isn't installed: run `pip install mcp` in "
+            "this environment, or install the project with the extra `mcp`."
+        )
+    from efo_assets.agents.server import serve_http, serve_stdio
+    from efo_assets.warehouse.reader import Reader
+
+    try:
+        with Reader.opened(Settings.from_environment()) as reader:
+            if http:
+                serve_http(reader, port)
+            else:
+                serve_stdio(reader)
+    except KeyboardInterrupt:
+        click.echo("Ended.", err=True)
 
 
 @cli.command(cls=_Program)

@@ -28,6 +28,7 @@ COMMANDS = (
     "demo",
     "exports",
     "load",
+    "mcp",
     "metrics",
     "psql",
     "resolve",

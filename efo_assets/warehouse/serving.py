@@ -21,6 +21,7 @@ from efo_assets.files import make_folder, write_all
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
 from efo_assets.warehouse.embedded import DATABASE, LOOPBACK, embedded_server
+from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import statement
 
 ROLE = "efo_guest"
@@ -97,6 +98,13 @@ def _password(data_dir: Path) -> Iterator[tuple[str, Path]]:
         os.close(descriptor)
 
 
+def make_role(connection: Connection) -> None:
+    """Make the role that reads, where it isn't there yet; nobody can log in as it."""
+    known = connection.execute("select from pg_roles where rolname = %s", [ROLE]).fetchone()
+    if known is None:
+        connection.execute(statement("guest_make", role=ROLE))
+
+
 def _let_in(target: DatabaseTarget, schema: str, password: str) -> None:
     with session.connect(target) as connection:
         # PostgreSQL may log a statement, so it gets no password.
@@ -104,9 +112,7 @@ def _let_in(target: DatabaseTarget, schema: str, password: str) -> None:
             password.encode(), ROLE.encode(), b"scram-sha-256"
         )
         with connection.transaction():
-            known = connection.execute("select from pg_roles where rolname = %s", [ROLE]).fetchone()
-            if known is None:
-                connection.execute(statement("guest_make", role=ROLE))
+            make_role(connection)
             login = statement(
                 "guest_login",
                 role=ROLE,

@@ -46,6 +46,7 @@ OTHERS = "import dagster, aiohttp, psycopg, pydantic, prometheus_client"
         "import efo_assets; efo_assets.OlsOntologyComponent(id='mondo')",
         "import efo_assets.__main__",
         "import efo_assets.monitoring.exporter",
+        "import efo_assets.agents.tools",
     ],
 )
 def test_importing_it_changes_nothing_outside(ours: str) -> None:
