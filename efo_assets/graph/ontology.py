@@ -295,7 +295,7 @@ class Names:
 
     def group(self, stage: str | None = None) -> str:
         """The group of the published assets, or of those of another stage."""
-        group = self._group or DEFAULT
+        group = self._group or self.graph
         if stage is None:
             return group
         return f"{group}_{stage}" if self._prefix or self._group else stage

@@ -6,6 +6,8 @@ They show what the webserver of a `Scene` serves: Debian's chromium, without a p
 from pathlib import Path
 from typing import Any
 
+from efo_assets.warehouse.tables import TABLES
+from efo_assets_tests.graph import test_ui
 from efo_assets_tests.graph.test_ui import CHROMIUM, CHROMIUM_FLAGS, STATES_COME_MS
 
 WIDTH, HEIGHT = 1500, 860
@@ -18,7 +20,7 @@ query ($tags: [ExecutionTag!]) {
 
 
 def take(ui: str, graphql: Any, folder: Path, ontology: str, failed: str) -> None:
-    """Picture the partitions, the run of an ontology that `failed`, and the graph of one."""
+    """Picture the partitions, the run of an ontology that `failed`, and the graph."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # of the extra `browser`
 
     tags = [{"key": "dagster/partition", "value": failed}]
@@ -29,7 +31,6 @@ def take(ui: str, graphql: Any, folder: Path, ontology: str, failed: str) -> Non
             "bytes_on_disk",
         ),
         "catalogue_failed": (f"runs/{run}", "STEP_FAILURE"),
-        "catalogue_graph": ("locations/theirs/jobs/refresh_ols", "raw_ols_pages"),
     }
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
@@ -42,4 +43,8 @@ def take(ui: str, graphql: Any, folder: Path, ontology: str, failed: str) -> Non
             finally:
                 page.wait_for_timeout(STATES_COME_MS)
                 page.screenshot(path=folder / f"{name}.png")
+        page.set_viewport_size({"width": test_ui.WIDTH, "height": test_ui.HEIGHT})
+        test_ui.expand_all_groups(page, ui, "ols_staged")
+        test_ui.zoom_out_until_drawn(page, [table.staged_name for table in TABLES])
+        page.screenshot(path=folder / "catalogue_graph.png", clip=test_ui.bounds(page))
         browser.close()

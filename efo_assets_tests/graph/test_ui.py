@@ -32,6 +32,8 @@ POLL_S = 0.2
 ZOOM_STEPS = 20
 MARGIN_PX = 16
 STATES_COME_MS = 5_000
+WIDTH, HEIGHT = 2800, 2400
+"""Of the window, with room for the whole graph."""
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = (
     "--no-sandbox",
@@ -151,23 +153,23 @@ def test_materialize_all_succeeds_in_a_real_browser(
         pytest.skip("apt install chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 2800, "height": 2400})
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(f"{ui}/asset-groups", wait_until="domcontentloaded")
         page.get_by_role("button", name="Materialize all").click()
         page.get_by_text("Launched run").wait_for()
         page.goto(f"{ui}/runs")
         page.get_by_text("Success").first.wait_for(timeout=PATIENCE_S * 1000)
-        _expand_all_groups(page, ui)
-        _zoom_out_until_drawn(page, [table.name for table in TABLES])
+        expand_all_groups(page, ui, "staged")
+        zoom_out_until_drawn(page, [table.name for table in TABLES])
         for table in TABLES:
             page.get_by_text(table.name, exact=True).first.wait_for()
         picture = pytestconfig.getoption("--picture") or tmp_path / "lineage.png"
-        page.screenshot(path=picture, clip=_bounds(page))
+        page.screenshot(path=picture, clip=bounds(page))
         browser.close()
     assert graph.published()["terms"] == expected_rows(release(CLASSES, SEED, 1)).terms
 
 
-def _bounds(page: Any) -> dict[str, float]:
+def bounds(page: Any) -> Any:
     """The part of the window that the graph's boxes take, and a margin."""
     boxes = [each.bounding_box() for each in page.locator("foreignObject").all()]
     drawn = [box for box in boxes if box is not None]
@@ -177,16 +179,17 @@ def _bounds(page: Any) -> dict[str, float]:
     return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
-def _expand_all_groups(page: Any, ui: str) -> None:
+def expand_all_groups(page: Any, ui: str, group: str) -> None:
+    """Show the whole lineage, in a window of `WIDTH` and `HEIGHT`; `group` is one of its groups."""
     page.goto(f"{ui}/asset-groups", wait_until="domcontentloaded")
-    page.get_by_text("staged", exact=True).last.wait_for()
-    page.mouse.click(1400, 2200, button="right")
+    page.get_by_text(group, exact=True).last.wait_for()
+    page.mouse.click(WIDTH / 2, HEIGHT - 200, button="right")
     page.get_by_text("Expand all groups").last.click()
     page.get_by_role("button", name="Hide navigation").click()
     page.get_by_text("raw_ols_pages", exact=True).last.wait_for()
 
 
-def _zoom_out_until_drawn(page: Any, names: list[str]) -> None:
+def zoom_out_until_drawn(page: Any, names: list[str]) -> None:
     """Only what is in sight is drawn, and the whole graph is larger than a window."""
     zoom_out = page.locator('[aria-label="zoom_out"]').last
     for _ in range(ZOOM_STEPS):
