@@ -7,6 +7,10 @@ STAMP := $(VENV)/.installed
 DBT_VENV := .venv-dbt
 DBT_BIN := $(DBT_VENV)/bin
 DBT_STAMP := $(DBT_VENV)/.installed
+# oaklib brings 67 packages that nothing else needs.
+OAK_VENV := .venv-oak
+OAK_BIN := $(OAK_VENV)/bin
+OAK_STAMP := $(OAK_VENV)/.installed
 PORT := 3000
 RUNS := 1000
 SEED := 1
@@ -17,7 +21,7 @@ SCALE := 0.005
 PASSES := 1 2 4 sensor kills
 CLASSES := 94000
 UI_HOME := .efo/dagster_home
-CLEANED = $(VENV) $(DBT_VENV) dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+CLEANED = $(VENV) $(DBT_VENV) $(OAK_VENV) dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
   .import_linter_cache $(if $(DATA),.efo,.efo/demo)
 export DAGSTER_MODULE_NAME := efo_assets.definitions
 # Dagster starts twice as slowly where its bytecode can't be kept.
@@ -39,7 +43,7 @@ $(1)/bin/python -m pip install --progress-bar off --constraint $(2) --editable $
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults chaos catalogue readers dev ui library two deployed run bench bench-against lint dbt dbt-test clean
+.PHONY: help demo test coverage faults chaos catalogue readers dev ui library two deployed run bench bench-against lint dbt dbt-test oak clean
 
 help: ## Show this list
 	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +120,10 @@ dbt: $(DBT_STAMP) ## Build dbt's models and run its tests on what `make demo` ha
 dbt-test: $(DBT_STAMP) ## Run the tests of the extra `dbt`
 	@$(DBT_BIN)/python -m pytest -n 0 efo_assets_tests/dbt/test_dbt.py
 
+oak: CLASSES := 2000
+oak: $(OAK_STAMP) ## Ask OAK's commands of PostgreSQL and of SemSQL's SQLite file, of CLASSES=2000 (94000: times)
+	@$(OAK_BIN)/python -W ignore -m efo_assets_tests.oak --classes $(CLASSES)
+
 clean: ## Remove the environment, the demo's data and caches; with DATA=1 what was loaded, too
 	@echo "Removing, with the bytecode of all folders:"; du -sh $(wildcard $(CLEANED)) /dev/null | sed '$$d; s/^/  /'
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m efo_assets clean .efo/demo $(if $(DATA),.efo); fi
@@ -140,6 +148,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 # With the Python of the ordinary environment.
+$(OAK_STAMP): pyproject.toml constraints-oak.txt | $(STAMP)
+	@echo "Installing OAK into $(OAK_VENV): once, one to three minutes, 1 GB"
+	@rm -rf $(OAK_VENV) && $(BIN)/python -m venv $(OAK_VENV)
+	$(call pip_install,$(OAK_VENV),constraints-oak.txt,. oaklib)
+	@touch $@
+
 $(DBT_STAMP): pyproject.toml constraints-dbt.txt | $(STAMP)
 	@echo "Installing dbt into $(DBT_VENV): once, one to three minutes, 0.6 GB"
 	@rm -rf $(DBT_VENV) && $(BIN)/python -m venv $(DBT_VENV)

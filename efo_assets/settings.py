@@ -55,7 +55,7 @@ _SCHEMA = re.compile(rf"[a-z_][a-z0-9_]{{0,{IDENTIFIER_LIMIT_BYTES - 1}}}")
 _RESERVED_SCHEMAS = ("efo_meta", "efo_load_", "pg_", "information_schema")
 _NOT_BY_AN_ID = ("public", "ols", "semsql")
 """Schemas that EFO_SCHEMA may name, and that no ontology gets for its id: everybody's, that of the
-views over all ontologies, and one that is kept for later."""
+views over all ontologies, and that of SemSQL's views over `public`."""
 _LOGIN = "a user or a password"
 _PARTS = {"user": _LOGIN, "password": _LOGIN, "query_string": "a ?", "fragment": "a #"}
 
@@ -290,6 +290,8 @@ class Settings:
     """Where requests to OLS go through; its URL may hold a password."""
     ancestors: str = "table"
     """How ancestors are given: by a table, or by a function."""
+    semsql: bool = False
+    """Whether a publication makes the views of SemSQL."""
 
     @classmethod
     def from_environment(
@@ -330,6 +332,7 @@ class Settings:
             allow_older=variables.switch("EFO_ALLOW_OLDER"),
             proxy=variables.proxy(),
             ancestors=variables.ancestors(),
+            semsql=variables.switch("EFO_SEMSQL"),
         )
 
 

@@ -21,6 +21,12 @@ select format('drop schema if exists %I cascade', s.name)
 from (
     select :'schema'
     union all
+    select n.nspname
+    from pg_namespace as n
+    join pg_class as c on c.relnamespace = n.oid and c.relname = 'term_nodes'
+    where n.nspname = :'schema' || '_semsql'
+        and obj_description(c.oid, 'pg_class') like '%(efo_assets, definition %)'
+    union all
     select 'efo_load_' || load_id from efo_meta.loads where target_schema = :'schema'
 ) as s (name)
 \gexec

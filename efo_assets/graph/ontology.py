@@ -32,6 +32,7 @@ _VARIABLES = {
     "automation": "EFO_AUTOMATION",
     "release_confirm_s": "EFO_RELEASE_CONFIRM_S",
     "ancestors": "EFO_ANCESTORS",
+    "semsql": "EFO_SEMSQL",
 }
 """Field of an `Ontology` to the variable that it stands before."""
 
@@ -116,6 +117,9 @@ class Ontology(dg.Model, dg.Resolvable):
         default=None,
         description="table, or function: ancestors by queries along edges, for an ontology of "
         "millions of classes (EFO_ANCESTORS).",
+    )
+    semsql: bool | None = Field(
+        default=None, description="Views for OAK and SQL written for SemSQL (EFO_SEMSQL)."
     )
     pool: str | None = Field(
         default=None, description="Dagster's pool of the steps that load; left out, its own."

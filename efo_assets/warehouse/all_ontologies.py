@@ -7,26 +7,21 @@ an extra: whatever keeps them from being made is one line in the log, and no pub
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 
-import psycopg
-from psycopg import errors as pg
 from psycopg import sql
 
-from efo_assets import errors
 from efo_assets.prefixes import registered
 from efo_assets.privacy.logs import logger
+from efo_assets.warehouse import extras
 from efo_assets.warehouse.schema import PREFIX, Schema, may_be_plain
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.tables import TERM_KEY, TERMS, XREFS, Column
-from efo_assets.warehouse.views import COMMENTED
 
 OLS = "ols"
 STRENGTHS = ("exact", "close", "narrow", "broad", "related", "xref")
 """Relations of cross references, the strongest first."""
 
-_SECURITY_INVOKER = 150_000
 _PURPOSES = {
     "terms": "Terms of all ontologies; `schema` and `id` tell one.",
     "labels": "Labels and synonyms of the terms of all ontologies.",
@@ -50,49 +45,27 @@ _log = logger(__name__)
 
 def keep_views(connect: Callable[[], Connection]) -> None:
     """Make the views, or make them again, where they aren't over what stands now."""
-    try:
-        with connect() as connection, connection.transaction():
-            connection.execute(statement("ols_lock"))
-            obstacles = _make(connection)
-    except pg.LockNotAvailable:
-        obstacles = ["another session has locked one of them, a reader of long standing perhaps"]
-    except errors.WarehouseError as error:
-        obstacles = [str(error)]
-    except psycopg.Error as error:
-        obstacles = [error.diag.message_primary or str(error)]
-    if obstacles:
-        _log.warning(
-            "the views over all ontologies in schema ols are left as they are (%s); the next "
-            "publication tries again",
-            "; ".join(obstacles),
-        )
+    extras.keep("the views over all ontologies in schema ols", connect, _make)
 
 
 def _make(connection: Connection) -> list[str]:
     """Make what differs; return what is in the way, which somebody else has to change."""
+    connection.execute(statement("ols_lock"))
     relations = [*_COLUMNS, *(PREFIX + name for name in _COLUMNS)]
     rows = connection.execute(statement("ols_schemas"), {"names": relations}).fetchall()
     if len(rows) <= 1:
         return []
     queries = {name: _over_all(name, rows) for name in _COLUMNS}
     queries["mappings"] = _mappings()
-    comments = {name: _comment(connection, name, query) for name, query in queries.items()}
-    stand = set(connection.execute(statement("ols_comments")))
-    changed = [name for name, comment in comments.items() if (name, comment) not in stand]
+    views = {name: extras.ExtraView(_PURPOSES[name], query) for name, query in queries.items()}
+    changed = extras.differing(connection, OLS, views)
     if not changed:
         return []
-    values = {"names": list(queries), "ours": COMMENTED}
-    obstacles = [each for (each,) in connection.execute(statement("ols_obstacles"), values)]
-    if obstacles:
+    if obstacles := extras.obstacles(connection, OLS, list(views)):
         return obstacles
     if connection.row("select to_regnamespace('ols')") == (None,):
         connection.execute("create schema ols")
-    has_invoker = connection.info.server_version >= _SECURITY_INVOKER
-    options = sql.SQL("with (security_invoker = true)" if has_invoker else "")
-    for name in changed:
-        view = (OLS, name)
-        connection.execute(statement("ols_view", view=view, options=options, query=queries[name]))
-        connection.execute(compose("comment on view {} is {}", view, sql.Literal(comments[name])))
+    extras.make(connection, OLS, changed)
     _log.info("the views over all ontologies are made: %s", ", ".join(changed))
     return []
 
@@ -151,9 +124,3 @@ def _mappings() -> sql.Composed:
         prefixes=sql.Literal(json.dumps(prefixes)),
         spellings=sql.Literal(json.dumps(spellings)),
     )
-
-
-def _comment(connection: Connection, name: str, query: sql.Composed) -> str:
-    """What COMMENT ON says, which is another wherever the definition is."""
-    version = sha256(query.as_bytes(connection)).hexdigest()[:12]
-    return f"{_PURPOSES[name]} (efo_assets, definition {version})"

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from efo_assets import errors
 from efo_assets.privacy.logs import logger
-from efo_assets.warehouse import ledger, session, verify, words
+from efo_assets.warehouse import ledger, semsql, session, verify, words
 from efo_assets.warehouse.all_ontologies import keep_views
 from efo_assets.warehouse.audit import proven
 from efo_assets.warehouse.blockers import lock_holders
@@ -37,7 +37,7 @@ from efo_assets.warehouse.schema import Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.succession import predecessor
-from efo_assets.warehouse.tables import SYNONYMS, TABLES, TERMS, Table
+from efo_assets.warehouse.tables import PARENT_EDGES, SYNONYMS, TABLES, TERMS, Table
 from efo_assets.warehouse.views import FOLDS, create_views
 
 _log = logger(__name__)
@@ -59,6 +59,7 @@ def publish(
     *,
     allow_shrink: bool = False,
     allow_older: bool = False,
+    with_semsql: bool = False,
     run_id: str | None = None,
 ) -> Publication:
     """Publish a load; a load that is published already changes nothing.
@@ -79,6 +80,8 @@ def publish(
     sys.audit("efo_assets.published")
     _vacuum_filled(connect, load, publication)
     keep_views(connect)
+    if with_semsql:
+        semsql.keep(connect, load.target_schema)
     _tidy(connect, load)
     return publication
 
@@ -186,6 +189,12 @@ def _in_one_transaction(
         are_names_written = any(changes[table.name].written for table in (TERMS, SYNONYMS))
         words.keep(connection, schema, is_changed=are_names_written)
         create_views(connection, schema)
+        if semsql.stands(connection, schema):
+            are_edges_written = changes[PARENT_EDGES.name].written
+            if is_exchanged:
+                semsql.follow(connection, schema)
+            if fresh or are_edges_written or changes[TERMS.name].written:
+                semsql.renew(connection, schema)
         if is_exchanged:
             drop_aside(connection, schema)
         notes = list(_noted(connection, load, changes, is_new=known is None))

@@ -62,6 +62,7 @@ class Warehouse:
         allow_shrink: bool = False,
         allow_older: bool = False,
         ancestors: str = TABLE,
+        semsql: bool = False,
     ) -> None:
         self.target = target
         self.schema_name = schema
@@ -69,6 +70,7 @@ class Warehouse:
         self.allow_shrink = allow_shrink
         self.allow_older = allow_older
         self.ancestors = ancestors
+        self.semsql = semsql
         self._writer = WriterLock(self.connect, schema)
         self._filled_here: str | None = None
 
@@ -86,6 +88,7 @@ class Warehouse:
                 allow_shrink=settings.allow_shrink,
                 allow_older=settings.allow_older,
                 ancestors=settings.ancestors,
+                semsql=settings.semsql,
             ) as it,
         ):
             yield it
@@ -302,6 +305,7 @@ class Warehouse:
                 staged,
                 allow_shrink=self.allow_shrink,
                 allow_older=self.allow_older,
+                with_semsql=self.semsql,
                 run_id=run_id,
             )
             self.__dict__["schema"] = staged.target_schema

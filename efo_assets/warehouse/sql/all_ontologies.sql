@@ -5,42 +5,6 @@ select pg_advisory_xact_lock(hashtext('efo_assets views over all ontologies'));
 -- Readers that come queue behind us where a reader that was there keeps us waiting.
 set local lock_timeout = '2s'
 
--- name: ols_comments
-select c.relname, obj_description(c.oid, 'pg_class')
-from pg_class as c
-where c.relnamespace = to_regnamespace('ols')
-
--- name: ols_obstacles
-with ols as (
-    select to_regnamespace('ols') as oid
-),
-
-held as (
-    select c.oid, c.relkind, c.relowner, coalesce(obj_description(c.oid, 'pg_class'), '') as comment
-    from ols
-    join pg_class as c on c.relnamespace = ols.oid
-    where c.relname = any(%(names)s)
-)
-
-select format('grant create on database %%I to %%I', current_database(), current_user)
-from ols
-where ols.oid is null and not has_database_privilege(current_database(), 'CREATE')
-union all
-select format('grant create, usage on schema ols to %%I', current_user)
-from ols
-where not (has_schema_privilege(ols.oid, 'CREATE') and has_schema_privilege(ols.oid, 'USAGE'))
-union all
-select
-    case
-        when h.relkind = 'v' and h.comment like any(%(ours)s)
-            then format('alter view %%s owner to %%I', h.oid::regclass, current_user)
-        else format('%%s is not of efo_assets: rename it', h.oid::regclass)
-    end
-from held as h
-where
-    h.relkind <> 'v' or not h.comment like any(%(ours)s)
-    or not pg_has_role(h.relowner, 'USAGE')
-
 -- name: ols_schemas
 -- Every schema that was ever published into, with the columns of what stands there.
 with known as (
@@ -72,10 +36,6 @@ from known as k
 left join relations as r on r.nspname = k.schema
 group by k.schema, k.ontology
 order by k.schema collate "C"
-
--- name: ols_view
-create or replace view {view} {options} as
-{query}
 
 -- name: ols_mappings
 with spelled as materialized (

@@ -19,6 +19,7 @@ where not coalesce(
     or c.relname = any(%(built)s::text[])
     or (k.conrelid = g.oid and (k.contype = 'n' or k.conname = any(%(built)s::text[])))
     or r.ev_class in (select v.oid from given as v)
+    or obj_description(r.ev_class, 'pg_class') like any(%(ours)s::text[])
     or (
         d.classid = 'pg_proc'::regclass
         and obj_description(d.objid, 'pg_proc') like any(%(ours)s::text[])
