@@ -8,24 +8,40 @@ way than in SQLite, or in minutes.
 
 import atexit
 import weakref
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, nullcontext
+from sys import intern
 from typing import Any
 
 import click
 import sqlalchemy as sa
-from oaklib.datamodels.vocabulary import OWL_CLASS, OWL_NOTHING, OWL_THING
+from linkml_runtime.utils.metamodelcore import URIorCURIE
+from oaklib.datamodels.vocabulary import (
+    ALL_MATCH_PREDICATES,
+    HAS_DEFINITION_CURIE,
+    IN_SUBSET,
+    LABEL_PREDICATE,
+    OWL_CLASS,
+    OWL_NOTHING,
+    OWL_THING,
+    SYNONYM_PREDICATES,
+)
 from oaklib.implementations.sqldb.sql_implementation import SqlImplementation
+from semsql.sqla.semsql import Statements
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
 
 from efo_assets.errors import EfoError
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import session
 from efo_assets.warehouse.embedded import embedded_server, is_made
-from efo_assets.warehouse.semsql import beside
+from efo_assets.warehouse.semsql import SCOPES, beside
 from efo_assets.warehouse.statements import compose
 
-_LABELS_AT_ONCE = 1000
+_MANY = 100
+_NAMES = (LABEL_PREDICATE, *SYNONYM_PREDICATES)
+_DIFFED = (*_NAMES, HAS_DEFINITION_CURIE, IN_SUBSET, *ALL_MATCH_PREDICATES)
+"""What OAK asks of each class where it compares all of two ontologies."""
 
 
 class NotReadable(EfoError, click.ClickException):
@@ -62,7 +78,8 @@ class EfoAssetsImplementation(SqlImplementation):  # type: ignore[misc]  # oakli
             NotReadable: a setting is wrong, PostgreSQL can't be reached, or there are no views.
         """
         self._server = ExitStack()
-        self._known_labels: dict[str, str | None] = {}
+        self._kept: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._kept_predicates: set[str] = set()
         if self.engine is not None:
             return
         try:
@@ -97,13 +114,6 @@ class EfoAssetsImplementation(SqlImplementation):  # type: ignore[misc]  # oakli
         """Close what is open still."""
         self.close()
 
-    def label(self, curie: str, lang: str | None = None) -> str | None:
-        """As OAK's, which asks for each of thousands of roots or leaves on its own."""
-        if lang is None and curie in self._known_labels:
-            return self._known_labels[curie]
-        label: str | None = super().label(curie, lang)
-        return label
-
     def roots(
         self,
         predicates: list[str] | None = None,
@@ -125,9 +135,7 @@ class EfoAssetsImplementation(SqlImplementation):  # type: ignore[misc]  # oakli
             if child != parent and not (ignore_owl_thing and parent == OWL_THING)
             if parent.startswith(wanted) and (not predicates or predicate in predicates)
         }
-        for each in self._classes_but(children):
-            if each.startswith(wanted):
-                yield each
+        yield from (each for each in self._classes_but(children) if each.startswith(wanted))
 
     def leafs(
         self,
@@ -156,14 +164,89 @@ class EfoAssetsImplementation(SqlImplementation):  # type: ignore[misc]  # oakli
         }
         yield from self._classes_but(ends)
 
-    def _classes_but(self, others: set[str]) -> Iterator[str]:
-        """Current classes that are none of these; their labels are asked for together."""
+    def _classes_but(self, others: set[str]) -> list[str]:
+        """Current classes that are none of these, whose labels are asked for one by one."""
         others |= {OWL_THING, OWL_NOTHING}
-        left = [each for each in self.entities(owl_type=OWL_CLASS) if each not in others]
-        for start in range(0, len(left), _LABELS_AT_ONCE):
-            some = left[start : start + _LABELS_AT_ONCE]
-            self._known_labels |= dict(self.labels(some))
-            yield from some
+        classes = [each for each in self.entities(owl_type=OWL_CLASS) if each not in others]
+        if len(classes) > _MANY:
+            self.read_ahead([LABEL_PREDICATE])
+        return classes
+
+    def annotate_text(self, text: str, configuration: Any = None) -> Iterator[Any]:
+        """As OAK's, whose index takes three questions for each class."""
+        if self.lexical_index is None and not getattr(configuration, "matches_whole_text", None):
+            self.read_ahead((*_NAMES, *ALL_MATCH_PREDICATES))
+        yield from super().annotate_text(text, configuration)
+
+    def diff(self, other_ontology: Any, configuration: Any = None, **kw: Any) -> Iterator[Any]:
+        """As OAK's, which takes some twenty questions for each class."""
+        for each in (self, other_ontology):
+            if isinstance(each, EfoAssetsImplementation):
+                each.read_ahead(_DIFFED)
+                each.precompute_lookups()
+        yield from super().diff(other_ontology, configuration, **kw)
+
+    def read_ahead(self, predicates: Iterable[str]) -> None:
+        """Keep what all classes have by these predicates, beside what was kept."""
+        missing = set(predicates) - self._kept_predicates
+        columns = (Statements.subject, Statements.predicate, Statements.object, Statements.value)
+        wanted = sa.select(*columns).where(Statements.predicate.in_(tuple(missing)))
+        for subject, predicate, object_, value in self.session.execute(wanted):
+            text = object_ if value is None else value
+            self._kept[subject].append((intern(predicate), text))
+        self._kept_predicates |= missing
+
+    def _has_kept(self, *predicates: str) -> bool:
+        return self._kept_predicates.issuperset(predicates)
+
+    def _texts(self, curie: str, *predicates: str) -> list[tuple[str, str]]:
+        """Predicates and texts, or ids of what is named, that were kept of a class."""
+        return [each for each in self._kept.get(curie, ()) if each[0] in predicates]
+
+    def label(self, curie: str, lang: str | None = None) -> str | None:
+        """As OAK's."""
+        if lang is not None or not self._has_kept(LABEL_PREDICATE):
+            label: str | None = super().label(curie, lang)
+            return label
+        return next((text for _, text in self._texts(curie, LABEL_PREDICATE)), None)
+
+    def definition(self, curie: str, lang: str | None = None) -> str | None:
+        """As OAK's."""
+        if lang is not None or not self._has_kept(HAS_DEFINITION_CURIE):
+            definition: str | None = super().definition(curie, lang)
+            return definition
+        return next((text for _, text in self._texts(curie, HAS_DEFINITION_CURIE)), None)
+
+    def entity_alias_map(self, curie: str) -> dict[str, list[str | None]]:
+        """As OAK's."""
+        if not self._has_kept(LABEL_PREDICATE, *SCOPES.values()):
+            aliases: dict[str, list[str | None]] = super().entity_alias_map(curie)
+            return aliases
+        kept = defaultdict(list, {LABEL_PREDICATE: [self.label(curie)]})
+        for predicate, text in self._texts(curie, *SCOPES.values()):
+            kept[predicate].append(text)
+        return kept
+
+    def simple_mappings_by_curie(
+        self, curie: str, bidirectional: bool = False
+    ) -> Iterator[tuple[str, str]]:
+        """As OAK's, which leaves out what is no CURIE or IRI."""
+        if bidirectional or not self._has_kept(*ALL_MATCH_PREDICATES):
+            yield from super().simple_mappings_by_curie(curie, bidirectional)
+            return
+        for predicate, text in self._texts(curie, *ALL_MATCH_PREDICATES):
+            bare = text[1:-1] if text.startswith("<") else text
+            if URIorCURIE.is_valid(curie) and URIorCURIE.is_valid(bare):
+                yield predicate, bare
+
+    def terms_subsets(self, curies: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """As OAK's."""
+        if not self._has_kept(IN_SUBSET):
+            yield from super().terms_subsets(curies)
+            return
+        for curie in curies:
+            for _, text in self._texts(curie, IN_SUBSET):
+                yield curie, self._get_subset_curie(text)
 
     def _object_property_assertion_relationships(self, *_: Any) -> Iterator[Any]:
         """None, since they are of individuals; OAK would read all statements for them."""
@@ -199,8 +282,12 @@ def _engine(target: DatabaseTarget, schema: str) -> sa.Engine:
     dialect = engine.dialect
     assert isinstance(dialect, PGDialect_psycopg)  # noqa: S101  # for the type checker
     dialect.statement_compiler = _Compiler
-    # Behind a pooler nothing that is set outlives a transaction.
-    begin = "set transaction read only; set local search_path to {}, {}"
+    # Behind a pooler nothing that is set outlives a transaction. Of several definitions OAK takes
+    # the first, so the arms of a view must come in their order.
+    begin = (
+        "set transaction read only; set local search_path to {}, {}; set local jit to off;"
+        " set local max_parallel_workers_per_gather to 0"
+    )
 
     @sa.event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:

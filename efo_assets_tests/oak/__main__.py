@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from efo_assets.pipeline.load import load
 from efo_assets.sample.ontology import release
@@ -37,13 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--classes", type=int, default=2_000)
     parser.add_argument("--data-dir", type=Path, help="kept, and used again")
     parser.add_argument("--only", nargs="*", help="commands, such as roots")
+    parser.add_argument("--patience-s", type=float, default=1200.0, help="for each answer")
     options = parser.parse_args(arguments)
     folder = options.data_dir or Path(tempfile.mkdtemp(prefix="efo-o-"))
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     try:
         _prepare(folder, options.classes)
-        return _compare(folder, options.classes, options.only)
+        return _compare(folder, options.classes, options.only, options.patience_s)
     finally:
         if options.data_dir is None:
             remove(folder)
@@ -65,60 +67,61 @@ def _prepare(folder: Path, classes: int) -> None:
                 sqlite.write(path, release(classes, SEED, number))
 
 
-def _compare(folder: Path, classes: int, only: Sequence[str] | None) -> int:
+def _compare(folder: Path, classes: int, only: Sequence[str] | None, patience_s: float) -> int:
     rows = expected_rows(release(classes, SEED))
-    before = f"sqlite:{folder}/public.db"
     print(f"{'command':44} {'answers':>8} {'SQLite s':>9} {'PostgreSQL s':>13}")
-    failures = 0
+    differing = 0
     for words in _commands(rows):
         if only and words[0] not in only:
             continue
-        others = {"sqlite": f"sqlite:{folder}/{NEXT}.db", "postgres": f"efo-assets:{NEXT}"}
-        first, first_s = _asked(
-            folder, before, [each.format(other=others["sqlite"]) for each in words]
-        )
-        second, second_s = _asked(
-            folder, "efo-assets:", [each.format(other=others["postgres"]) for each in words]
-        )
-        is_same = first == second
-        failures += not is_same
+        first = _asked(folder, "sqlite:{folder}/{schema}.db", words, patience_s)
+        second = _asked(folder, "efo-assets:{schema}", words, patience_s)
+        is_same = first is None or second is None or first.records == second.records
+        differing += not is_same
+        records = max((each.records for each in (first, second) if each), key=len, default=[])
+        seconds = [
+            f"{each.seconds:.2f}" if each else f"> {patience_s:.0f}" for each in (first, second)
+        ]
         told = " ".join(words)[:44]
         print(
-            f"{told:44} {len(first):8,} {first_s:9.2f} {second_s:13.2f}"
-            + ("" if is_same else "  DIFFERENT"),
+            f"{told:44} {len(records):8,} {seconds[0]:>9} {seconds[1]:>13}",
+            "" if is_same else "DIFFERENT",
             flush=True,
         )
-        if not is_same:
-            print("  SQLite alone:", sorted(set(first) - set(second))[:5])
-            print("  PostgreSQL alone:", sorted(set(second) - set(first))[:5])
-    return failures
+        if first and second and not is_same:
+            alone = set(first.records) ^ set(second.records)
+            print("  in one alone:", sorted(alone)[:5])
+    return differing
 
 
-def _asked(folder: Path, selector: str, words: Sequence[str]) -> tuple[list[str], float]:
-    """The records of an answer, in order of their text, and seconds."""
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "efo_assets_tests.oak.timed",
-            "-i",
-            selector,
-            *words,
-        ],
-        env={**os.environ, "EFO_DATA_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        return ran.stderr.splitlines()[-5:], float("nan")
+class _Answer(NamedTuple):
+    records: list[str]
+    """In the order of their text."""
+    seconds: float
+
+
+def _asked(folder: Path, selector: str, words: Sequence[str], patience_s: float) -> _Answer | None:
+    """The answer to a command; None where it takes longer."""
+    where = {"folder": folder, "schema": "public"}
+    other = selector.format(**where | {"schema": NEXT})
+    command = ["-i", selector.format(**where), *(word.format(other=other) for word in words)]
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "efo_assets_tests.oak.timed", *command],
+            env={**os.environ, "EFO_DATA_DIR": str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience_s,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    assert not ran.returncode, ran.stderr[-3000:]
     answer = _RANDOM.sub("", ran.stdout)
     separator = "---" if "\n---" in answer or ": " in answer.partition("\n")[0] else "\n"
     # Neither form has an order that its database wouldn't choose.
     records = {_in_order(each.strip()) for each in answer.split(separator)} - {""}
-    return sorted(records), float(ran.stderr.split()[-1])
+    return _Answer(sorted(records), float(ran.stderr.split()[-1]))
 
 
 def _in_order(record: str) -> str:
