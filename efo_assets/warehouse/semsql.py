@@ -310,9 +310,8 @@ def _views(schema: Schema) -> dict[str, ExtraView]:
     queries["has_match_statement"] = _united(parts, _MATCHES)
     mapped = ("has_match_statement", "has_dbxref_statement")
     queries["has_mapping_statement"] = _united(parts, mapped)
-    reflexive = statement("semsql_is_a_reflexive", **parts)
     queries["edge"] = statement("semsql_edge", **parts)
-    queries["entailed_edge"] = statement("semsql_entailed_edge", **parts, reflexive=reflexive)
+    queries["entailed_edge"] = statement("semsql_entailed_edge", **parts)
     queries["prefix"] = statement("semsql_prefix", **parts, prefixes=_values(PREFIXES))
     queries["owl_axiom_annotation"] = statement(
         "semsql_owl_axiom_annotation",

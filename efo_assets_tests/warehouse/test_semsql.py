@@ -1,6 +1,8 @@
 """SemSQL's views over the published tables, against the oracle's statements and closure."""
 
 import logging
+import re
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +13,7 @@ from efo_assets.sample.ontology import release
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import USER
 from efo_assets.warehouse.warehouse import Warehouse
+from efo_assets_tests.commands import ROOT
 from efo_assets_tests.databases import connected
 from efo_assets_tests.oracle import semsql as oracle
 from efo_assets_tests.oracle.rows import expected_rows
@@ -332,3 +335,14 @@ def test_a_view_of_another_definition_is_made_again(warehouse: Warehouse) -> Non
         )
     publish(warehouse, **SMALL)
     assert ask(warehouse, "select count(*) from semsql.edge") == [(len(EDGES),)]
+
+
+def test_oaklib_is_asked_for_by_the_plugin_alone() -> None:
+    sources = (ROOT / "efo_assets").rglob("*.py")
+    imports = re.compile(r"^\s*(from|import) (oaklib|semsql\b|linkml)", re.MULTILINE)
+    named = [each.name for each in sources if imports.search(each.read_text("utf-8"))]
+    assert named == ["oak.py"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    plugin = project["entry-points"]["oaklib.plugins"]["efo-assets"]
+    module, _, name = plugin.partition(":")
+    assert f"class {name}(" in (ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8")

@@ -345,45 +345,67 @@ join {schema}.{prefix}ancestors as a on a.term_id = s.term_id
 join {semsql}.term_nodes as o on o.term_id = a.ancestor_id
 where a.is_a_distance is not null
 union all
--- The ends of a way may be below its source and above its target.
-select distinct s.id, p.relation, o.id
-from {semsql}.term_nodes as s
-join (
-    {reflexive}
-) as below on below.term_id = s.term_id
-join {semsql}.relation_paths as p on p.source_id = below.ancestor_id
-join (
-    {reflexive}
-) as above on above.term_id = p.target_id
-join {semsql}.term_nodes as o on o.term_id = above.ancestor_id
-where p.relation <> 'rdfs:subClassOf'
-union all
--- Ways over is_a alone are among the ancestors, but for those that are implied.
-select distinct s.id, 'rdfs:subClassOf', o.id
-from {semsql}.term_nodes as s
-join (
-    {reflexive}
-) as below on below.term_id = s.term_id
-join {semsql}.relation_paths as p on p.source_id = below.ancestor_id
-join (
-    {reflexive}
-) as above on above.term_id = p.target_id
-join {semsql}.term_nodes as o on o.term_id = above.ancestor_id
-where p.relation = 'rdfs:subClassOf'
-    and s.term_id <> o.term_id
-    and not exists (
-        select
+-- A way leads from what is below its source to what is above its target. Each end is a join of its
+-- own, since PostgreSQL takes no condition into a union some of which has one already.
+select distinct w.subject, w.predicate, w.object
+from (
+    select
+        s.id as subject,
+        p.relation as predicate,
+        o.id as object,
+        s.term_id as subject_id,
+        o.term_id as object_id
+    from {semsql}.relation_paths as p
+    join {semsql}.term_nodes as s on s.term_id = p.source_id
+    join {semsql}.term_nodes as o on o.term_id = p.target_id
+    union all
+    select
+        s.id,
+        p.relation,
+        o.id,
+        s.term_id,
+        o.term_id
+    from {semsql}.relation_paths as p
+    join {schema}.{prefix}ancestors as below
+        on below.ancestor_id = p.source_id and below.is_a_distance is not null
+    join {semsql}.term_nodes as s on s.term_id = below.term_id
+    join {semsql}.term_nodes as o on o.term_id = p.target_id
+    union all
+    select
+        s.id,
+        p.relation,
+        o.id,
+        s.term_id,
+        o.term_id
+    from {semsql}.relation_paths as p
+    join {semsql}.term_nodes as s on s.term_id = p.source_id
+    join {schema}.{prefix}ancestors as above
+        on above.term_id = p.target_id and above.is_a_distance is not null
+    join {semsql}.term_nodes as o on o.term_id = above.ancestor_id
+    union all
+    select
+        s.id,
+        p.relation,
+        o.id,
+        s.term_id,
+        o.term_id
+    from {semsql}.relation_paths as p
+    join {schema}.{prefix}ancestors as below
+        on below.ancestor_id = p.source_id and below.is_a_distance is not null
+    join {semsql}.term_nodes as s on s.term_id = below.term_id
+    join {schema}.{prefix}ancestors as above
+        on above.term_id = p.target_id and above.is_a_distance is not null
+    join {semsql}.term_nodes as o on o.term_id = above.ancestor_id
+) as w
+-- Those over is_a alone are among the ancestors, but for what is implied.
+where w.predicate <> 'rdfs:subClassOf' or (
+    w.subject_id <> w.object_id
+    and (
+        select a.is_a_distance
         from {schema}.{prefix}ancestors as a
-        where a.term_id = s.term_id and a.ancestor_id = o.term_id and a.is_a_distance is not null
-    )
-
--- name: semsql_is_a_reflexive
-select n.term_id, n.term_id as ancestor_id
-from {semsql}.term_nodes as n
-union all
-select a.term_id, a.ancestor_id
-from {schema}.{prefix}ancestors as a
-where a.is_a_distance is not null
+        where a.term_id = w.subject_id and a.ancestor_id = w.object_id
+    ) is null
+)
 
 -- name: semsql_prefix
 select distinct on (p.prefix) p.prefix, p.base
