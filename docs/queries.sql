@@ -1,4 +1,4 @@
--- Twenty questions that curators ask, on generated sample data; each is printed before its answer.
+-- Twenty-one questions that curators ask, on generated sample data; each is printed before its answer.
 -- After `make demo`:
 --   .venv/bin/efo-assets --demo psql -f docs/queries.sql
 
@@ -172,3 +172,19 @@ order by t.curie;
 \echo '20. Which terms speak of these words, wherever they stand?'
 select s.curie, s.label, s.matched, s.kind
 from efo_search('nocturnal kidney fracture', 5) as s;
+
+\echo '21. Which MeSH ids did a class that was replaced have, and to which term do they lead today?'
+\echo '   (Those lost as it became obsolete are there after two releases: efo-assets demo --release 2)'
+select o.curie as replaced, m.mesh_id, t.curie, t.label, null::bigint as lost_in
+from efo_terms as o
+join efo_replacements as r on r.term_id = o.id
+join efo_mesh_terms as m on m.term_id = r.target_id and o.iri = any (m.via)
+join efo_terms as t on t.id = m.term_id
+where o.curie in ('CELL:0002652', 'TRAIT:0013861')
+union all
+select o.curie, x.accession, t.curie, t.label, x.lost_in
+from efo_terms as o
+join efo_inherited_xrefs as x on x.inherited_from = o.iri and x.prefix = 'mesh'
+join efo_terms as t on t.id = x.term_id
+where o.curie in ('CELL:0002652', 'TRAIT:0013861')
+order by replaced, mesh_id;

@@ -16,7 +16,7 @@ from efo_assets_tests.warehouse.loads import expected, publish
 QUERIES = Path(__file__).parents[1] / "docs" / "queries.sql"
 _HEAD = re.compile(r"^\\echo '(\d+)\. (.+)'\n(?:\\echo .+\n)*", re.MULTILINE)
 """What psql prints before an answer: the question, and a remark on the answer."""
-_TITLE = """# Twenty questions
+_TITLE = """# Twenty-one questions
 
 Made by `python -m tools.readme` from [queries.sql](queries.sql), on two releases of generated \
 sample data (20,000 classes). A test compares questions and answers, and sees that no plan reads a \

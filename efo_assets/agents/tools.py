@@ -241,7 +241,8 @@ class Tools:
         """Go from a MeSH id (D003924) to current terms, or from a class to its MeSH ids.
 
         `relation` is the strongest evidence; `is_own` says that the term itself carries the id,
-        `via` names obsolete classes that do and that the term replaces.
+        `via` names obsolete classes that do and that the term replaces. With `lost_in` such a class
+        lost the id in that release, as it became obsolete.
         """
         mesh_id = _one(class_id).upper().removeprefix("MESH:")
         with self._reader.snapshot() as snapshot:

@@ -588,7 +588,10 @@ EDITS: Mapping[str, Callable[[GeneratedClass, str, Classes], dict[str, Any]]] = 
     "obsoleted": lambda each, *_: {
         "labels": tuple(f"{_obsolete_mark(_number(each.iri))}{text}" for text in each.labels[:1]),
         "is_obsolete": True,
+        # Editors strip some classes of them as they make them obsolete.
         "synonyms": () if _number(each.iri) % 3 == 1 else each.synonyms,
+        "xrefs": each.xrefs if _number(each.iri) % 3 == 0 else (),
+        "matches": each.matches if _number(each.iri) % 3 == 0 else (),
         "parents": (),
         "has_anonymous_parent": False,
         "annotations": {REPLACED_BY: (each.parents[0].iri,), REASON: ("merged",)},

@@ -32,6 +32,7 @@ _PURPOSES = {
 _LABELS = (
     Column("term_id", TERM_KEY, ""),
     *(Column(name, "text", "") for name in ("text", "kind", "inherited_from", "normalised")),
+    Column("lost_in", TERM_KEY, ""),
 )
 _COLUMNS: Mapping[str, Sequence[Column]] = {
     # Later columns come last: CREATE OR REPLACE VIEW adds them there alone.

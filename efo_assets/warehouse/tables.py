@@ -212,7 +212,8 @@ which `folding` maps, does."""
 CURIE_KEY = """lower(translate(curie, '_', ':') collate "C")"""
 """A CURIE and the short form of the same class, in any case, have the same."""
 _LEXEMES = "using gin (to_tsvector('pg_catalog.english', {schema}.{prefix}folded(%s)))"
-
+LOST_SYNONYM = "substr(before, strpos(before, ': ') + 2)"
+"""The text of a synonym that `efo_changes` tells with its scopes."""
 
 BLANKS = "".join(filter(str.isspace, map(chr, range(0x80, 0x3001)))) + "\u200b\ufeff"
 """White space beyond ASCII, with two characters of no width that stand between words."""
@@ -478,7 +479,18 @@ CHANGES = Table(
     ),
     key=("ordinal",),
     kinds=(Kinds("kind", 1.0),),
-    indexes=(Index("term", "(term_id)"), Index("kind", "(release_id, kind)")),
+    indexes=(
+        Index("term", "(term_id)"),
+        Index("kind", "(release_id, kind)"),
+        Index(
+            "lost_synonym_key",
+            f"({{schema}}.{{prefix}}normalised({LOST_SYNONYM})) where kind = 'synonym removed'",
+        ),
+        Index(
+            "lost_synonym_lexemes",
+            f"{_LEXEMES % LOST_SYNONYM} where kind = 'synonym removed'",
+        ),
+    ),
     made_from=("terms", "synonyms", "parent_edges", "xrefs", "replacements"),
     is_history=True,
 )

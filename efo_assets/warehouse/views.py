@@ -90,9 +90,22 @@ VIEWS: tuple[View, ...] = (
     *FOLDS,
     MESH_XREFS,
     View(
+        "inherited_synonyms",
+        "Synonyms that a class lost in the very release (`lost_in`) in which it became obsolete, "
+        "for the term that replaces it.",
+    ),
+    View(
+        "inherited_xrefs",
+        "Cross references that a class lost in the very release (`lost_in`) in which it became "
+        "obsolete, for the term that replaces it; `efo_mesh_terms`, which is of one release alone, "
+        "has none of them.",
+    ),
+    View(
         "labels",
-        "Every label and synonym of every listed term, with those of the classes that it replaces.",
-        version=2,
+        "Every label and synonym of every listed term, with those of the classes that it replaces: "
+        "what these have, and synonyms that they lost as they became obsolete, in release "
+        "`lost_in`.",
+        version=3,
     ),
     View(
         "resolve",
@@ -180,8 +193,9 @@ VIEWS: tuple[View, ...] = (
         "search",
         "Current terms whose label or synonym holds these words, with or without accents, or words "
         "that are spelled alike: the same name first, then what begins with it, then what holds "
-        "its words, then the rest (`kind` ends with fuzzy).",
-        version=4,
+        "its words, then the rest (`kind` ends with fuzzy). A synonym that a replaced class lost "
+        "as it became obsolete is found, too (inherited).",
+        version=5,
         arguments="text, integer",
     ),
 )

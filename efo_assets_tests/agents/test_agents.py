@@ -200,7 +200,7 @@ def by_term(url: str, name: str, /, **values: Any) -> Iterator[tuple[Term, list[
 
 
 def test_names_are_looked_up_as_the_generator_made_them(url: str) -> None:
-    labels = {(row[2], row[0]) for row in expected_labels(EXPECTED) if row[1] == "label"}
+    labels = {(row[2], row[0]) for row in expected_labels(EXPECTED, [BEFORE]) if row[1] == "label"}
     for each, found in by_term(url, "lookup", name=lambda each: each.label):
         had = {row["iri"] for row in found if row["matched"] == each.label}
         assert had >= {iri for text, iri in labels if text == each.label and iri in CURRENT}
@@ -263,11 +263,28 @@ def test_mesh_ids_lead_where_the_generator_expects(url: str) -> None:
     mesh_ids = sorted({each.mesh_id for each in EXPECTED.mesh_terms})
     calls = [("mesh", {"class_id": each}) for each in mesh_ids]
     for each, answer in zip(mesh_ids, answers(url, calls), strict=True):
-        assert {(row["iri"], row["relation"], row["is_own"]) for row in rows(answer)} == {
+        told = [row for row in rows(answer) if row["lost_in"] is None]
+        assert {(row["iri"], row["relation"], row["is_own"]) for row in told} == {
             (row.iri, row.relation, row.is_own)
             for row in EXPECTED.mesh_terms
             if row.mesh_id == each
         }
+
+
+def test_mesh_ids_that_a_replaced_class_lost_are_marked(server: DatabaseTarget) -> None:
+    with (
+        own_database(server) as database,
+        Warehouse(database, allow_shrink=True) as warehouse,
+    ):
+        lost = [xref("o", "mesh", "d000009")]
+        publish(warehouse, "1", terms=[term("a"), term("o")], xrefs=lost)
+        old = term("o", is_obsolete=True, replaced_by=["EX:a"])
+        publish(warehouse, "2", terms=[term("a"), old])
+        tools = Tools(Reader(lambda: warehouse))
+        for class_id in ("MESH:D000009", "EX:a", "EX:o"):
+            (row,) = tools.mesh(class_id).ontology_data.rows
+            assert (row["curie"], row["via"], row["lost_in"]) == ("EX:a", [iri("o")], 2)
+            assert row["relation"] is None
 
 
 def test_changes_are_those_of_the_generator(url: str) -> None:

@@ -25,6 +25,7 @@ from efo_assets_tests.oracle.derived import (
     expected_ancestors,
     expected_as_of,
     expected_changes,
+    expected_inherited_xrefs,
     expected_labels,
 )
 from efo_assets_tests.oracle.rows import expected_rows
@@ -34,6 +35,7 @@ SEED = 7
 
 
 def assert_published_is_release(graph: Graph, number: int) -> None:
+    earlier = [expected_rows(release(CLASSES, SEED, n)) for n in range(1, number)]
     expected = expected_rows(release(CLASSES, SEED, number))
     published = graph.published()
     assert published.keys() >= {"terms", "synonyms", "parent_edges", "xrefs", "mesh_terms"}
@@ -41,11 +43,17 @@ def assert_published_is_release(graph: Graph, number: int) -> None:
         assert rows == getattr(expected, name), name
     assert published_ancestors(graph.ask) == expected_ancestors(expected.parent_edges)
     labels = graph.ask(
-        "select t.iri, l.kind, l.text, l.inherited_from from efo_labels as l"
+        "select t.iri, l.kind, l.text, l.inherited_from, l.lost_in from efo_labels as l"
         " join efo_terms as t on t.id = l.term_id where t.removed_in is null"
     )
-    assert set(labels) == expected_labels(expected)
+    assert set(labels) == expected_labels(expected, earlier)
     assert len(labels) == len(set(labels))
+    xrefs = graph.ask(
+        "select t.iri, x.prefix, x.accession, x.inherited_from, x.lost_in"
+        " from efo_inherited_xrefs as x join efo_terms as t on t.id = x.term_id"
+    )
+    assert set(xrefs) == expected_inherited_xrefs(expected, earlier)
+    assert len(xrefs) == len(set(xrefs))
 
 
 def test_first_and_next_release_equal_the_generators_expectation(

@@ -1,7 +1,7 @@
 """What SQL derives from a release, worked out class by class and without SQL."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from efo_assets.sample.ontology import CONSIDER, REPLACED_BY, GeneratedRelease
@@ -273,19 +273,61 @@ def _targets(rows: ExpectedRows) -> dict[str, str]:
     return {iri: "; ".join(sorted(each)) for iri, each in targets.items()}
 
 
-def expected_labels(rows: ExpectedRows) -> frozenset[Row]:
-    """iri, kind, text, inherited from (an IRI or None) of every label and synonym of a term."""
+def expected_labels(rows: ExpectedRows, earlier: Sequence[ExpectedRows] = ()) -> frozenset[Row]:
+    """iri, kind, text, inherited from, lost in of every label and synonym of a term.
+
+    `earlier` are the releases before, from the first on; the last two are None but for names that
+    a replaced class passes on, and that it lost as it became obsolete.
+    """
     own: dict[str, list[tuple[str, str]]] = {}
     for term in rows.terms:
         others = (("other label", other) for other in term.other_labels)
         own[term.iri] = [("label", term.label), *others]
     for synonym in rows.synonyms:
         own[synonym.iri].append((synonym.scope, synonym.synonym))
-    labels = {(iri, kind, text, None) for iri, texts in own.items() for kind, text in texts}
+    labels = {(iri, kind, text, None, None) for iri, texts in own.items() for kind, text in texts}
     inherited = {
-        (row.target, kind, text, row.iri)
-        for row in rows.replacements
-        if (row.kind, row.status) == ("replaced_by", "resolved")
+        (row.target, kind, text, row.iri, None)
+        for row in _replaced(rows)
         for kind, text in own[row.iri]
     }
-    return frozenset(labels | inherited)
+    lost = {
+        (target, each.scope, each.synonym, iri, number)
+        for target, iri, number, before, after in _obsoletions(rows, earlier)
+        for each in before.synonyms
+        if each.iri == iri
+        and (iri, each.synonym) not in {other[:2] for other in after.synonyms}
+        and (each.scope, each.synonym) not in own[iri]
+    }
+    return frozenset(labels | inherited | lost)
+
+
+def expected_inherited_xrefs(rows: ExpectedRows, earlier: Sequence[ExpectedRows]) -> frozenset[Row]:
+    """iri, prefix, accession, inherited from, lost in of what replaced classes lost."""
+    return frozenset(
+        (target, *each[1:3], iri, number)
+        for target, iri, number, before, after in _obsoletions(rows, earlier)
+        for each in before.xrefs
+        if each.iri == iri and each[:3] not in {other[:3] for other in after.xrefs | rows.xrefs}
+    )
+
+
+def _replaced(rows: ExpectedRows) -> Iterator[Replacement]:
+    """Each class that one current term replaces."""
+    for row in rows.replacements:
+        if (row.kind, row.status) == ("replaced_by", "resolved"):
+            yield row
+
+
+def _obsoletions(
+    rows: ExpectedRows, earlier: Sequence[ExpectedRows]
+) -> Iterator[tuple[str | None, str, int, ExpectedRows, ExpectedRows]]:
+    """What replaces a class, the class, when it last became obsolete, and the two releases."""
+    releases = [*earlier, rows]
+    are_obsolete = [{term.iri: term.is_obsolete for term in each.terms} for each in releases]
+    for row in _replaced(rows):
+        for number in range(len(releases), 1, -1):
+            was, now = (are_obsolete[n].get(row.iri) for n in (number - 2, number - 1))
+            if now and was is False:
+                yield row.target, row.iri, number, releases[number - 2], releases[number - 1]
+                break

@@ -41,7 +41,7 @@ def test_what_is_generated_is_in_step_with_code_sample_and_measurements(
 
 def test_every_question_has_an_answer(answering: Warehouse) -> None:
     answers = queries.answers(answering)
-    assert list(answers) == list(range(1, 21))
+    assert list(answers) == list(range(1, 22))
     assert all(answer.rows for answer in answers.values())
 
 

@@ -508,6 +508,12 @@ def test_words_are_found_in_labels_and_synonyms(warehouse: Warehouse) -> None:
     assert ask(warehouse, "select count(*) from efo_search('')") == [(0,)]
 
 
+def test_a_word_that_is_in_no_index_stands_in_for_none(warehouse: Warehouse) -> None:
+    publish(warehouse, terms=[term("a", "sever"), term("b", "very severe over all")])
+    for words in ("veri sever", "overr", "veryy"):
+        assert ask(warehouse, f"select count(*) >= 0 from efo_search('{words}')") == [(True,)]
+
+
 def test_a_release_number_says_which_when_from_where_and_how_much(warehouse: Warehouse) -> None:
     publish(warehouse, terms=[term("a"), term("b")], limit=2)
     second = publish(warehouse, "2", terms=[term("a"), term("c")], synonyms=[synonym("c", "x")])

@@ -713,7 +713,10 @@ begin
                     end as begun,
                     case when length(x.plain) > 3 and x.word !~ '[0-9]'
                         and (is_doubted = 1 or not spelled.is_known) then (
-                        select string_agg(plainto_tsquery('pg_catalog.english', a.word)::text, ' | ')
+                        -- "over" and its like are in no index.
+                        select string_agg(
+                            nullif(plainto_tsquery('pg_catalog.english', a.word)::text, ''), ' | '
+                        )
                         from (
                             select w.word
                             from {schema}.{prefix}words as w
@@ -800,6 +803,19 @@ begin
             select s.term_id, s.synonym, s.scope
             from {schema}.{prefix}synonyms as s
             where {schema}.{prefix}normalised(s.synonym) = nullif(normal, '')
+            union all
+            select n.term_id, n.synonym, n.scope || ' (inherited)'
+            from (
+                select n.term_id, n.synonym, n.scope
+                from {schema}.{prefix}inherited_synonyms as n
+                where to_tsvector('pg_catalog.english', {schema}.{prefix}folded(n.synonym)) @@ wide
+                order by length(n.synonym)
+                limit 150
+            ) as n
+            union all
+            select n.term_id, n.synonym, n.scope || ' (inherited)'
+            from {schema}.{prefix}inherited_synonyms as n
+            where {schema}.{prefix}normalised(n.synonym) = nullif(normal, '')
         ),
 
         -- Materialized, so that it is worked out once for each.

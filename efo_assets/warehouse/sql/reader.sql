@@ -164,22 +164,40 @@ order by d.ordinality
 limit %(most)s
 
 -- name: told_mesh
+with led as (
+    select
+        m.mesh_id,
+        m.term_id,
+        m.relation,
+        m.is_own,
+        m.via,
+        m.is_only_term,
+        m.is_only_mesh_id,
+        null::bigint as lost_in
+    from {schema}.{prefix}mesh_terms as m
+    union all
+    select
+        upper(x.accession), x.term_id, null, false, array[x.inherited_from], null, null, x.lost_in
+    from {schema}.{prefix}inherited_xrefs as x
+    where x.prefix = 'mesh'
+)
+
 select
-    m.mesh_id,
-    m.mesh_kind,
+    l.mesh_id,
     t.curie,
     t.iri,
     t.label,
-    m.relation,
-    m.is_own,
-    m.via,
-    m.is_only_term,
-    m.is_only_mesh_id,
+    l.relation,
+    l.is_own,
+    l.via,
+    l.is_only_term,
+    l.is_only_mesh_id,
+    l.lost_in,
     count(*) over () as of_all
-from {schema}.{prefix}mesh_terms as m
-join {schema}.{prefix}terms as t on t.id = m.term_id
+from led as l
+join {schema}.{prefix}terms as t on t.id = l.term_id
 where
-    m.mesh_id = %(mesh_id)s
-    or m.term_id = (select o.id from {schema}.{prefix}terms as o where o.iri = %(iri)s)
-order by m.mesh_id, t.iri
+    l.mesh_id = %(mesh_id)s
+    or l.term_id = (select o.id from {schema}.{prefix}terms as o where o.iri = %(iri)s)
+order by l.lost_in is not null, l.mesh_id, t.iri
 limit %(most)s

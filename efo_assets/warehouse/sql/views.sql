@@ -13,6 +13,61 @@ from {schema}.{prefix}xrefs as x
 join {schema}.{prefix}terms as t on t.id = x.term_id
 where x.prefix = 'mesh' and not t.is_obsolete and t.removed_in is null
 
+-- name: view_inherited_synonyms
+create or replace view {schema}.{prefix}inherited_synonyms as
+select
+    r.target_id as term_id,
+    substr(c.before, strpos(c.before, ': ') + 2) as synonym,
+    s.scope,
+    t.iri as inherited_from,
+    c.release_id as lost_in
+from {schema}.{prefix}changes as c
+cross join lateral unnest(string_to_array(split_part(c.before, ': ', 1), ', ')) as s (scope)
+join {schema}.{prefix}replacements as r
+    on r.term_id = c.term_id and r.kind = 'replaced_by' and r.status = 'resolved'
+join {schema}.{prefix}terms as t on t.id = c.term_id
+where
+    c.kind = 'synonym removed'
+    -- A class may have been obsolete before, and current in between.
+    and c.release_id = (
+        select max(o.release_id)
+        from {schema}.{prefix}changes as o
+        where o.term_id = c.term_id and o.kind = 'obsoleted'
+    )
+    and not exists (
+        select
+        from {schema}.{prefix}synonyms as h
+        where h.term_id = c.term_id and h.scope = s.scope
+            and h.synonym = substr(c.before, strpos(c.before, ': ') + 2)
+    )
+
+-- name: view_inherited_xrefs
+create or replace view {schema}.{prefix}inherited_xrefs as
+select
+    r.target_id as term_id,
+    split_part(c.before, ':', 1) as prefix,
+    substr(c.before, strpos(c.before, ':') + 1) as accession,
+    t.iri as inherited_from,
+    c.release_id as lost_in
+from {schema}.{prefix}changes as c
+join {schema}.{prefix}replacements as r
+    on r.term_id = c.term_id and r.kind = 'replaced_by' and r.status = 'resolved'
+join {schema}.{prefix}terms as t on t.id = c.term_id
+where
+    c.kind = 'xref removed'
+    -- A class may have been obsolete before, and current in between.
+    and c.release_id = (
+        select max(o.release_id)
+        from {schema}.{prefix}changes as o
+        where o.term_id = c.term_id and o.kind = 'obsoleted'
+    )
+    and not exists (
+        select
+        from {schema}.{prefix}xrefs as h
+        where h.term_id = c.term_id and h.prefix = split_part(c.before, ':', 1)
+            and h.accession = substr(c.before, strpos(c.before, ':') + 1)
+    )
+
 -- name: view_labels
 create or replace view {schema}.{prefix}labels as
 -- Not materialized, so that a text that is sought is found by the indexes.
@@ -35,14 +90,24 @@ select
     x.text,
     x.kind,
     null::text as inherited_from,
-    x.normalised
+    x.normalised,
+    null::bigint as lost_in
 from texts as x
 union all
-select r.target_id, x.text, x.kind, t.iri, x.normalised
+select r.target_id, x.text, x.kind, t.iri, x.normalised, null
 from texts as x
 join {schema}.{prefix}replacements as r on r.term_id = x.term_id
 join {schema}.{prefix}terms as t on t.id = x.term_id
 where r.kind = 'replaced_by' and r.status = 'resolved'
+union all
+select
+    n.term_id,
+    n.synonym,
+    n.scope,
+    n.inherited_from,
+    {schema}.{prefix}normalised(n.synonym),
+    n.lost_in
+from {schema}.{prefix}inherited_synonyms as n
 
 -- name: view_ancestors
 -- A walk for each term, so that those of a term that is named are found without all others.
