@@ -38,7 +38,8 @@ from efo_assets.warehouse.embedded import embedded_server, is_made
 from efo_assets.warehouse.semsql import SCOPES, beside
 from efo_assets.warehouse.statements import compose
 
-_MANY = 100
+_MANY = 50
+"""Labels asked for one by one take longer from there on than all of them at once."""
 _NAMES = (LABEL_PREDICATE, *SYNONYM_PREDICATES)
 _DIFFED = (*_NAMES, HAS_DEFINITION_CURIE, IN_SUBSET, *ALL_MATCH_PREDICATES)
 """What OAK asks of each class where it compares all of two ontologies."""
@@ -80,6 +81,7 @@ class EfoAssetsImplementation(SqlImplementation):  # type: ignore[misc]  # oakli
         self._server = ExitStack()
         self._kept: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._kept_predicates: set[str] = set()
+        self._labels_asked_for = 0
         if self.engine is not None:
             return
         try:
@@ -165,12 +167,9 @@ class EfoAssetsImplementation(SqlImplementation):  # type: ignore[misc]  # oakli
         yield from self._classes_but(ends)
 
     def _classes_but(self, others: set[str]) -> list[str]:
-        """Current classes that are none of these, whose labels are asked for one by one."""
+        """Current classes that are none of these."""
         others |= {OWL_THING, OWL_NOTHING}
-        classes = [each for each in self.entities(owl_type=OWL_CLASS) if each not in others]
-        if len(classes) > _MANY:
-            self.read_ahead([LABEL_PREDICATE])
-        return classes
+        return [each for each in self.entities(owl_type=OWL_CLASS) if each not in others]
 
     def annotate_text(self, text: str, configuration: Any = None) -> Iterator[Any]:
         """As OAK's, whose index takes three questions for each class."""
@@ -204,7 +203,10 @@ class EfoAssetsImplementation(SqlImplementation):  # type: ignore[misc]  # oakli
         return [each for each in self._kept.get(curie, ()) if each[0] in predicates]
 
     def label(self, curie: str, lang: str | None = None) -> str | None:
-        """As OAK's."""
+        """As OAK's, which asks for that of each row of an answer on its own."""
+        self._labels_asked_for += 1
+        if self._labels_asked_for == _MANY:
+            self.read_ahead([LABEL_PREDICATE])
         if lang is not None or not self._has_kept(LABEL_PREDICATE):
             label: str | None = super().label(curie, lang)
             return label

@@ -28,7 +28,7 @@ from efo_assets_tests.oracle.tables import ExpectedRows
 SEED = 7
 NEXT = "later"
 """The schema of the second release."""
-_RANDOM = re.compile("CHANGE:[0-9a-f-]+|id: .*")
+_RANDOM = re.compile("uuid:[0-9a-f-]+")
 """What KGCL calls a change, by chance."""
 
 
