@@ -169,7 +169,7 @@ def _commands(rows: ExpectedRows) -> Iterator[list[str]]:
     yield ["leafs", "-p", "i"]
     yield ["annotate", "-W", label]
     yield ["annotate", f"a case of {label} seen"]
-    yield ["diff", "-X", "{other}", "-O", "csv"]
+    yield ["diff", "-X", "{other}"]
 
 
 if __name__ == "__main__":
