@@ -13,8 +13,10 @@ empty.
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+import psycopg
 from psycopg import sql
 
+from efo_assets.errors import LOAD_COMMAND, PublicationRefused
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse import extras
 from efo_assets.warehouse.extras import ExtraView
@@ -213,12 +215,25 @@ def stands(connection: Connection, schema: Schema) -> bool:
 
 
 def renew(connection: Connection, schema: Schema) -> None:
-    """Bring the tables up to date with the published ones."""
-    for name, table in _tables(schema).items():
-        place, comment = (beside(schema), name), sql.Literal(table.comment(connection))
-        connection.execute(table.query)
-        connection.execute(compose("analyze {}", place))
-        connection.execute(compose("comment on table {} is {}", place, comment))
+    """Bring the tables up to date with the published ones.
+
+    Raises:
+        PublicationRefused: somebody changed them.
+    """
+    try:
+        for name, table in _tables(schema).items():
+            place, comment = (beside(schema), name), sql.Literal(table.comment(connection))
+            connection.execute(table.query)
+            connection.execute(compose("analyze {}", place))
+            connection.execute(compose("comment on table {} is {}", place, comment))
+    except psycopg.ProgrammingError as error:
+        raise PublicationRefused(
+            f"The tables of SemSQL in schema {beside(schema)} can't be renewed "
+            f"({error.diag.message_primary}): somebody changed them, and they would be of another "
+            "release than the published tables. Nothing was published, and the last release "
+            f"stays; `drop schema {beside(schema)} cascade` and run `{LOAD_COMMAND}` again, which "
+            "makes them anew where EFO_SEMSQL is on."
+        ) from error
 
 
 def _tables(schema: Schema) -> dict[str, ExtraView]:

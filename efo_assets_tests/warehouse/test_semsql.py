@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from efo_assets.errors import PublicationRefused
 from efo_assets.sample.ontology import release
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.embedded import USER
@@ -335,6 +336,22 @@ def test_a_view_of_another_definition_is_made_again(warehouse: Warehouse) -> Non
         )
     publish(warehouse, **SMALL)
     assert ask(warehouse, "select count(*) from semsql.edge") == [(len(EDGES),)]
+
+
+def test_tables_that_somebody_changed_are_named_and_dropping_them_mends_it(
+    warehouse: Warehouse,
+) -> None:
+    publish(warehouse, **SMALL)
+    terms = [*SMALL["terms"], term("m")]
+    with warehouse.connect() as connection:
+        connection.execute("drop table semsql.relation_ids cascade")
+    with pytest.raises(PublicationRefused, match="drop schema semsql cascade"):
+        publish(warehouse, "2", **{**SMALL, "terms": terms})
+    assert ask(warehouse, "select count(*) from efo_terms") == [(len(SMALL["terms"]),)]
+    with warehouse.connect() as connection:
+        connection.execute("drop schema semsql cascade")
+    publish(warehouse, "2", **{**SMALL, "terms": terms})
+    assert ask(warehouse, "select count(*) from semsql.class_node") == [(len(terms),)]
 
 
 def test_oaklib_is_asked_for_by_the_plugin_alone() -> None:
