@@ -186,7 +186,7 @@ VIEWS: tuple[View, ...] = (
         "Current terms with this label or synonym, whatever its case and punctuation; labels "
         "first, then exact synonyms, then others, inherited ones last, with or without their "
         "obsolete_.",
-        version=3,
+        version=4,
         arguments="text",
     ),
     View(

@@ -658,8 +658,13 @@ begin atomic
         select distinct on (t.id)
             t.id, t.iri, t.curie, t.label, h.text, h.kind, h.inherited_from, h.place
         from hits as h
-        join {schema}.{prefix}terms as t on t.id = h.term_id
-        where not t.is_obsolete
+        -- By the key, however many names PostgreSQL expects to be found.
+        cross join lateral (
+            select o.id, o.iri, o.curie, o.label
+            from {schema}.{prefix}terms as o
+            where o.id = h.term_id and not o.is_obsolete
+            offset 0
+        ) as t
         order by t.id, h.place, h.inherited_from nulls first, h.text
     )
 
