@@ -376,10 +376,10 @@ def test_the_time_limits_of_a_role_do_not_end_a_load(
     name = database.parameters["dbname"]
     run(
         server,
-        f'alter role {database.parameters["user"]} in database "{name}" set statement_timeout = 1',
+        f'alter role {database.parameters["user"]} in database "{name}" set statement_timeout = 5',
     )
     with Warehouse(database) as warehouse:
-        assert publish(warehouse, terms=[term("a")]).is_new
+        assert publish(warehouse, terms=[term(str(n)) for n in range(2_000)]).is_new
 
 
 @pytest.mark.fault("S18")

@@ -1,4 +1,6 @@
 -- name: transaction_settings
+-- First, since the limit of a role holds until then.
+set local statement_timeout = 0;
 set transaction isolation level read committed;
 -- Names are always qualified: a function planted in a schema on the path is never ours.
 set local search_path = pg_catalog, pg_temp;
@@ -19,7 +21,6 @@ set local quote_all_identifiers = off;
 set local exit_on_error = off;
 set local application_name = {session_name};
 set local timezone = 'UTC';
-set local statement_timeout = 0;
 set local lock_timeout = {lock_timeout_ms};
 set local idle_in_transaction_session_timeout = {idle_timeout_ms};
 -- Rows that a policy hides from us are an error, not a difference.
