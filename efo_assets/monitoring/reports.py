@@ -18,13 +18,11 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(data_dir: Path, path: str) -> bytes | None:
     """What a path shows: the list, the report of a schema, or None where there is none."""
-    found = _found(data_dir / FOLDER)
     name = path.removeprefix(PATH).strip("/")
-    if not name:
-        return _list(found).encode()
     try:
-        return found[name].read_bytes()
-    except (KeyError, OSError):
+        found = _found(data_dir / FOLDER)
+        return found[name].read_bytes() if name else _list(found).encode()
+    except (KeyError, OSError):  # none of this name, or a folder that we may not read
         return None
 
 
