@@ -162,7 +162,12 @@ class Scene:
         workspace = {"load_from": [{"grpc_server": server}]}
         (folder / "workspace.yaml").write_text(yaml.safe_dump(workspace))
         self.environment = {
-            **{name: each for name, each in os.environ.items() if not name.startswith("EFO_")},
+            # The Makefile names the project's own definitions.
+            **{
+                name: each
+                for name, each in os.environ.items()
+                if not name.startswith(("EFO_", "DAGSTER_"))
+            },
             "DAGSTER_HOME": str(self.home),
             "OLS_DATABASE_URL": urls[0],
             "EFO_OLS_URL": served.url,
@@ -269,6 +274,7 @@ class Scene:
             return json.load(answer)["data"]
 
     def _answers(self) -> bool:
+        assert self._processes["webserver"].poll() is None, "\n".join(self.last_words())
         with suppress(URLError, ConnectionError):
             found = self.graphql("{repositoriesOrError {... on RepositoryConnection {nodes {id}}}}")
             return bool(found["repositoriesOrError"].get("nodes"))
