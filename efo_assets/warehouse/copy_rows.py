@@ -2,7 +2,9 @@
 
 import struct
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import adapters
@@ -13,7 +15,7 @@ from psycopg.adapt import AdaptersMap, Dumper, Transformer
 from psycopg.pq import Format
 
 from efo_assets.errors import AuditNotPassed
-from efo_assets.warehouse.tables import BY_STAGED_NAME, Table
+from efo_assets.warehouse.tables import BY_STAGED_NAME, CLASS_HASHES, Table
 
 Columns: TypeAlias = Mapping[str, Sequence[str]]
 """Staged table name to the names of a row's values, in order."""
@@ -26,6 +28,7 @@ TEXT_OID, TEXTS_OID = 25, 1009
 _NO_TEXTS = struct.pack(">iii", 0, 0, TEXT_OID)
 _SOME_TEXTS = struct.Struct(">iiiii").pack
 _LENGTH = struct.Struct(">i").pack
+_CLASS_HASH = struct.Struct(">hiqi").pack
 
 
 class _TextsDumper(Dumper):
@@ -78,7 +81,7 @@ class CopyRows(NamedTuple):
 
 
 class RowEncoder:
-    """Encodes rows of all copied tables."""
+    """Encodes rows of all copied tables; the first value of each is the key of its term."""
 
     def __init__(self, columns: Columns) -> None:
         """Make the sinks.
@@ -95,8 +98,20 @@ class RowEncoder:
         """Staged table name to what takes one row; its values stand in the order of the columns."""
 
     def taken(self) -> dict[str, CopyRows]:
-        """The rows since the last call, by staged table name."""
-        return {name: table.taken() for name, table in self._tables.items()}
+        """The rows since the last call, and a hash of those of each class, by table of a load."""
+        of_class: defaultdict[int, list[bytearray]] = defaultdict(list)
+        rows = {name: table.taken(of_class) for name, table in self._tables.items()}
+        return rows | {CLASS_HASHES: _class_hashes(of_class)}
+
+
+def _class_hashes(of_class: Mapping[int, list[bytearray]]) -> CopyRows:
+    """The rows of `CLASS_HASHES`."""
+    data = bytearray()
+    for key, rows in of_class.items():
+        # OLS gives the same values in another order after it loaded an ontology again.
+        digest = blake2b(b"".join(sorted(rows)), digest_size=8).digest()
+        data += _CLASS_HASH(2, 8, key, 8) + digest
+    return CopyRows(len(of_class), zlib.crc32(data), data)
 
 
 class _TableEncoder:
@@ -107,9 +122,12 @@ class _TableEncoder:
         self._transformer.set_dumper_types(oids, Format.BINARY)
         self.rows: list[Sequence[Any]] = []
 
-    def taken(self) -> CopyRows:
+    def taken(self, of_class: defaultdict[int, list[bytearray]]) -> CopyRows:
+        """The rows; the bytes of each are added to those of its class."""
         rows, data = self.rows.copy(), bytearray()
         self.rows.clear()
         for row in rows:
+            begin = len(data)
             format_row_binary(row, self._transformer, data)
+            of_class[row[0]].append(data[begin:])
         return CopyRows(len(rows), zlib.crc32(data), data)

@@ -15,7 +15,7 @@ from itertools import islice
 from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.closure import COLUMNS, Edges, ancestor_rows
 from efo_assets.warehouse.session import Connection
-from efo_assets.warehouse.statements import copy_staged, statement
+from efo_assets.warehouse.statements import copy_into, statement
 from efo_assets.warehouse.tables import ANCESTORS, REPLACEMENTS, Table
 
 PIECES_AT_ONCE = 256
@@ -71,7 +71,7 @@ def ancestors_under_way(
 
 def copy_ancestors(connection: Connection, load_schema: str, rows: Iterator[bytes]) -> None:
     """Fill the table of ancestors."""
-    query = copy_staged(load_schema, ANCESTORS, COLUMNS)
+    query = copy_into((load_schema, ANCESTORS.copied_name), COLUMNS)
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         for piece in rows:
             copy.write(piece)

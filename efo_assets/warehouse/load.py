@@ -29,7 +29,8 @@ from efo_assets.warehouse.schema import FUNCTION, TABLE, Schema
 from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import (
     compose,
-    copy_staged,
+    copy_into,
+    create_aside,
     create_staged,
     listing,
     published_hash,
@@ -39,6 +40,8 @@ from efo_assets.warehouse.statements import (
 from efo_assets.warehouse.tables import (
     ANCESTORS,
     CHANGES,
+    CLASS_HASH_COLUMNS,
+    CLASS_HASHES,
     COPIED,
     DERIVED,
     FORMAT_VERSION,
@@ -49,6 +52,7 @@ from efo_assets.warehouse.tables import (
     Column,
     Table,
 )
+from efo_assets.warehouse.touched import TOUCHED, among, find_touched
 
 KEPT_FOR_DIAGNOSIS = 2
 """Loads that never became a release and keep their tables."""
@@ -58,6 +62,11 @@ NO_ROWS = "0:0"
 """The tie of a table without rows."""
 DANGLING = "dangling_edges"
 """The table of a load that holds the edges whose parent is not listed, as they were copied."""
+ASIDE: Mapping[str, Sequence[Column]] = {
+    DANGLING: PARENT_EDGES.copied_columns,
+    CLASS_HASHES: CLASS_HASH_COLUMNS,
+}
+"""Tables of a load that are not published, and their columns."""
 
 _STAGED_ANEW = (
     "Nothing was published, and the published release stays; run "
@@ -225,13 +234,8 @@ def begin(
         connection.execute(compose("create schema {}", load.schema))
         for table in TABLES:
             connection.execute(create_staged(load.schema, table))
-        connection.execute(
-            compose(
-                "create table {} (like {})",
-                (load.schema, DANGLING),
-                (load.schema, PARENT_EDGES.copied_name),
-            )
-        )
+        for name, columns in ASIDE.items():
+            connection.execute(create_aside((load.schema, name), columns))
     return load
 
 
@@ -242,9 +246,13 @@ class Filling:
         self._connection = connection
         self._load = load
         self._copies = {
-            table.staged_name: copy_staged(load.schema, table, columns[table.staged_name])
+            table.staged_name: copy_into(
+                (load.schema, table.copied_name), columns[table.staged_name]
+            )
             for table in COPIED
         }
+        hashes = [column.name for column in CLASS_HASH_COLUMNS]
+        self._copies[CLASS_HASHES] = copy_into((load.schema, CLASS_HASHES), hashes)
         self._decoded: Counter[str] = Counter()
         self._waiting = {name: bytearray() for name in self._copies}
 
@@ -274,19 +282,17 @@ class Filling:
             AuditNotPassed: a table does not hold as many rows as were encoded.
         """
         ties = {}
-        for table in COPIED:
-            name = table.staged_name
+        for name, (place, columns) in _copied(self._load).items():
             self._copy(name)
-            place = (self._load.schema, table.copied_name)
-            tie = ties[name] = _tie(self._connection, place, table.copied_columns)
+            tie = ties[name] = _tie(self._connection, place, columns)
             if (rows := _rows(tie)) != self._decoded[name]:
                 raise AuditNotPassed(
                     f"PostgreSQL took {rows:,} rows of {name} of {self._load.source.name}, and "
                     f"{self._decoded[name]:,} were decoded. {_STAGED_ANEW}"
                 )
-            if table.copied_name == name:
+            if place[1] == name:
                 # Now, since whoever builds indexes while the load is sealed would be in the way.
-                _analyze(self._connection, self._load, table)
+                _analyze(self._connection, place)
             _log.info("staged %s rows in %s.%s", f"{rows:,}", self._load.schema, name)
         counts = {name: _rows(tie) for name, tie in ties.items()}
         filled = {
@@ -309,8 +315,8 @@ def filling(connection: Connection, load: Load, columns: Columns) -> Iterator[Fi
         connection.execute(statement("bulk_session"))
         # Pages may be long in coming.
         connection.execute("set local idle_in_transaction_session_timeout = 0")
-        for table in COPIED:
-            _empty(connection, (load.schema, table.copied_name))
+        for place, _ in _copied(load).values():
+            _empty(connection, place)
         yield Filling(connection, load, columns)
 
 
@@ -322,14 +328,15 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
     """
     with connection.transaction():
         connection.execute(statement("bulk_session"))
-        sealed = _as_copied(connection, load)
+        _lock_copied(connection, load)
         load = replace(load, base_release=comparable_release(connection, load))
         for name in (PARENT_EDGES.staged_name, DANGLING):
             _empty(connection, (load.schema, name))
         connection.execute(statement("resolve_parents", load=load.schema))
-        _analyze(connection, load, PARENT_EDGES)
+        _analyze(connection, (load.schema, PARENT_EDGES.staged_name))
         only_parents = load.source.ancestors == FUNCTION
         with ancestors_under_way(connection, load.schema, only_parents=only_parents) as ancestors:
+            sealed = _as_copied(connection, load)
             # Nothing is derived from ancestors, so that they have the time of all others.
             for table in sorted(DERIVED, key=lambda table: table is ANCESTORS):
                 _empty(connection, (load.schema, table.staged_name))
@@ -338,13 +345,11 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
                 elif not table.is_history:
                     derive(connection, load.schema, table)
                 elif load.base_release is not None:
-                    connection.execute(
-                        statement("derive_changes", load=load.schema, **load.target_schema.parts)
-                    )
-                _analyze(connection, load, table)
+                    _derive_changes(connection, load)
+                _analyze(connection, (load.schema, table.staged_name))
         for table in (PARENT_EDGES, *DERIVED):
             sealed[table.staged_name] = _tie_staged(connection, load, table)
-        sealed[DANGLING] = _tie_dangling(connection, load)
+        sealed[DANGLING] = _tie(connection, (load.schema, DANGLING), ASIDE[DANGLING])
         counts = {name: _rows(tie) for name, tie in sealed.items()}
         connection.execute(
             statement("load_seal"),
@@ -357,6 +362,16 @@ def seal(connection: Connection, load: Load, findings: Mapping[str, Any]) -> Loa
             },
         )
     return replace(load, state="staged", counts=counts, findings=dict(findings), sealed=sealed)
+
+
+def _derive_changes(connection: Connection, load: Load) -> None:
+    """Compare the rows of terms that differ with the published ones."""
+    target = load.target_schema
+    is_known = find_touched(connection, load.schema, target, load.base_release)
+    of_touched = {
+        name: among(TOUCHED if is_known else None, name) for name in ("term_id", "child_id")
+    }
+    connection.execute(statement("derive_changes", load=load.schema, **target.parts, **of_touched))
 
 
 def _empty(connection: Connection, place: tuple[str, str]) -> None:
@@ -376,29 +391,34 @@ def _tie_staged(connection: Connection, load: Load, table: Table) -> str:
     return _tie(connection, (load.schema, table.staged_name), table.staged_columns)
 
 
-def _tie_dangling(connection: Connection, load: Load) -> str:
-    return _tie(connection, (load.schema, DANGLING), PARENT_EDGES.copied_columns)
-
-
 def _rows(tie: str) -> int:
     return int(tie.partition(":")[0])
 
 
+def _copied(load: Load) -> dict[str, tuple[tuple[str, str], Sequence[Column]]]:
+    """Place and columns of each table that rows are copied into, by staged table name."""
+    places: dict[str, tuple[tuple[str, str], Sequence[Column]]] = {
+        table.staged_name: ((load.schema, table.copied_name), table.copied_columns)
+        for table in COPIED
+    }
+    return places | {CLASS_HASHES: ((load.schema, CLASS_HASHES), CLASS_HASH_COLUMNS)}
+
+
+def _lock_copied(connection: Connection, load: Load) -> None:
+    """Let nobody else change copied rows until the transaction ends."""
+    every = listing(compose("{}", place) for place, _ in _copied(load).values())
+    connection.execute(compose("lock table {} in share mode", every))
+
+
 def _as_copied(connection: Connection, load: Load) -> dict[str, str]:
-    """The tie of each copied table, which nobody else changes until the transaction ends.
+    """The tie of each copied table, which is locked.
 
     Raises:
         AuditNotPassed: rows are not those that COPY left there.
     """
-    places = {table: (load.schema, table.copied_name) for table in COPIED}
-    every = listing(compose("{}", place) for place in places.values())
-    connection.execute(compose("lock table {} in share mode", every))
-    ties = {
-        table.staged_name: _tie(connection, place, table.copied_columns)
-        for table, place in places.items()
-    }
-    (copied,) = connection.row(statement("load_ties"), {"load_id": load.load_id})
-    refuse_changed(load, copied, ties, "decoded")
+    ties = {name: _tie(connection, *of_table) for name, of_table in _copied(load).items()}
+    (kept,) = connection.row(statement("load_ties"), {"load_id": load.load_id})
+    refuse_changed(load, kept, ties, "decoded")
     return ties
 
 
@@ -449,10 +469,10 @@ def comparable_release(connection: Connection, load: Load) -> int | None:
     return int(row[0]) if row is not None and not load.is_partial else None
 
 
-def _analyze(connection: Connection, load: Load, table: Table) -> None:
+def _analyze(connection: Connection, place: tuple[str, str]) -> None:
     # Whole tables are read: numbers of rows and of distinct values are all that planning needs.
     connection.execute("set local default_statistics_target = 10")
-    connection.execute(compose("analyze {}", (load.schema, table.staged_name)))
+    connection.execute(compose("analyze {}", place))
 
 
 def latest(connection: Connection, target_schema: Schema) -> Load:
@@ -479,21 +499,28 @@ def latest(connection: Connection, target_schema: Schema) -> Load:
     return load
 
 
-def filled(connection: Connection, target_schema: Schema, source: Source) -> Load | None:
+def filled(
+    connection: Connection, target_schema: Schema, source: Source, *, by_caller: str | None = None
+) -> Load | None:
     """The load of exactly this source and format that waits to be sealed, if there is one.
 
-    The caller holds the writer's lock, so that nobody is filling it.
+    The caller holds the writer's lock, so that nobody is filling it. Where that one filled it, by
+    its id, rows and keys are as given; where not, rows that aren't as decoded are of no use.
     """
     load = newest(connection, target_schema, "staging")
-    if load is None or load.source != source or key_of_another(connection, load):
+    if load is None or load.source != source:
         return None
-    return load
+    if load.load_id == by_caller:
+        return load
+    is_sound = not key_of_another(connection, load) and _is_as_copied(connection, load)
+    return load if is_sound else None
 
 
-def is_as_copied(connection: Connection, load: Load) -> bool:
+def _is_as_copied(connection: Connection, load: Load) -> bool:
     """Whether the rows of a filled load are those that were decoded."""
     with connection.transaction():
         connection.execute(statement("bulk_session"))
+        _lock_copied(connection, load)
         try:
             _as_copied(connection, load)
         except AuditNotPassed as error:
@@ -529,7 +556,7 @@ def newest(connection: Connection, target_schema: Schema, *states: str) -> Load 
         "schema": target_schema,
         "format_version": FORMAT_VERSION,
         "states": list(states or ("staged", "published")),
-        "copied": [table.staged_name for table in COPIED],
+        "copied": [*(table.staged_name for table in COPIED), CLASS_HASHES],
     }
     row = connection.execute(statement("load_latest"), values).fetchone()
     if row is None:
@@ -543,7 +570,10 @@ def content(connection: Connection, load: Load) -> tuple[Content, dict[str, str]
     """Rows and hash of each staged table, and the tie of each; all computed now."""
     ties = {table.staged_name: _tie_staged(connection, load, table) for table in TABLES}
     staged = Content.of_ties(ties)
-    ties[DANGLING] = _tie_dangling(connection, load)
+    for name, columns in ASIDE.items():
+        # Versions before `CLASS_HASHES` staged without.
+        if load.sealed is None or name in load.sealed:
+            ties[name] = _tie(connection, (load.schema, name), columns)
     return staged, ties
 
 

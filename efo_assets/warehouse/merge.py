@@ -5,6 +5,7 @@ that a later version brings is filled; both get the keys and indexes then that t
 that is there, only rows that differ are written.
 """
 
+from operator import add
 from typing import Any
 
 from psycopg import sql
@@ -35,7 +36,12 @@ from efo_assets.warehouse.statements import (
     staged_rows,
     statement,
 )
-from efo_assets.warehouse.tables import TABLES, Table
+from efo_assets.warehouse.tables import ANCESTORS, COPIED, TABLES, TERM_ID, Table
+from efo_assets.warehouse.touched import MOVED, TOUCHED, among
+
+_COMPARED = dict.fromkeys((table.staged_name for table in COPIED), TOUCHED)
+_COMPARED[ANCESTORS.staged_name] = MOVED
+"""By staged table, where the terms are whose rows can differ from those of the release before."""
 
 _log = logger(__name__)
 
@@ -120,10 +126,12 @@ def equalize(
     *,
     is_fresh: bool,
     may_stand: bool,
+    are_touched_known: bool,
 ) -> Changes:
     """Make one published table equal to the staged one, and prove that it is.
 
-    With `may_stand`, it is first asked whether it holds these rows already.
+    With `may_stand`, it is first asked whether it holds these rows already. Where the touched terms
+    are known, rows of no other are compared, unless that leaves the table other than it should be.
 
     Raises:
         NotAsStaged: it would hold other rows than `audited`.
@@ -131,10 +139,14 @@ def equalize(
     """
     rows, schema = audited.rows[table.staged_name], load.target_schema
     wanted = (rows, audited.hashes[table.staged_name])
+
+    def found() -> tuple[int, str]:
+        return _published_content(connection, schema, table, release_id)
+
     if is_fresh:
         _complete(connection, schema, table)
-        changes = Changes(inserted=rows)
-    elif may_stand and _published_content(connection, schema, table, release_id) == wanted:
+        changes, published = Changes(inserted=rows), found()
+    elif may_stand and found() == wanted:
         return Changes(unchanged=rows)
     else:
         if is_moved(connection, load):
@@ -144,9 +156,18 @@ def equalize(
                 f"`{LOAD_COMMAND}`, which stages the kept pages anew and does so."
             )
         merge = _merge_referenced if table.is_referenced else _merge_rows
-        removed, changed, inserted = merge(connection, load, table, release_id)
+        compared = _COMPARED.get(table.staged_name) if are_touched_known else None
+        written = merge(connection, load, table, release_id, compared)
+        published = found()
+        if compared and published != wanted:
+            _log.info(
+                "%s does not hold what was published: all of its rows are compared",
+                schema.place(table.staged_name),
+            )
+            more = merge(connection, load, table, release_id, None)
+            written, published = tuple(map(add, written, more)), found()
+        removed, changed, inserted = written
         changes = Changes(inserted, changed, removed, rows - inserted - changed)
-    published = _published_content(connection, schema, table, release_id)
     if published != wanted:
         raise NotAsStaged(
             f"{schema.place(table.staged_name)} would hold {published[0]:,} rows that are not the "
@@ -177,10 +198,11 @@ def _complete(connection: Connection, schema: Schema, table: Table) -> None:
         connection.execute(compose("analyze {} ({})", where, columns))
 
 
-def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
+def _insert(load: Load, table: Table, release_id: int, compared: str | None = None) -> sql.Composed:
     if table.is_referenced:
         return statement(
             "terms_insert",
+            of_touched=among(compared, ("s", TERM_ID.name)),
             terms=load.target_schema.of(table.staged_name),
             staged=(load.schema, table.staged_name),
             columns=names(column.name for column in table.columns),
@@ -195,7 +217,7 @@ def _insert(load: Load, table: Table, release_id: int) -> sql.Composed:
 
 
 def _merge_referenced(
-    connection: Connection, load: Load, table: Table, release_id: int
+    connection: Connection, load: Load, table: Table, release_id: int, compared: str | None
 ) -> tuple[int, int, int]:
     """Merge by key and return rows removed, changed, inserted; one that vanished stays, marked.
 
@@ -207,14 +229,15 @@ def _merge_referenced(
         "terms": load.target_schema.of(table.staged_name),
         "staged": (load.schema, table.staged_name),
         "release": sql.Literal(release_id),
+        "of_touched": among(compared, ("t", TERM_ID.name)),
     }
     _refuse_other_keys(connection, load)
-    compared = {"ours": names(columns, "t"), "theirs": names(columns, "s")}
+    sides = {"ours": names(columns, "t"), "theirs": names(columns, "s")}
     removed = connection.execute(statement("terms_remove", **parts)).rowcount
     changed = connection.execute(
-        statement("terms_update", columns=names(columns), **compared, **parts)
+        statement("terms_update", columns=names(columns), **sides, **parts)
     ).rowcount
-    inserted = connection.execute(_insert(load, table, release_id)).rowcount
+    inserted = connection.execute(_insert(load, table, release_id, compared)).rowcount
     _move_sequence_on(connection, load, table)
     return removed, changed, inserted
 
@@ -243,7 +266,7 @@ def _refuse_other_keys(connection: Connection, load: Load) -> None:
 
 
 def _merge_rows(
-    connection: Connection, load: Load, table: Table, release_id: int
+    connection: Connection, load: Load, table: Table, release_id: int, compared: str | None
 ) -> tuple[int, int, int]:
     """Write the rows that differ; return rows removed, changed, inserted."""
     keys, values = table.published_key, table.values
@@ -262,14 +285,22 @@ def _merge_rows(
     selected = [compose("coalesce(s.{0}, t.{0}) as {0}", key) for key in keys]
     selected += [compose("s.{}", value) for value in values]
     is_changed = compose("row({our_values}) is distinct from row({their_values})", **valued)
+    rows: dict[str, Any] = {
+        "term": table.staged_key[0],
+        "rows": staged_rows(load.schema, table, release_id),
+        "which": of_release(table, release_id),
+    }
+    if compared:
+        differing = statement("differing_known", touched=("pg_temp", compared))
+    else:
+        hashed = rows_hash([*keys, *values])
+        differing = statement("differing_by_hash", hash=hashed, **rows, **parts)
     connection.execute(
         statement(
             "rows_differing",
-            term=table.staged_key[0],
-            hash=rows_hash([*keys, *values]),
-            rows=staged_rows(load.schema, table, release_id),
+            differing=differing,
             selected=listing(selected),
-            which=of_release(table, release_id),
+            **rows,
             is_changed=is_changed if values else sql.SQL("false"),
             **parts,
         )

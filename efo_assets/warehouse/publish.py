@@ -38,6 +38,7 @@ from efo_assets.warehouse.session import Connection
 from efo_assets.warehouse.statements import compose, listing, statement
 from efo_assets.warehouse.succession import predecessor
 from efo_assets.warehouse.tables import PARENT_EDGES, SYNONYMS, TABLES, TERMS, Table
+from efo_assets.warehouse.touched import find_compared
 from efo_assets.warehouse.views import FOLDS, create_views
 
 _log = logger(__name__)
@@ -168,6 +169,9 @@ def _in_one_transaction(
         if is_anew:
             _clear(connection, schema, release_id, [t for t in TABLES if t not in fresh])
         is_known_by_another = known is not None and known.load_id != load.load_id
+        are_touched_known = known is None and find_compared(
+            connection, load.schema, schema, load.base_release
+        )
         stands = Content.of_digest(current.content_hash) if current else Content({}, {})
         changes = {}
         for table in TABLES:
@@ -184,24 +188,37 @@ def _in_one_transaction(
                 release_id,
                 is_fresh=table in fresh,
                 may_stand=stands.hashes.get(name) == audited.hashes[name],
+                are_touched_known=are_touched_known,
             )
             sys.audit("efo_assets.table_published")
-        are_names_written = any(changes[table.name].written for table in (TERMS, SYNONYMS))
-        words.keep(connection, schema, is_changed=are_names_written)
-        create_views(connection, schema)
-        if semsql.stands(connection, schema):
-            are_edges_written = changes[PARENT_EDGES.name].written
-            if is_exchanged:
-                semsql.follow(connection, schema)
-            if fresh or are_edges_written or changes[TERMS.name].written:
-                semsql.renew(connection, schema)
-        if is_exchanged:
-            drop_aside(connection, schema)
+        _renew_others(connection, load, changes, fresh=bool(fresh), is_exchanged=is_exchanged)
         notes = list(_noted(connection, load, changes, is_new=known is None))
         ledger.complete_row(connection, load, release_id, changes, is_new=known is None)
     rows = {table.name: audited.rows[table.staged_name] for table in TABLES}
     facts = (release_id, load.source.name, load.load_id)
     return Publication(*facts, known is None, rows, changes, notes)
+
+
+def _renew_others(
+    connection: Connection,
+    load: Load,
+    changes: Mapping[str, ledger.Changes],
+    *,
+    fresh: bool,
+    is_exchanged: bool,
+) -> None:
+    """Bring what is made of the published tables up to date with what was written."""
+    schema = load.target_schema
+    are_names_written = any(changes[table.name].written for table in (TERMS, SYNONYMS))
+    words.keep(connection, schema, is_changed=are_names_written)
+    create_views(connection, schema)
+    if semsql.stands(connection, schema):
+        if is_exchanged:
+            semsql.follow(connection, schema)
+        if fresh or changes[PARENT_EDGES.name].written or changes[TERMS.name].written:
+            semsql.renew(connection, schema)
+    if is_exchanged:
+        drop_aside(connection, schema)
 
 
 def _clear(connection: Connection, schema: Schema, release_id: int, tables: list[Table]) -> None:

@@ -117,10 +117,14 @@ def create_staged(load_schema: str, table: Table) -> sql.Composed:
     )
 
 
-def copy_staged(load_schema: str, table: Table, columns: Sequence[str]) -> sql.Composed:
+def create_aside(place: tuple[str, str], columns: Sequence[Column]) -> sql.Composed:
+    """A table of a load that is not published."""
+    return compose("create table {} ({})", place, listing(map(column_clause, columns)))
+
+
+def copy_into(place: tuple[str, str], columns: Sequence[str]) -> sql.Composed:
     """COPY in binary, in the order of these columns."""
-    where = (load_schema, table.copied_name)
-    return compose("copy {} ({}) from stdin (format binary)", where, names(columns))
+    return compose("copy {} ({}) from stdin (format binary)", place, names(columns))
 
 
 def create_published(schema: Schema, table: Table) -> sql.Composed:

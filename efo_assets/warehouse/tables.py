@@ -520,4 +520,12 @@ before, both held IRIs, and a hash was often the same where two rows had swapped
 FORMAT_VERSION = max(KEYED_VERSION, READ_VERSION)
 """Of the staged rows; a load of another version is never reused."""
 
+CLASS_HASHES = "class_hashes"
+"""The table of a load that holds a hash of each class's copied rows, equal for equal rows in any
+order; beside a published load it tells the next which classes it changes."""
+CLASS_HASH_COLUMNS = (
+    Column("term_id", TERM_KEY, "The term."),
+    Column("hash", "bigint", "Of its rows of all copied tables as COPY's bytes."),
+)
+
 BY_STAGED_NAME = {table.staged_name: table for table in TABLES}

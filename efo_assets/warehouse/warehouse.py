@@ -210,15 +210,9 @@ class Warehouse:
         return self.run("looking for a staged load", audit.reusable, self.schema, source)
 
     def filled(self, source: Source) -> Load | None:
-        """The load of exactly this source that waits to be sealed; see `load.filled`.
-
-        One that another process filled must hold the rows that were decoded.
-        """
+        """The load of exactly this source that waits to be sealed; see `load.filled`."""
         doing = "looking for a filled load"
-        candidate = self.run(doing, load.filled, self.schema, source)
-        if candidate is None or candidate.load_id == self._filled_here:
-            return candidate
-        return candidate if self.run(doing, load.is_as_copied, candidate) else None
+        return self.run(doing, load.filled, self.schema, source, by_caller=self._filled_here)
 
     @contextmanager
     def filling(self, staging: Load, columns: Columns) -> Iterator[Filling]:

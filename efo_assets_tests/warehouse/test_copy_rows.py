@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.copy_rows import SIGNATURE, TRAILER, RowEncoder
-from efo_assets.warehouse.statements import copy_staged, create_staged
+from efo_assets.warehouse.statements import copy_into, create_staged
 from efo_assets.warehouse.tables import SYNONYMS, TERMS, Table
 from efo_assets_tests.databases import connected
 from efo_assets_tests.warehouse.loads import COLUMNS, row
@@ -42,13 +42,15 @@ def copied(connection: psycopg.Connection[Any], table: Table, *takes: list[Row])
     """What the table holds after these rows, taken from one encoder in so many takes."""
     name, encoder = table.staged_name, RowEncoder(COLUMNS)
     connection.execute(f"truncate copy_rows_test.{name} restart identity")
-    with connection.cursor().copy(copy_staged("copy_rows_test", table, COLUMNS[name])) as copy:
+    with connection.cursor().copy(
+        copy_into(("copy_rows_test", table.copied_name), COLUMNS[name])
+    ) as copy:
         copy.write(SIGNATURE)
         for rows in takes:
             for values in rows:
                 encoder.sinks[name](values)
             taken = encoder.taken()
-            assert {other: some.rows for other, some in taken.items()} == {
+            assert {other: taken[other].rows for other in COLUMNS} == {
                 other: len(rows) if other == name else 0 for other in COLUMNS
             }
             copy.write(taken[name].verified())

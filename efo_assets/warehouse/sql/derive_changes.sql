@@ -19,8 +19,8 @@ with terms as (
 -- loses its own, and without them nothing would tell what it had.
 synonyms_differing as (
     select distinct p.id
-    from {schema}.{prefix}synonyms as b
-    full join {load}.synonyms as a
+    from (select * from {schema}.{prefix}synonyms where {term_id}) as b
+    full join (select * from {load}.synonyms where {term_id}) as a
         on a.term_id = b.term_id and a.synonym = b.synonym and a.scope = b.scope
     join {schema}.{prefix}terms as p on p.id = coalesce(a.term_id, b.term_id)
     where a.term_id is distinct from b.term_id and p.removed_in is null
@@ -46,8 +46,8 @@ xrefs_differing as (
         b.term_id is null as is_added,
         b.prefix || ':' || b.accession as before,
         a.prefix || ':' || a.accession as after
-    from {schema}.{prefix}xrefs as b
-    full join {load}.xrefs as a
+    from (select * from {schema}.{prefix}xrefs where {term_id}) as b
+    full join (select * from {load}.xrefs where {term_id}) as a
         on a.term_id = b.term_id and a.prefix = b.prefix and a.accession = b.accession
     where a.term_id is distinct from b.term_id
 ),
@@ -58,8 +58,8 @@ parents_differing as (
         b.child_id is null as is_added,
         b.predicate || ' ' || pb.iri as before,
         a.predicate || ' ' || pa.iri as after
-    from {schema}.{prefix}parent_edges as b
-    full join {load}.parent_edges as a
+    from (select * from {schema}.{prefix}parent_edges where {child_id}) as b
+    full join (select * from {load}.parent_edges where {child_id}) as a
         on a.child_id = b.child_id and a.predicate = b.predicate and a.parent_id = b.parent_id
     left join {schema}.{prefix}terms as pb on pb.id = b.parent_id
     left join {load}.terms as pa on pa.id = a.parent_id

@@ -2,7 +2,7 @@
 insert into {terms} (id, {columns}, first_release, changed_release)
 select s.id, {columns}, {release}, {release}
 from {staged} as s
-where not exists (select from {terms} as t where t.id = s.id)
+where {of_touched} and not exists (select from {terms} as t where t.id = s.id)
 
 -- name: keys_resume
 select setval(k.sequence, t.highest)
@@ -42,31 +42,18 @@ where d.defaclnamespace = to_regnamespace(quote_ident(%(schema)s))
 update {terms} as t
 set ({columns}, changed_release, removed_in) = row({theirs}, {release}, null)
 from {staged} as s
-where s.id = t.id
+where s.id = t.id and {of_touched}
     and (t.removed_in is not null or row({ours}) is distinct from row({theirs}))
 
 -- name: terms_remove
 update {terms} as t
 set removed_in = {release}, changed_release = {release}
-where t.removed_in is null and not exists (select from {staged} as s where s.id = t.id)
+where t.removed_in is null and {of_touched}
+    and not exists (select from {staged} as s where s.id = t.id)
 
 -- name: rows_differing
--- Rows are joined only of terms whose rows, all together, have another hash; most have the same.
 create temporary table efo_differing on commit drop as
-with standing as (
-    select t.{term}, {hash} as hash from {published} as t where {which} group by t.{term}
-),
-
-coming as (
-    select t.{term}, {hash} as hash from ({rows}) as t group by t.{term}
-),
-
-differing as materialized (
-    select {term}
-    from standing as s
-    full join coming as c using ({term})
-    where s.hash is distinct from c.hash
-)
+with {differing}
 
 select
     {selected},
@@ -75,15 +62,35 @@ select
 from (
     select true as stands, {columns}
     from {published} as t
-    where {which} and t.{term} in (select {term} from differing)
+    where {which} and t.{term} in (select term_id from differing)
 ) as t
 full join (
     select true as comes, incoming.*
     from ({rows}) as incoming
-    where incoming.{term} in (select {term} from differing)
+    where incoming.{term} in (select term_id from differing)
 ) as s on ({theirs}) = ({ours})
 where t.stands is null or s.comes is null or {is_changed};
 analyze pg_temp.efo_differing
+
+-- name: differing_by_hash
+-- Terms whose rows, all together, have another hash; most have the same.
+standing as (
+    select t.{term}, {hash} as hash from {published} as t where {which} group by t.{term}
+),
+
+coming as (
+    select t.{term}, {hash} as hash from ({rows}) as t group by t.{term}
+),
+
+differing as materialized (
+    select coalesce(s.{term}, c.{term}) as term_id
+    from standing as s
+    full join coming as c on c.{term} = s.{term}
+    where s.hash is distinct from c.hash
+)
+
+-- name: differing_known
+differing as (select term_id from {touched})
 
 -- name: rows_remove
 delete from {published} as t
