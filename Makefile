@@ -15,6 +15,7 @@ PORT := 3000
 RUNS := 1000
 SEED := 1
 REV := HEAD~1
+SETTINGS :=
 ROUNDS := 3
 ONTOLOGIES := 27
 SCALE := 0.005
@@ -43,7 +44,7 @@ $(1)/bin/python -m pip install --progress-bar off --constraint $(2) --editable $
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage faults chaos catalogue readers dev ui library two deployed run bench bench-against lint dbt dbt-test oak clean
+.PHONY: help demo test coverage faults chaos catalogue readers search dev ui library two deployed run bench bench-against lint dbt dbt-test oak clean
 
 help: ## Show this list
 	@LC_ALL=C awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +69,9 @@ catalogue: $(STAMP) ## Load a catalogue of ONTOLOGIES=27 by Dagster's services, 
 
 readers: $(STAMP) ## Read 100,000 times while 200 releases are published, half of them under faults
 	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/faults/test_readers.py
+
+search: $(STAMP) ## Seek forty names, misspelt, abbreviated or without accents, among 94,000 classes
+	@$(BIN)/python -m pytest -n 0 -m campaign efo_assets_tests/warehouse/test_search.py
 
 # The instance is that of `make dev`, so that the UI shows the run. Dagster warns of its own command
 # and of a parameter within it.
@@ -105,8 +109,8 @@ deployed: $(STAMP) ## Kill one service of the deployment after the other in the 
 bench: $(STAMP) ## Measure everything the README claims (about 10 minutes); writes benchmarks/results.md
 	@$(BIN)/python -m benchmarks
 
-bench-against: $(STAMP) ## Measure an older commit and this tree in turn: REV=a209675 ROUNDS=3 CLASSES=94000
-	@$(BIN)/python -m benchmarks.against $(REV) --rounds $(ROUNDS) --classes $(CLASSES)
+bench-against: $(STAMP) ## Measure an older commit and this tree in turn: REV=a209675 ROUNDS=3 CLASSES=94000 SETTINGS=EFO_SEMSQL=1
+	@$(BIN)/python -m benchmarks.against $(REV) --rounds $(ROUNDS) --classes $(CLASSES) --settings $(SETTINGS)
 
 lint: $(STAMP) ## Check style, types and imports
 	@$(BIN)/ruff check .

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from benchmarks.measure import CommandFailed, Run, fresh_home, heading, timed
@@ -31,6 +33,14 @@ class Step(NamedTuple):
     release: int = 1
     select: str = "*efo_terms"
     latency: dict[str, float] = NO_LATENCY
+
+
+class Tree(NamedTuple):
+    """What is measured."""
+
+    name: str
+    folder: Path
+    settings: Mapping[str, str] = MappingProxyType({})
 
 
 DATABASES = (
@@ -55,20 +65,25 @@ def main() -> None:
     parser.add_argument("revision", help="the commit to compare with")
     parser.add_argument("--classes", type=int, default=94_000)
     parser.add_argument("--rounds", type=int, default=3)
+    settings_help = "NAME=VALUE for the working tree, such as EFO_SEMSQL=1"
+    parser.add_argument("--settings", nargs="*", default=[], help=settings_help)
     options = parser.parse_args()
+    settings = dict(each.split("=", 1) for each in options.settings)
     runs: Runs = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory(prefix="efo-against-") as folder:
         Path(folder).chmod(0o755)  # the embedded server runs its programs as another user
-        trees = [(options.revision, _clone(options.revision, Path(folder) / "tree"))]
-        trees.append((WORKING_TREE, HERE))
+        older = _clone(options.revision, Path(folder) / "tree")
+        trees = [Tree(options.revision, older), Tree(WORKING_TREE, HERE, settings)]
         # Before 0.1.0, a release was refused where a class lacks a label.
         with sample_server(options.classes, "--all-labelled") as sample:
             for number in range(options.rounds):
                 sys.stderr.write(f"Round {number + 1} of {options.rounds}\n")
                 for steps in DATABASES:
-                    for name, tree in trees[:: -1 if number % 2 else 1]:
-                        _measure(sample, name, tree, steps, runs)
+                    for tree in trees[:: -1 if number % 2 else 1]:
+                        _measure(sample, tree, steps, runs)
     command = f"make bench-against REV={options.revision} ROUNDS={options.rounds}"
+    if settings:
+        command += f" SETTINGS='{' '.join(options.settings)}'"
     told = f"{heading(command, options.classes)} Medians of {options.rounds} rounds in turn"
     sys.stdout.write(f"{told}; {WORKING_TREE}: {_state()}.\n\n{_table(options.revision, runs)}")
 
@@ -95,35 +110,37 @@ def _state() -> str:
     ).stdout.strip()
 
 
-def _measure(sample: Sample, name: str, tree: Path, steps: tuple[Step, ...], runs: Runs) -> None:
+def _measure(sample: Sample, tree: Tree, steps: tuple[Step, ...], runs: Runs) -> None:
     """Run the steps in one new database."""
     with fresh_home() as home:
         for step in steps:
-            sys.stderr.write(f"{step.what}, {name}: ")
+            sys.stderr.write(f"{step.what}, {tree.name}: ")
             try:
                 run = _run(sample, tree, home, step)
             except CommandFailed:
-                if name == WORKING_TREE:
+                if tree.name == WORKING_TREE:
                     raise
                 return  # it may not be able to do what came later
             sys.stderr.write(f"{run.seconds:.1f} s\n")
-            runs[step.what][name].append(run)
+            runs[step.what][tree.name].append(run)
 
 
-def _run(sample: Sample, tree: Path, home: Path, step: Step) -> Run:
+def _run(sample: Sample, tree: Tree, home: Path, step: Step) -> Run:
     sample.configure(release=step.release, **step.latency)
     dagster_home = home / "dagster"
     dagster_home.mkdir(exist_ok=True)
-    shutil.copy(tree / "dagster.yaml", dagster_home)
+    shutil.copy(tree.folder / "dagster.yaml", dagster_home)
+    programs = tree.folder / ".venv" / "bin"
     environment = {
+        **tree.settings,
         "EFO_OLS_URL": sample.url,
         "EFO_DATA_DIR": str(home / "data"),
         "DAGSTER_HOME": str(dagster_home),
-        "PATH": f"{tree / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
     }
-    command = [str(tree / ".venv" / "bin" / "dagster"), "asset", "materialize"]
+    command = [str(programs / "dagster"), "asset", "materialize"]
     command += ["-m", "efo_assets.definitions", "--select", step.select]
-    return timed(command, environment, home, cwd=tree)
+    return timed(command, environment, home, cwd=tree.folder)
 
 
 def _table(revision: str, runs: Runs) -> str:

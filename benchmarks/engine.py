@@ -13,6 +13,7 @@ from efo_assets.pipeline.load import load
 from efo_assets.settings import Settings
 
 COPIED = "four tables staged"
+WORDS = "words"
 
 
 def main() -> None:

@@ -4,6 +4,9 @@ A table beside the published ones: it holds nothing that isn't in them, so that 
 no hash. Publication brings it up to date in its transaction, and `verify` compares it with them.
 """
 
+import sys
+import time
+
 from psycopg import sql
 
 from efo_assets.warehouse.schema import Schema
@@ -31,8 +34,10 @@ def keep(connection: Connection, schema: Schema, *, is_changed: bool) -> None:
         for (grant,) in connection.execute(statement("words_grants"), place).fetchall():
             connection.execute(grant)
     if is_new or is_changed:
+        began = time.monotonic()
         connection.execute(_of_names("words_renew", schema))
         connection.execute(compose("analyze {}", schema.of(WORDS.name)))
+        sys.audit("efo_assets.step_ended", "words", time.monotonic() - began)
 
 
 def differing(connection: Connection, schema: Schema) -> int:

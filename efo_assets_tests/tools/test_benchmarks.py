@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from benchmarks import plain
-from benchmarks.engine import COPIED
+from benchmarks.engine import COPIED, WORDS
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import running_sample
 from efo_assets.settings import DatabaseTarget
@@ -47,6 +47,7 @@ def test_the_engine_and_the_questions_tell_how_long_each_took(
         }
         seconds = printed(environment, "engine")
     assert 0 < seconds[COPIED] < seconds["whole"]
+    assert 0 < seconds[WORDS] < seconds["publish"]
     answers = printed(environment, "questions", "--hierarchy")
     above, the_same, narrow, broad, root = (rows for rows, _ in answers.values())
     assert above == the_same > 0
