@@ -47,7 +47,7 @@ def test_the_engine_and_the_questions_tell_how_long_each_took(
         }
         seconds = printed(environment, "engine")
     assert 0 < seconds[COPIED] < seconds["whole"]
-    assert 0 < seconds[WORDS] < seconds["publish"]
+    assert 0 <= seconds[WORDS] <= seconds["publish"]
     answers = printed(environment, "questions", "--hierarchy")
     above, the_same, narrow, broad, root = (rows for rows, _ in answers.values())
     assert above == the_same > 0
