@@ -45,10 +45,7 @@ _log = logger(__name__)
 
 TRIES = 3
 LEDGER_PAUSE_S = 0.5
-_TURN = {
-    "patience_ms": sql.Literal(3_600_000),
-    "lock_timeout_ms": sql.Literal(session.LOCK_TIMEOUT_MS),
-}
+TURN_PATIENCE_MS = 3_600_000
 """Only publications of ours take turns, and one of millions of classes takes minutes."""
 _PASSING = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.UniqueViolation)
 """Another session writes or locks published tables just now."""
@@ -145,10 +142,17 @@ def _in_one_transaction(
         connection.execute(statement("bulk_session"))
         connection.execute(statement("publisher_lock"), {"schema": schema})
         audited = Content.of_digest(proven(connection, load))
-        if all(connection.has_table(schema.quoted(table.staged_name)) for table in TABLES):
-            connection.execute(statement("ledger_turn", **_TURN, mode=sql.SQL("_shared")))
-        else:
-            connection.execute(statement("ledger_turn", **_TURN, mode=sql.SQL("")))
+        is_first = not all(
+            connection.has_table(schema.quoted(table.staged_name)) for table in TABLES
+        )
+        turn = statement(
+            "ledger_turn",
+            mode=sql.SQL("" if is_first else "_shared"),
+            patience_ms=sql.Literal(TURN_PATIENCE_MS),
+            lock_timeout_ms=sql.Literal(session.LOCK_TIMEOUT_MS),
+        )
+        connection.execute(turn)
+        if is_first:
             # As the foreign keys of new tables will: two that first add a row to it would each
             # wait for the other.
             connection.execute("lock table efo_meta.releases in share row exclusive mode")
