@@ -180,6 +180,6 @@ class OlsClient(Transport):
     def _unknown(self, ontology: str) -> UnknownOntology:
         return UnknownOntology(
             f"OLS at {self._base} does not hold the ontology {ontology!r}, or holds it empty: "
-            "nothing was published; look at EFO_ONTOLOGY and EFO_OLS_URL, or run again later, "
-            "since ontologies vanish from OLS for days."
+            "nothing was published; look at the id (EFO_ONTOLOGY, or the graph's own) and at the "
+            "address (EFO_OLS_URL), or run again later, since ontologies vanish from OLS for days."
         )

@@ -152,7 +152,7 @@ class PgProxy:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await self._startup(reader, writer)
-        server = await asyncio.open_unix_connection(self._socket_path)
+        server = await self._reached()
         link = _Link((reader, writer), server)
         server[1].write(first)
         both = [
@@ -167,6 +167,16 @@ class PgProxy:
                 each.cancel()
             await asyncio.gather(*both, return_exceptions=True)
             server[1].transport.abort()
+
+    async def _reached(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the server; one that comes when it is no longer wanted is closed."""
+        reaching = asyncio.ensure_future(asyncio.open_unix_connection(self._socket_path))
+        try:
+            return await asyncio.shield(reaching)
+        except asyncio.CancelledError:
+            _, writer = await reaching
+            writer.transport.abort()
+            raise
 
     async def _startup(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """The start-up packet, after what encryption the client wished for."""
