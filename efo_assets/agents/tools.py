@@ -126,8 +126,9 @@ class Tools:
     def search(self, words: Text, limit: Limit = 20) -> Answer:
         """Find current terms by words of their names, which may be misspelt or lack accents.
 
-        All words must be there. "..." keeps words together, -word leaves names with it out, or
-        gives a choice. The same name comes first; a `kind` with (fuzzy) was found by likeness.
+        All words must be there; where no name has them all, those with the rare ones come, with
+        (part) in `kind`. "..." keeps words together, -word leaves names with it out, or gives a
+        choice. The same name comes first; (fuzzy) in `kind`: found by likeness.
         """
         with self._reader.snapshot() as snapshot:
             rows = snapshot.rows("told_search", words=_one(words), most=limit)

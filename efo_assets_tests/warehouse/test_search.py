@@ -182,6 +182,17 @@ def test_the_same_comes_before_what_begins_with_it_and_what_is_alike(warehouse: 
     assert found(warehouse, "xqzwvk") == []
 
 
+def test_a_name_that_lacks_words_comes_where_none_has_them_all(warehouse: Warehouse) -> None:
+    publish_names(warehouse)
+    rows = ask(warehouse, "select label, kind from efo_search('severe astma of childhood', 3)")
+    assert rows[0] == ("childhood asthma", "label (part)")
+    assert {kind for _, kind in rows} == {"label (part)"}
+    assert found(warehouse, "acute kidney failure, unspecified")[0] == "kidney failure"
+    assert "part" not in str(ask(warehouse, "select kind from efo_search('childhood asthma')"))
+    assert found(warehouse, "xqzwvk zzyzx") == []
+    assert found(warehouse, '"severe asthma"') == [], "whoever quotes wants all of it"
+
+
 def test_the_words_are_those_of_the_names_after_every_release(warehouse: Warehouse) -> None:
     publish_names(warehouse, "1", "Alstr\u00f6m syndrome")
     assert {"asthma", "obsolete", "alstr\u00f6m", "mucoviscidosis"} <= words(warehouse)

@@ -702,80 +702,101 @@ declare
     is_worded constant boolean := sought !~ '"|(^|\s)-\S' and normal !~ '\mor\M';
     typed tsquery := websearch_to_tsquery('pg_catalog.english', {schema}.{prefix}folded(sought));
     wide tsquery := typed;
+    queries tsquery[];
+    gains real[];
 begin
-    -- A word that is known is taken for what was meant, unless nothing is found so.
-    for is_doubted in 0..is_worded::integer loop
+    -- A word that is known is taken for what was meant, unless nothing is found so. Where still
+    -- nothing is found, a name may lack words: rare ones tell most.
+    for pass in 0..is_worded::integer * 2 loop
         if is_worded then
             select
                 string_agg('(' || m.typed || ')', ' & '),
-                string_agg('(' || concat_ws(' | ', m.typed, m.begun, m.alike) || ')', ' & ')
-            into typed, wide
+                string_agg('(' || m.wide || ')', case when pass < 2 then ' & ' else ' | ' end)
+                filter (where pass < 2 or m.is_told and (m.before = 0 or m.before + 2 ^ m.weight < 1024)),
+                array_agg(m.wide::tsquery) filter (where pass = 2 and m.is_told),
+                array_agg(18 - m.weight) filter (where pass = 2 and m.is_told)
+            into typed, wide, queries, gains
             from (
                 select
-                    spelled.typed,
-                    case when x.is_last and length(x.word) > 2
-                        then to_tsquery('pg_catalog.english', quote_literal(x.word) || ':*')::text
-                    end as begun,
-                    case when length(x.plain) > 3 and x.word !~ '[0-9]'
-                        and (is_doubted = 1 or not spelled.is_known) then (
-                        -- "over" and its like are in no index.
-                        select string_agg(
-                            nullif(plainto_tsquery('pg_catalog.english', a.word)::text, ''), ' | '
-                        )
-                        from (
-                            select w.word
-                            from {schema}.{prefix}words as w
-                            cross join lateral (
-                                select count(*)::real as number
-                                from unnest(x.pairs) as p (pair)
-                                where strpos(' ' || w.plain || ' ', p.pair) > 0
-                            ) as shared
-                            where (
-                                (
-                                    w.plain >= left(x.plain, 2) collate "C"
-                                    and w.plain < (left(x.plain, 2) || chr(1114111)) collate "C"
-                                ) or (
-                                    reverse(w.plain) >= reverse(right(x.plain, 2)) collate "C"
-                                    and reverse(w.plain)
-                                    < (reverse(right(x.plain, 2)) || chr(1114111)) collate "C"
-                                )
-                            )
-                            and length(w.plain) between length(x.plain) - 2 and length(x.plain) + 2
-                            and shared.number * 3 >= cardinality(x.pairs)
-                            order by
-                                shared.number
-                                / (cardinality(x.pairs) + length(w.plain) + 1 - shared.number)
-                                - 0.08 * abs(length(w.plain) - length(x.plain)) + 0.015 * w.weight desc,
-                                w.word
-                            limit 10
-                        ) as a
-                    ) end as alike
+                    n.*,
+                    concat_ws(' | ', n.typed, n.begun, n.alike) as wide,
+                    n.is_known or n.alike is not null as is_told,
+                    -- Names that those before it are in, of the rarest first.
+                    coalesce(sum(2 ^ n.weight) filter (where n.is_known or n.alike is not null) over (
+                        order by n.weight, n.place rows between unbounded preceding and 1 preceding
+                    ), 0) as before
                 from (
                     select
-                        u.word,
-                        {schema}.{prefix}unaccented(u.word) as plain,
-                        u.place = max(u.place) over () as is_last,
-                        array(
-                            select distinct substr(' ' || {schema}.{prefix}unaccented(u.word) || ' ', i, 2)
-                            from generate_series(1, length({schema}.{prefix}unaccented(u.word)) + 1) as i
-                        ) as pairs
-                    from unnest(string_to_array(normal, ' ')) with ordinality as u (word, place)
-                    limit 12
-                ) as x
-                cross join lateral (
-                    select
-                        string_agg(distinct nullif(q.query, ''), ' | ') as typed,
-                        bool_or(q.is_known) as is_known
+                        x.place,
+                        spelled.typed,
+                        spelled.is_known,
+                        spelled.weight,
+                        case when x.is_last and length(x.word) > 2
+                            then to_tsquery('pg_catalog.english', quote_literal(x.word) || ':*')::text
+                        end as begun,
+                        case when length(x.plain) > 3 and x.word !~ '[0-9]'
+                            and (pass = 1 or not spelled.is_known) then (
+                            -- "over" and its like are in no index.
+                            select string_agg(
+                                nullif(plainto_tsquery('pg_catalog.english', a.word)::text, ''), ' | '
+                            )
+                            from (
+                                select w.word
+                                from {schema}.{prefix}words as w
+                                cross join lateral (
+                                    select count(*)::real as number
+                                    from unnest(x.pairs) as p (pair)
+                                    where strpos(' ' || w.plain || ' ', p.pair) > 0
+                                ) as shared
+                                where (
+                                    (
+                                        w.plain >= left(x.plain, 2) collate "C"
+                                        and w.plain < (left(x.plain, 2) || chr(1114111)) collate "C"
+                                    ) or (
+                                        reverse(w.plain) >= reverse(right(x.plain, 2)) collate "C"
+                                        and reverse(w.plain)
+                                        < (reverse(right(x.plain, 2)) || chr(1114111)) collate "C"
+                                    )
+                                )
+                                and length(w.plain) between length(x.plain) - 2 and length(x.plain) + 2
+                                and shared.number * 3 >= cardinality(x.pairs)
+                                order by
+                                    shared.number
+                                    / (cardinality(x.pairs) + length(w.plain) + 1 - shared.number)
+                                    - 0.08 * abs(length(w.plain) - length(x.plain)) + 0.015 * w.weight desc,
+                                    w.word
+                                limit 10
+                            ) as a
+                        ) end as alike
                     from (
-                        select plainto_tsquery('pg_catalog.english', x.word)::text, false
-                        union all
-                        select plainto_tsquery('pg_catalog.english', w.word)::text, true
-                        from {schema}.{prefix}words as w
-                        where w.plain = x.plain
-                    ) as q (query, is_known)
-                ) as spelled
-                -- "of" and its like are in no index.
-                where spelled.typed is not null
+                        select
+                            u.word,
+                            u.place,
+                            {schema}.{prefix}unaccented(u.word) as plain,
+                            u.place = max(u.place) over () as is_last,
+                            array(
+                                select distinct substr(' ' || {schema}.{prefix}unaccented(u.word) || ' ', i, 2)
+                                from generate_series(1, length({schema}.{prefix}unaccented(u.word)) + 1) as i
+                            ) as pairs
+                        from unnest(string_to_array(normal, ' ')) with ordinality as u (word, place)
+                        limit 12
+                    ) as x
+                    cross join lateral (
+                        select
+                            string_agg(distinct nullif(q.query, ''), ' | ') as typed,
+                            bool_or(q.is_known) as is_known,
+                            max(q.weight) as weight
+                        from (
+                            select plainto_tsquery('pg_catalog.english', x.word)::text, false, 0
+                            union all
+                            select plainto_tsquery('pg_catalog.english', w.word)::text, true, w.weight
+                            from {schema}.{prefix}words as w
+                            where w.plain = x.plain
+                        ) as q (query, is_known, weight)
+                    ) as spelled
+                    -- "of" and its like are in no index.
+                    where spelled.typed is not null
+                ) as n
             ) as m;
         end if;
         return query
@@ -785,7 +806,13 @@ begin
                 from {schema}.{prefix}terms as t
                 where to_tsvector('pg_catalog.english', {schema}.{prefix}folded(t.label)) @@ wide
                     and not t.is_obsolete and t.removed_in is null
-                order by length(t.label)
+                order by
+                    case when pass = 2 then (
+                        select -sum(q.gain)
+                        from to_tsvector('pg_catalog.english', {schema}.{prefix}folded(t.label)) as l
+                        join unnest(queries, gains) as q (query, gain) on l @@ q.query
+                    ) end,
+                    length(t.label)
                 limit 150
             )
             union all
@@ -794,7 +821,13 @@ begin
                 select s.term_id, s.synonym, s.scope
                 from {schema}.{prefix}synonyms as s
                 where to_tsvector('pg_catalog.english', {schema}.{prefix}folded(s.synonym)) @@ wide
-                order by length(s.synonym)
+                order by
+                    case when pass = 2 then (
+                        select -sum(q.gain)
+                        from to_tsvector('pg_catalog.english', {schema}.{prefix}folded(s.synonym)) as l
+                        join unnest(queries, gains) as q (query, gain) on l @@ q.query
+                    ) end,
+                    length(s.synonym)
                 limit 300
             ) as s
             join {schema}.{prefix}terms as t on t.id = s.term_id
@@ -840,6 +873,11 @@ begin
                     when starts_with(h.plain, bare) then 3
                     when to_tsvector('pg_catalog.english', {schema}.{prefix}folded(h.matched)) @@ typed
                         then 2
+                    when pass = 2 then (
+                        select sum(q.gain) filter (where l @@ q.query) / sum(q.gain)
+                        from to_tsvector('pg_catalog.english', {schema}.{prefix}folded(h.matched)) as l
+                        cross join unnest(queries, gains) as q (query, gain)
+                    )
                     else 1
                 end as likeness,
                 shared.number / (cardinality(pairs) + length(h.plain) + 1 - shared.number) as closeness
@@ -855,9 +893,18 @@ begin
             select distinct on (c.id)
                 c.id,
                 c.matched,
-                c.kind || case c.likeness when 1 then ' (fuzzy)' else '' end as kind,
-                c.likeness + c.closeness * 0.7
-                + case c.kind when 'label' then 0.29 when 'exact' then 0.15 else 0 end as rating
+                c.kind || case
+                    when c.likeness >= 2 then ''
+                    when pass = 2 then ' (part)'
+                    else ' (fuzzy)'
+                end as kind,
+                case when pass = 2 then
+                    c.likeness * 0.4 + c.closeness * 0.8
+                    + case c.kind when 'label' then 0.03 when 'exact' then 0.015 else 0 end
+                else
+                    c.likeness + c.closeness * 0.7
+                    + case c.kind when 'label' then 0.29 when 'exact' then 0.15 else 0 end
+                end as rating
             from compared as c
             order by c.id, rating desc, c.matched
         )
