@@ -572,7 +572,7 @@ def content(connection: Connection, load: Load) -> tuple[Content, dict[str, str]
     staged = Content.of_ties(ties)
     for name, columns in ASIDE.items():
         # Versions before `CLASS_HASHES` staged without.
-        if load.sealed is None or name in load.sealed:
+        if name == DANGLING or name in (load.sealed or {}):
             ties[name] = _tie(connection, (load.schema, name), columns)
     return staged, ties
 
