@@ -52,10 +52,11 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters, and what Python makes of bytes that are no UTF-8."""
 _ONTOLOGY = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SCHEMA = re.compile(rf"[a-z_][a-z0-9_]{{0,{IDENTIFIER_LIMIT_BYTES - 1}}}")
-_RESERVED_SCHEMAS = ("efo_meta", "efo_load_", "pg_", "information_schema")
-_NOT_BY_AN_ID = ("public", "ols", "semsql")
-"""Schemas that EFO_SCHEMA may name, and that no ontology gets for its id: everybody's, that of the
-views over all ontologies, and that of SemSQL's views over `public`."""
+_RESERVED_SCHEMA = re.compile(r"(efo_meta|efo_load_|pg_|information_schema).*|(.*_)?semsql")
+"""The ledger's, those of loads, PostgreSQL's, and those of SemSQL's views, which people drop."""
+_NOT_BY_AN_ID = ("public", "ols")
+"""Schemas that EFO_SCHEMA may name, and that no ontology gets for its id: everybody's, and that of
+the views over all ontologies."""
 _LOGIN = "a user or a password"
 _PARTS = {"user": _LOGIN, "password": _LOGIN, "query_string": "a ?", "fragment": "a #"}
 
@@ -67,7 +68,7 @@ def schema_of(ontology: str) -> str:
         SettingsError: the schema of its name is kept for something else.
     """
     schema = ontology.lower().replace("-", "_")
-    if schema in _NOT_BY_AN_ID or schema.startswith(_RESERVED_SCHEMAS):
+    if schema in _NOT_BY_AN_ID or _RESERVED_SCHEMA.fullmatch(schema):
         raise SettingsError(
             f"The ontology {ontology} gets no schema of its name, since {schema} is kept for what "
             "is of PostgreSQL, of efo_assets or of everybody: nothing was changed; exclude it from "
@@ -164,7 +165,7 @@ class _Variables(dict[str, str]):
     def schema(self, name: str, default: str) -> str:
         """A schema of PostgreSQL that is free to be used."""
         text = self.get(name, default)
-        if not _SCHEMA.fullmatch(text) or text.startswith(_RESERVED_SCHEMAS):
+        if not _SCHEMA.fullmatch(text) or _RESERVED_SCHEMA.fullmatch(text):
             raise SettingsError(
                 f"{name} takes a schema name of up to {IDENTIFIER_LIMIT_BYTES} lower-case letters, "
                 f"digits and _, not one of ours or PostgreSQL's own; it holds {text[:40]!r}."

@@ -80,6 +80,8 @@ def test_overrides_go_before_the_environment() -> None:
         ("EFO_SCHEMA", "efo_meta"),
         ("EFO_SCHEMA", "efo_load_x"),
         ("EFO_SCHEMA", "pg_temp"),
+        ("EFO_SCHEMA", "semsql"),
+        ("EFO_SCHEMA", "mondo_semsql"),
         ("EFO_SCHEMA", 'x"; drop schema public'),
         ("EFO_SCHEMA", "s" * 64),
         ("EFO_ALLOW_SHRINK", "maybe"),

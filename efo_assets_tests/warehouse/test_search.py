@@ -193,6 +193,21 @@ def test_a_name_that_lacks_words_comes_where_none_has_them_all(warehouse: Wareho
     assert found(warehouse, '"severe asthma"') == [], "whoever quotes wants all of it"
 
 
+def test_whatever_is_typed_gets_an_answer(warehouse: Warehouse) -> None:
+    publish_names(warehouse)
+    assert found(warehouse, f"childhood {'-' * 40} asthma")[0] == "childhood asthma"
+    for nothing in ("-" * 100, "- " * 100, ""):
+        assert found(warehouse, nothing) == []
+    for endless in ("a " * 100_000, "liver or " * 10_000):
+        found(warehouse, endless)
+    rows = ask(
+        warehouse,
+        "select x, f.label from (values ('asthma'), (null)) as t (x), efo_search(t.x, 1) as f",
+    )
+    assert rows == [("asthma", "asthma")]
+    assert ask(warehouse, "select * from efo_search('asthma', -1)") == []
+
+
 def test_the_words_are_those_of_the_names_after_every_release(warehouse: Warehouse) -> None:
     publish_names(warehouse, "1", "Alstr\u00f6m syndrome")
     assert {"asthma", "obsolete", "alstr\u00f6m", "mucoviscidosis"} <= words(warehouse)

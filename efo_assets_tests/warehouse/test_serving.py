@@ -74,9 +74,14 @@ def test_programs_read_what_is_loaded_meanwhile_and_can_do_nothing_else(data_dir
                 "set role efo",
                 "select pg_read_file('/etc/passwd')",
                 "alter system set listen_addresses = '*'",
+                "select lo_create(0)",
+                "select lo_from_bytea(0, 'mine')",
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     reader.execute(refused)
+            reader.execute("alter role efo_guest password 'mine'")
+            reader.execute("alter role efo_guest set statement_timeout = '1ms'")
+            reader.execute("alter role efo_guest in database efo set search_path = pg_catalog")
             commands = [each.read_bytes() for each in Path("/proc").glob("[0-9]*/cmdline")]
             assert not any(password.encode() in each for each in commands)
             for login in ({"user": "efo"}, {"password": "wrong"}):
@@ -89,8 +94,10 @@ def test_programs_read_what_is_loaded_meanwhile_and_can_do_nothing_else(data_dir
         assert "Traceback" not in said
         with pytest.raises(psycopg.OperationalError, match="refused"):
             psycopg.connect(url)
-    with serving(environment) as (_, url), psycopg.connect(url):
+    with serving(environment) as (_, url), psycopg.connect(url) as reader:
         assert file.read_text().strip().endswith(f":{password}"), "programs may keep it"
+        assert reader.execute("show statement_timeout").fetchone() == ("0",)
+        assert reader.execute("select count(*) >= 100 from efo_terms").fetchone() == (True,)
 
 
 def test_who_still_reads_is_ended_while_a_load_goes_on(data_dir: Path) -> None:

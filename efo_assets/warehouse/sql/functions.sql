@@ -692,15 +692,17 @@ set search_path = pg_catalog, pg_temp
 set gin_fuzzy_search_limit = 0
 as $body$
 declare
-    normal constant text := left({schema}.{prefix}normalised(sought), 200);
+    -- Negations within each other are more than a tsquery takes from 32 on.
+    heard constant text := regexp_replace(left(coalesce(sought, ''), 1000), '-\s*(-\s*)+', ' ', 'g');
+    normal constant text := left({schema}.{prefix}normalised(heard), 200);
     bare constant text := {schema}.{prefix}unaccented(normal);
     pairs constant text[] := array(
         select distinct substr(' ' || bare || ' ', i, 2)
         from generate_series(1, length(bare) + 1) as i
     );
     -- Quotation marks, a minus and "or" say how the words are meant.
-    is_worded constant boolean := sought !~ '"|(^|\s)-\S' and normal !~ '\mor\M';
-    typed tsquery := websearch_to_tsquery('pg_catalog.english', {schema}.{prefix}folded(sought));
+    is_worded constant boolean := heard !~ '"|(^|\s)-\S' and normal !~ '\mor\M';
+    typed tsquery := websearch_to_tsquery('pg_catalog.english', {schema}.{prefix}folded(heard));
     wide tsquery := typed;
     queries tsquery[];
     gains real[];
@@ -914,7 +916,7 @@ begin
         join {schema}.{prefix}terms as t on t.id = b.id
         where not t.is_obsolete and t.removed_in is null
         order by b.rating desc, length(b.matched), t.iri
-        limit most;
+        limit case when most < 0 then 0 else most end;
         exit when found;
     end loop;
 end
