@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=0.005)
     parser.add_argument("--latency-ms", type=float, default=20.0)
     parser.add_argument("--passes", nargs="*", default=["1", "2", "4", "sensor", "kills"])
-    parser.add_argument("--patience-s", type=float, default=3600.0)
+    parser.add_argument("--patience-s", type=float, default=10_800.0)
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the first pass")
     options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="efo-c-"))
