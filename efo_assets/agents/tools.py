@@ -226,17 +226,21 @@ class Tools:
             led = None if class_id is None else _led(snapshot, class_id)
             if led and not led.found:
                 return _answer(snapshot, led.said, [], led)
-            iri, told = led and led.found, kind and _one(kind)
-            values = {"iri": iri, "kind": told, "most": limit}
+            values = {"iri": led and led.found, "kind": kind and _one(kind), "most": limit}
+            where = ""
             if earlier is not None:
                 later = release or snapshot.release["number"]
                 rows = snapshot.rows("told_diff", earlier=earlier, later=later, **values)
+                where = f" between releases {earlier} and {later}"
             elif led is None and release is None and kind is None:
                 rows = snapshot.rows("told_releases", most=limit)
             else:
                 rows = snapshot.rows("told_changes", release=release, **values)
+                where = f" in release {release}" if release else ""
             said = led.said if led else ""
-            return _answer(snapshot, said if rows else f"{said} No change is known.", rows, led)
+            if not rows:
+                said += f" No change{' of the class' if led else ''} is known{where}."
+            return _answer(snapshot, said, rows, led)
 
     def mesh(self, class_id: Id, limit: Limit = 50) -> Answer:
         """Go from a MeSH id (D003924) to current terms, or from a class to its MeSH ids.

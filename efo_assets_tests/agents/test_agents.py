@@ -292,11 +292,27 @@ def test_changes_are_those_of_the_generator(url: str) -> None:
     calls = [("changes", {"release": 2, "limit": 200}), ("changes", {"earlier": 1, "limit": 200})]
     for answer in answers(url, calls):
         assert {(row["iri"], row["kind"]) for row in rows(answer)} == expected
-    one = min(expected)[0]
-    (of_one,) = answers(url, [("changes", {"class_id": one})])
-    assert {(row["iri"], row["kind"]) for row in rows(of_one)} == {
-        each for each in expected if each[0] == one
-    }
+    one, kind = min(expected)
+    for others in ({}, {"release": 2}, {"earlier": 1}, {"earlier": 1, "release": 2}):
+        (of_one,) = answers(url, [("changes", {"class_id": one, **others})])
+        assert {(row["iri"], row["kind"]) for row in rows(of_one)} == {
+            each for each in expected if each[0] == one
+        }
+        (of_kind,) = answers(url, [("changes", {"class_id": one, "kind": kind, **others})])
+        assert {(row["iri"], row["kind"]) for row in rows(of_kind)} == {(one, kind)}
+
+
+def test_a_class_that_did_not_change_is_said_to_be_one(url: str) -> None:
+    changed = {each[0] for each in expected_changes(BEFORE, EXPECTED)}
+    same = min(CURRENT.keys() - changed)
+    for others, where in (
+        ({}, ""),
+        ({"release": 2}, " in release 2"),
+        ({"earlier": 1}, " between releases 1 and 2"),
+    ):
+        (answer,) = answers(url, [("changes", {"class_id": same, **others})])
+        assert rows(answer) == []
+        assert answer["said"] == f"No change of the class is known{where}."
 
 
 def test_both_transports_give_the_same_and_end_with_a_signal(small: DatabaseTarget) -> None:

@@ -159,7 +159,9 @@ limit %(most)s
 -- name: told_diff
 select d.curie, d.iri, d.label, d.kind, d.before, d.after, count(*) over () as of_all
 from {schema}.{prefix}diff(%(earlier)s, %(later)s) with ordinality as d
-where %(kind)s::text is null or d.kind = %(kind)s
+where
+    (%(iri)s::text is null or d.iri = %(iri)s)
+    and (%(kind)s::text is null or d.kind = %(kind)s)
 order by d.ordinality
 limit %(most)s
 
