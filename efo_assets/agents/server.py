@@ -14,15 +14,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
+from typing import Any
 
 import anyio
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
 
-from efo_assets.agents.tools import INSTRUCTIONS, Answer, Tools
+from efo_assets.agents.tools import INSTRUCTIONS, LONGEST_INPUT, Answer, Tools
 from efo_assets.errors import EfoError, SettingsError
 from efo_assets.privacy.disclosure import no_secret_shown, shown
 from efo_assets.privacy.logs import logger
@@ -39,9 +41,26 @@ _READS = ToolAnnotations(
 )
 
 
-def server(reader: Reader) -> MCPServer:
+class Server(MCPServer):
+    """Refuses what a tool doesn't take: the SDK would leave it out without a word."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """As the SDK's."""
+        for tool in await self.list_tools():
+            taken = tool.input_schema["properties"]
+            if tool.name == name and (unknown := sorted(arguments.keys() - taken.keys())):
+                raise ToolError(
+                    f'{name} takes no argument "{shown(unknown[0][:LONGEST_INPUT])}": it takes '
+                    f"{', '.join(taken)}."
+                )
+        return await super().call_tool(name, arguments, context)
+
+
+def server(reader: Reader) -> Server:
     """A server of the tools, which isn't connected yet."""
-    made: MCPServer = MCPServer(
+    made = Server(
         "efo_assets",
         title="Ontology terms",
         version=version("efo_assets"),

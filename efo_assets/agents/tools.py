@@ -6,11 +6,12 @@ Nothing here knows the protocol.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import BaseModel, Field
 
+from efo_assets.errors import WarehouseError
 from efo_assets.privacy.printable import escaped
 from efo_assets.warehouse.reader import Reader, Row, Snapshot
 
@@ -18,6 +19,8 @@ LONGEST_TEXT, LONGEST_LIST = 2_000, 100
 """Characters of a text, and entries of a list within a row."""
 MOST_ROWS, MOST_CHARACTERS = 200, 100_000
 """Of one answer, as JSON."""
+MOST_NAMED = 20
+"""Releases that are named where one isn't there."""
 LONGEST_INPUT = 500
 """Characters of an id, a name or words."""
 
@@ -45,15 +48,12 @@ OverParts = Annotated[
     bool,
     Field(description="Over part_of, develops_from and implied edges, too, not is_a alone."),
 ]
-Kind = Annotated[
-    str,
-    Field(
-        max_length=LONGEST_INPUT,
-        description="added, removed, obsoleted, restored, relabelled, redefined, replacement "
-        "changed, synonym added, synonym removed, synonym scope moved, xref added, xref removed, "
-        "parent added or parent removed.",
-    ),
-]
+KINDS = (
+    *("added", "removed", "obsoleted", "restored", "relabelled", "redefined"),
+    *("replacement changed", "synonym added", "synonym removed", "synonym scope moved"),
+    *("xref added", "xref removed", "parent added", "parent removed"),
+)
+Kind = Annotated[str, Field(max_length=LONGEST_INPUT, json_schema_extra={"enum": [*KINDS]})]
 
 
 class OntologyData(BaseModel):
@@ -222,11 +222,15 @@ class Tools:
         With `class_id` what happened to that class; with `release` what that release changed; with
         `earlier`, too, what `release` (by default the one that stands) has other than `earlier`.
         """
+        if kind is not None and kind not in KINDS:
+            raise WarehouseError(f'No kind of change is "{_shown(kind)}": it is {_any_of(KINDS)}.')
         with self._reader.snapshot() as snapshot:
+            for number in filter(None, (earlier, release)):
+                _refuse_unknown(snapshot, number)
             led = None if class_id is None else _led(snapshot, class_id)
             if led and not led.found:
                 return _answer(snapshot, led.said, [], led)
-            values = {"iri": led and led.found, "kind": kind and _one(kind), "most": limit}
+            values = {"iri": led and led.found, "kind": kind, "most": limit}
             where = ""
             if earlier is not None:
                 later = release or snapshot.release["number"]
@@ -285,6 +289,20 @@ def _led(snapshot: Snapshot, class_id: str) -> Led:
         case _:
             said = ""
     return Led(said, row)
+
+
+def _refuse_unknown(snapshot: Snapshot, release: int) -> None:
+    (of,) = snapshot.rows("told_numbers", release=release, most=MOST_NAMED)
+    if not of["is_known"]:
+        newest = " the newest of" if of["releases"] > MOST_NAMED else ""
+        raise WarehouseError(
+            f"The ledger has no release {release}:{newest} those that it has are "
+            f"{', '.join(map(str, of['numbers']))}."
+        )
+
+
+def _any_of(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _one(text: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from efo_assets.agents.tools import LONGEST_TEXT, MOST_CHARACTERS, Tools
+from efo_assets.agents.tools import KINDS, LONGEST_TEXT, MOST_CHARACTERS, Tools
 from efo_assets.errors import DatabaseRefused, WarehouseError
 from efo_assets.sample.ontology import release
 from efo_assets.sample.server import Sample
@@ -27,6 +27,7 @@ from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import reader, serving
 from efo_assets.warehouse.embedded import embedded_server, remove
 from efo_assets.warehouse.reader import Reader
+from efo_assets.warehouse.tables import CHANGES
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import ROOT, free_port
 from efo_assets_tests.databases import ask, connected, own_database
@@ -302,6 +303,13 @@ def test_changes_are_those_of_the_generator(url: str) -> None:
         assert {(row["iri"], row["kind"]) for row in rows(of_kind)} == {(one, kind)}
 
 
+def test_every_kind_of_change_can_be_asked_for(url: str) -> None:
+    assert "{}.".format(", ".join(KINDS)) in (each.comment for each in CHANGES.columns)
+    found = answers(url, [("changes", {"kind": each, "limit": 200}) for each in KINDS])
+    told = {(row["iri"], row["kind"]) for answer in found for row in rows(answer)}
+    assert told == {each[:2] for each in expected_changes(BEFORE, EXPECTED)}
+
+
 def test_a_class_that_did_not_change_is_said_to_be_one(url: str) -> None:
     changed = {each[0] for each in expected_changes(BEFORE, EXPECTED)}
     same = min(CURRENT.keys() - changed)
@@ -425,13 +433,21 @@ def test_answers_have_bounds_and_tell_what_they_left_out(small_url: str) -> None
             ("changes", {"release": 2**40}),
             ("term", {}),
             ("changes", {"earlier": 99, "release": 100}),
+            ("changes", {"release": 99}),
+            ("changes", {"kind": "nonsense\x1b"}),
+            ("changes", {"id": "EX:a", "limit": 1}),
         ],
     )
     assert "at most 500 characters" in error(refused[0])
     assert "less than or equal to 200" in error(refused[1])
     assert "less than or equal to" in error(refused[2])
     assert "required" in error(refused[3])
-    assert "The ledger has no release 99" in error(refused[4])
+    for refusal in refused[4:6]:
+        assert error(refusal).endswith("The ledger has no release 99: those that it has are 1.")
+    assert 'No kind of change is "nonsense\\x1b": it is added, removed, ' in error(refused[6])
+    assert error(refused[7]) == (
+        'changes takes no argument "id": it takes class_id, release, earlier, kind, limit.'
+    )
 
 
 def test_an_answer_is_never_larger_than_its_bound(
@@ -466,7 +482,9 @@ def test_nothing_can_be_written_through_any_argument(small: DatabaseTarget) -> N
                 calls.append((name, {**values, "sql": attack, "role": attack}))
     with over_http(small) as (_, url):
         found = asked(url, calls)
-    assert not [each.content[0].text for each in found if each.is_error]
+    refusals = ("takes no argument", "No kind of change is")
+    texts = [each.content[0].text for each in found if each.is_error]
+    assert not [each for each in texts if not any(said in each for said in refusals)]
     assert state() == before
 
 

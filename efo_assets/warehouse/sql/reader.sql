@@ -134,6 +134,13 @@ from {schema}.{prefix}release as r
 order by r.release_id desc
 limit %(most)s
 
+-- name: told_numbers
+select
+    count(*) as releases,
+    coalesce(bool_or(r.release_id = %(release)s), false) as is_known,
+    (array_agg(r.release_id order by r.release_id desc))[:%(most)s] as numbers
+from {schema}.{prefix}release as r
+
 -- name: told_changes
 select
     c.release_id as release,
