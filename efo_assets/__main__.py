@@ -311,7 +311,7 @@ def serve(port: int) -> None:
 
     Example: efo-assets serve --port 5433
     """
-    from efo_assets.warehouse.serving import ROLE, served
+    from efo_assets.warehouse.serving import ROLE, served, watch
 
     settings = Settings.from_environment()
     if settings.database:
@@ -322,7 +322,7 @@ def serve(port: int) -> None:
     try:
         with served(settings.data_dir, settings.schema, port) as url:
             click.echo(f"{url}\nServed until Ctrl-C; {ROLE} can read, and its password is there.")
-            signal.pause()
+            watch(url)
     except KeyboardInterrupt:
         click.echo("Ended.")
 

@@ -9,10 +9,12 @@ import fcntl
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from typing import NoReturn
+from urllib.parse import quote, urlsplit
 
 from psycopg import sql
 
@@ -27,6 +29,7 @@ from efo_assets.warehouse.statements import statement
 ROLE = "efo_guest"
 PASSWORD_FILE = "serve.pgpass"  # noqa: S105  # the name of the file
 PASSWORD_BYTES = 24
+WATCH_PAUSE_S, PROBE_TIMEOUT_S = 1.0, 5.0
 PRIVATE = 0o600
 """libpq reads no password from a file that others can read."""
 
@@ -63,6 +66,21 @@ def served(data_dir: Path, schema: str, port: int) -> Iterator[str]:
         _let_in(target, schema, password)
         place = f"{LOOPBACK}:{port}/{DATABASE}?passfile={quote(str(file), safe='/')}"
         yield f"postgresql://{ROLE}@{place}"
+
+
+def watch(url: str) -> NoReturn:
+    """Wait until nothing listens at a URL that is served any more.
+
+    Raises:
+        DatabaseUnavailable: it is so; while PostgreSQL recovers from a crash, it listens.
+    """
+    port = urlsplit(url).port or 0
+    while _is_listening(port):
+        time.sleep(WATCH_PAUSE_S)
+    raise DatabaseUnavailable(
+        f"The embedded PostgreSQL at {LOOPBACK}:{port} was stopped by somebody else: what is "
+        "published is kept; start `efo-assets serve` again."
+    )
 
 
 @contextmanager
@@ -125,6 +143,8 @@ def _let_in(target: DatabaseTarget, schema: str, password: str) -> None:
 
 def _shut_out(target: DatabaseTarget) -> None:
     """Let nobody in any more, and end who is: a load may need the server for longer."""
+    if not _is_listening(int(target.parameters["port"])):
+        return
     with session.connect(target) as connection:
         connection.execute(statement("guest_nologin", role=ROLE))
         connection.execute(statement("guest_sessions_end"), {"role": ROLE})
@@ -134,6 +154,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def _is_listening(port: int) -> bool:
+    try:
+        socket.create_connection((LOOPBACK, port), PROBE_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return False
+    except TimeoutError:
+        pass
+    return True
 
 
 def _is_taken(port: int) -> bool:

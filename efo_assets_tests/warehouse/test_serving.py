@@ -19,6 +19,7 @@ from efo_assets.warehouse.embedded import embedded_server, remove
 from efo_assets.warehouse.serving import PASSWORD_FILE, served
 from efo_assets_tests.commands import free_port
 from efo_assets_tests.databases import connected
+from efo_assets_tests.warehouse.stopping import stop_server
 
 
 @pytest.fixture
@@ -98,6 +99,29 @@ def test_programs_read_what_is_loaded_meanwhile_and_can_do_nothing_else(data_dir
         assert file.read_text().strip().endswith(f":{password}"), "programs may keep it"
         assert reader.execute("show statement_timeout").fetchone() == ("0",)
         assert reader.execute("select count(*) >= 100 from efo_terms").fetchone() == (True,)
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT])
+def test_a_server_that_somebody_stops_is_waited_for_no_longer(
+    data_dir: Path, number: signal.Signals | None
+) -> None:
+    with serving(os.environ | {"EFO_DATA_DIR": str(data_dir)}) as (process, url):
+        with psycopg.connect(url) as reader:
+            if number is not None:
+                process.send_signal(signal.SIGSTOP)
+            stop_server(reader)
+        if number is not None:
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
+        said, _ = process.communicate(timeout=30)
+    port = url.partition("?")[0].rpartition(":")[2].partition("/")[0]
+    sentence = f"The embedded PostgreSQL at 127.0.0.1:{port} was stopped by somebody else"
+    if number is None:
+        assert process.returncode == 1
+        assert said.splitlines()[-1].startswith(sentence)
+    else:
+        assert (process.returncode, said.splitlines()[-1]) == (0, "Ended.")
+    assert said.count("\n") <= 2
 
 
 def test_who_still_reads_is_ended_while_a_load_goes_on(data_dir: Path) -> None:
