@@ -82,6 +82,8 @@ class DatabaseTarget:
     """Where PostgreSQL is, as libpq keywords; its text never shows the password."""
 
     parameters: Mapping[str, str]
+    named_by: str | None = "EFO_DATABASE_URL"
+    """What to correct where it's another that is meant; None for the embedded server."""
 
     @property
     def place(self) -> str:

@@ -232,7 +232,7 @@ class _Server:
         """Where the server listens, by the port that the process which started it took."""
         lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         place = {"host": str(self._socket_dir), "port": lines[3].strip()}
-        return DatabaseTarget({**place, "user": USER, "dbname": DATABASE})
+        return DatabaseTarget({**place, "user": USER, "dbname": DATABASE}, named_by=None)
 
     def start(self) -> None:
         """Start the server, or join those who use it."""
@@ -381,8 +381,8 @@ class _Server:
             )
 
     def _make_database(self) -> None:
-        place = DatabaseTarget({**self.target.parameters, "dbname": "postgres"})
-        with session.connect(place) as connection:
+        place = {**self.target.parameters, "dbname": "postgres"}
+        with session.connect(DatabaseTarget(place, named_by=None)) as connection:
             known = connection.execute(
                 "select from pg_database where datname = %s", [DATABASE]
             ).fetchone()

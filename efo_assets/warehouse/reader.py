@@ -83,11 +83,18 @@ class Reader:
         """
         with self._opening:
             warehouse = self._warehouse = self._warehouse or self._open()
-        with (
-            self._free,
-            session.translated(warehouse.target, _DOING),
-            self._connected(warehouse.target) as connection,
-        ):
+        with self._free, ExitStack() as stack:
+            try:
+                connection = self._connected(warehouse.target)
+            except DatabaseUnavailable:
+                if self._role is None:
+                    raise
+                # Somebody stopped the embedded server, which opening starts again.
+                with self._opening:
+                    warehouse = self._warehouse = self._open()
+                connection = self._connected(warehouse.target)
+            stack.enter_context(session.translated(warehouse.target, _DOING))
+            stack.enter_context(connection)
             try:
                 with connection.transaction():
                     schema = preflight.named(

@@ -409,6 +409,9 @@ def _is_passing(error: psycopg.Error) -> bool:
 def _not_connected(target: DatabaseTarget, error: psycopg.Error) -> errors.WarehouseError:
     codes, text = _codes(error), str(error)
     place, reason = f"PostgreSQL at {target.place}", _first_line(target, error)
+    correct = f"correct {target.named_by}"
+    if target.named_by is None:
+        place, correct = f"The embedded {place}", "mend that"
     if busy := [_BUSY[code] for code in codes if code in _BUSY]:
         what, remedy = busy[0]
         return errors.DatabaseUnavailable(
@@ -420,12 +423,14 @@ def _not_connected(target: DatabaseTarget, error: psycopg.Error) -> errors.Wareh
         refused = ["the connection"]
     if refused:
         return errors.DatabaseRefused(
-            f"{place} does not accept {refused[0]} ({reason}): {NOTHING_LOST}; correct "
-            "EFO_DATABASE_URL and run again."
+            f"{place} does not accept {refused[0]} ({reason}): {NOTHING_LOST}; {correct} and run "
+            "again."
         )
+    remedy = f"start it or {correct}, then run again"
+    if target.named_by is None:
+        remedy = "run again, or any command such as `efo-assets status`, which starts it"
     return errors.DatabaseUnavailable(
-        f"{place} cannot be reached ({reason}): {NOTHING_LOST}; start it or correct "
-        "EFO_DATABASE_URL, then run again."
+        f"{place} cannot be reached ({reason}): {NOTHING_LOST}; {remedy}."
     )
 
 

@@ -36,6 +36,7 @@ from efo_assets_tests.oracle.derived import expected_ancestors, expected_changes
 from efo_assets_tests.oracle.rows import expected_rows
 from efo_assets_tests.oracle.tables import Term
 from efo_assets_tests.warehouse.loads import edge, iri, publish, synonym, term, xref
+from efo_assets_tests.warehouse.stopping import stop_server
 
 sdk = pytest.importorskip("mcp", reason="the extra mcp isn't installed")
 stdio = pytest.importorskip("mcp.client.stdio", reason="the extra mcp isn't installed")
@@ -483,8 +484,8 @@ def test_nothing_can_be_written_through_any_argument(small: DatabaseTarget) -> N
     with over_http(small) as (_, url):
         found = asked(url, calls)
     refusals = ("takes no argument", "No kind of change is")
-    texts = [each.content[0].text for each in found if each.is_error]
-    assert not [each for each in texts if not any(said in each for said in refusals)]
+    told = [each.content[0].text for each in found if each.is_error]
+    assert not [each for each in told if not any(said in each for said in refusals)]
     assert state() == before
 
 
@@ -542,6 +543,19 @@ def test_the_embedded_server_is_read_by_its_role_for_that(tmp_path: Path) -> Non
                 assert connection.row("select current_user") == (serving.ROLE,)
     finally:
         remove(tmp_path / "data")
+
+
+def test_the_embedded_server_is_started_again_where_somebody_stopped_it(tmp_path: Path) -> None:
+    try:
+        with embedded_server(tmp_path) as target:
+            publish_small(Warehouse(target))
+        with Reader.opened(Settings(data_dir=tmp_path)) as opened:
+            for _ in range(2):
+                assert Tools(opened).lookup("label of a").ontology_data.rows
+                with connected(target) as connection:
+                    stop_server(connection)
+    finally:
+        remove(tmp_path)
 
 
 def test_the_lines_of_the_guide_start_a_server(small: DatabaseTarget, tmp_path: Path) -> None:

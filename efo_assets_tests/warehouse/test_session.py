@@ -3,6 +3,7 @@
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,9 +17,11 @@ from efo_assets.errors import (
 )
 from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse import session
+from efo_assets.warehouse.embedded import embedded_server, remove
 from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.databases import connected, own_database
 from efo_assets_tests.warehouse.loads import ask, publish, stage, term
+from efo_assets_tests.warehouse.stopping import stop_server
 
 
 def changed(target: DatabaseTarget, **parameters: str) -> DatabaseTarget:
@@ -38,6 +41,30 @@ def test_a_server_that_is_down_is_named_with_its_place() -> None:
         DatabaseUnavailable, match=r"127\.0\.0\.1:1/efo cannot be reached .*refused"
     ):
         session.connect(target, patience_s=0.2)
+
+
+def test_what_to_correct_is_what_the_database_was_named_by(database: DatabaseTarget) -> None:
+    """Of the embedded server nothing, since no setting names it."""
+    nowhere = changed(database, host="127.0.0.1", port="1")
+    for parameters in (nowhere.parameters, changed(database, dbname="no_such").parameters):
+        for named_by in ("EFO_DATABASE_URL", "the selector"):
+            with pytest.raises(WarehouseError, match=f"correct {named_by}"):
+                session.connect(DatabaseTarget(parameters, named_by), patience_s=0)
+        embedded = DatabaseTarget(parameters, None)
+        with pytest.raises(WarehouseError, match=r"^The embedded PostgreSQL at") as raised:
+            session.connect(embedded, patience_s=0)
+        assert "EFO_DATABASE_URL" not in str(raised.value)
+
+
+def test_the_embedded_server_is_known_as_one_that_a_command_starts(tmp_path: Path) -> None:
+    try:
+        with embedded_server(tmp_path) as target:
+            with connected(target) as connection:
+                stop_server(connection)
+            with pytest.raises(DatabaseUnavailable, match="such as `efo-assets status`, which"):
+                session.connect(target, patience_s=0)
+    finally:
+        remove(tmp_path)
 
 
 @pytest.mark.fault("D13")
