@@ -126,6 +126,7 @@ dbt-test: $(DBT_STAMP) ## Run the tests of the extra `dbt`
 
 oak: CLASSES := 2000
 oak: $(OAK_STAMP) ## Ask OAK's commands of PostgreSQL and of SemSQL's SQLite file, of CLASSES=2000 (94000: times)
+	@$(OAK_BIN)/python -m pytest -n 0 efo_assets_tests/oak/test_oak.py
 	@$(OAK_BIN)/python -W ignore -m efo_assets_tests.oak --classes $(CLASSES)
 
 clean: ## Remove the environment, the demo's data and caches; with DATA=1 what was loaded, too
@@ -155,7 +156,7 @@ $(STAMP): pyproject.toml constraints.txt
 $(OAK_STAMP): pyproject.toml constraints-oak.txt | $(STAMP)
 	@echo "Installing OAK into $(OAK_VENV): once, one to three minutes, 1 GB"
 	@rm -rf $(OAK_VENV) && $(BIN)/python -m venv $(OAK_VENV)
-	$(call pip_install,$(OAK_VENV),constraints-oak.txt,. oaklib)
+	$(call pip_install,$(OAK_VENV),constraints-oak.txt,. oaklib pytest pytest-xdist)
 	@touch $@
 
 $(DBT_STAMP): pyproject.toml constraints-dbt.txt | $(STAMP)

@@ -11,6 +11,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from sys import intern
 from typing import Any
 
@@ -31,10 +32,11 @@ from oaklib.implementations.sqldb.sql_implementation import SqlImplementation
 from semsql.sqla.semsql import Statements
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
 
-from efo_assets.errors import EfoError
+from efo_assets.errors import EfoError, SettingsError
 from efo_assets.settings import DatabaseTarget, Settings
 from efo_assets.warehouse import session
 from efo_assets.warehouse.embedded import embedded_server, is_made
+from efo_assets.warehouse.ledger import WATCHER_PATIENCE_S
 from efo_assets.warehouse.semsql import SCOPES, beside
 from efo_assets.warehouse.statements import compose
 
@@ -262,9 +264,19 @@ def _close(it: "weakref.ref[EfoAssetsImplementation]") -> None:
 
 def _settings(selector: str) -> Settings:
     place, _, schema = selector.partition("#") if "://" in selector else ("", "", selector)
-    return Settings.from_environment(
-        overrides={"EFO_DATABASE_URL": place or None, "EFO_SCHEMA": schema or None}
-    )
+    given = {"EFO_DATABASE_URL": place, "EFO_SCHEMA": schema}
+    given = {name: text for name, text in given.items() if text}
+    try:
+        settings = Settings.from_environment(overrides=given)
+    except SettingsError as error:
+        said = str(error)
+        for name in given:
+            said = said.replace(name, "`efo-assets:`")
+        raise SettingsError(said) from None
+    if place and settings.database:
+        named = replace(settings.database, named_by="the address after `efo-assets:`")
+        return replace(settings, database=named)
+    return settings
 
 
 def _engine(target: DatabaseTarget, schema: str) -> sa.Engine:
@@ -276,7 +288,8 @@ def _engine(target: DatabaseTarget, schema: str) -> sa.Engine:
     views = beside(schema)
 
     def connect() -> session.Connection:
-        connection = session.connect(target)
+        # A person waits for it.
+        connection = session.connect(target, patience_s=WATCHER_PATIENCE_S)
         connection.autocommit = False
         return connection
 
