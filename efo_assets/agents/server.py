@@ -27,7 +27,6 @@ from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
 from efo_assets.agents.tools import INSTRUCTIONS, LONGEST_INPUT, Answer, Tools
 from efo_assets.errors import EfoError, SettingsError
 from efo_assets.privacy.disclosure import no_secret_shown, shown
-from efo_assets.privacy.logs import logger
 from efo_assets.warehouse.reader import Reader
 
 LOOPBACK = "127.0.0.1"
@@ -35,7 +34,6 @@ PATH = "/mcp"
 LARGEST_REQUEST_BYTES = 100_000
 GRACE_S = 2
 """How long requests that are under way may take when the server ends."""
-_log = logger(__name__)
 _READS = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
@@ -89,17 +87,28 @@ def serve_stdio(reader: Reader) -> None:
     """Serve the client that started this process, until it closes our standard input.
 
     Ctrl-C and SIGTERM end it, too.
+
+    Raises:
+        EfoError: a request is too large, which ends it.
     """
     _log_to_stderr()
-    _let_signals_end_input()
+    is_too_large = _let_signals_end_input()
     anyio.run(server(reader).run_stdio_async)
+    if is_too_large.is_set():
+        raise EfoError(
+            f"A request of over {LARGEST_REQUEST_BYTES:,} bytes came, which ends the server "
+            "without an answer to it: start it again, and ask for less at once."
+        )
 
 
-def _let_signals_end_input() -> None:
+def _let_signals_end_input() -> threading.Event:
     """Let a signal end standard input, since the SDK reads it in a thread that nothing else ends.
 
     What comes passes a pair of sockets, of which a signal closes the end that is written to.
+    A request that is too large does so, too, and is told by the event: the SDK has no way to answer
+    what it hasn't read.
     """
+    is_too_large = threading.Event()
     ours, theirs = socket.socketpair()
     client = os.dup(0)
     os.dup2(theirs.fileno(), 0)
@@ -113,11 +122,11 @@ def _let_signals_end_input() -> None:
         length = 0
         with suppress(OSError):
             while data := os.read(client, 65_536):
-                line_end = data.rfind(b"\n")
-                length = length + len(data) if line_end < 0 else len(data) - line_end - 1
-                if length > LARGEST_REQUEST_BYTES:
-                    _log.warning("A request of over %d bytes ends it.", LARGEST_REQUEST_BYTES)
+                lines = data.split(b"\n")
+                if length + len(lines[0]) > LARGEST_REQUEST_BYTES:
+                    is_too_large.set()
                     break
+                length = len(lines[-1]) + (length if len(lines) == 1 else 0)
                 ours.sendall(data)
         end()
 
@@ -125,6 +134,7 @@ def _let_signals_end_input() -> None:
         signal.signal(number, end)
     # A daemon, since it may wait for its client for ever.
     threading.Thread(target=pass_on, name="efo-agent-input", daemon=True).start()
+    return is_too_large
 
 
 def serve_http(reader: Reader, port: int) -> None:
