@@ -23,6 +23,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from pydantic import ValidationError
 
 from efo_assets.agents.tools import INSTRUCTIONS, LONGEST_INPUT, Answer, Tools
 from efo_assets.errors import EfoError, SettingsError
@@ -40,7 +41,7 @@ _READS = ToolAnnotations(
 
 
 class Server(MCPServer):
-    """Refuses what a tool doesn't take: the SDK would leave it out without a word."""
+    """Refuses what a tool doesn't take by one sentence, where the SDK says nothing or a page."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -53,7 +54,16 @@ class Server(MCPServer):
                     f'{name} takes no argument "{shown(unknown[0][:LONGEST_INPUT])}": it takes '
                     f"{', '.join(taken)}."
                 )
-        return await super().call_tool(name, arguments, context)
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = error.__cause__.errors(include_url=False)[0]
+            sentence = f"{wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
+            raise ToolError(
+                f'The argument "{wrong["loc"][0]}" of {name} is wrong: {sentence}.'
+            ) from None
 
 
 def server(reader: Reader) -> Server:

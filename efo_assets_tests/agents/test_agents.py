@@ -439,7 +439,8 @@ def test_answers_have_bounds_and_tell_what_they_left_out(small_url: str) -> None
             ("changes", {"id": "EX:a", "limit": 1}),
         ],
     )
-    assert "at most 500 characters" in error(refused[0])
+    assert error(refused[0]).startswith('The argument "')
+    assert error(refused[0]).endswith(" is wrong: string should have at most 500 characters.")
     assert "less than or equal to 200" in error(refused[1])
     assert "less than or equal to" in error(refused[2])
     assert "required" in error(refused[3])
