@@ -405,7 +405,9 @@ def resolve(file: BinaryIO, layout: str) -> None:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise EfoError(f"{shown(file.name)} is not UTF-8 text: save it so, with an id a line.")
+        raise EfoError(
+            f"{shown(file.name)} is no UTF-8 text without NUL: save it so, with an id a line."
+        )
     ids = [line.strip() for line in text.splitlines() if line.strip()]
     with Warehouse.opened(Settings.from_environment()) as warehouse:
         rows = warehouse.resolve(ids)

@@ -172,7 +172,7 @@ def test_resolve_says_where_ids_lead_today(
     )
     assert label in piped.stdout.decode()
     ids.write_text("EX:1", encoding="utf-16")
-    assert_one_sentence(command(environment, "resolve", str(ids)), 1, f"{ids} is not UTF-8 text")
+    assert_one_sentence(command(environment, "resolve", str(ids)), 1, f"{ids} is no UTF-8 text")
 
 
 def test_a_load_that_fails_is_one_sentence(environment: dict[str, str]) -> None:
