@@ -11,11 +11,11 @@ import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from sys import intern
 from typing import Any
 
 import click
+import psycopg
 import sqlalchemy as sa
 from linkml_runtime.utils.metamodelcore import URIorCURIE
 from oaklib.datamodels.vocabulary import (
@@ -29,6 +29,7 @@ from oaklib.datamodels.vocabulary import (
     SYNONYM_PREDICATES,
 )
 from oaklib.implementations.sqldb.sql_implementation import SqlImplementation
+from psycopg import errors as pg
 from semsql.sqla.semsql import Statements
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
 
@@ -273,10 +274,7 @@ def _settings(selector: str) -> Settings:
         for name in given:
             said = said.replace(name, "`efo-assets:`")
         raise SettingsError(said) from None
-    if place and settings.database:
-        named = replace(settings.database, named_by="the address after `efo-assets:`")
-        return replace(settings, database=named)
-    return settings
+    return settings.with_database_named_by("the address after `efo-assets:`") if place else settings
 
 
 def _engine(target: DatabaseTarget, schema: str) -> sa.Engine:
@@ -309,14 +307,29 @@ def _engine(target: DatabaseTarget, schema: str) -> sa.Engine:
         path = compose(begin, views, schema).as_string(None)
         connection.exec_driver_sql(path)
 
+    lacking = (
+        f"Schema {views} of {target.place} has no views of SemSQL that this role may read{{}}: "
+        f"run a load into schema {schema} with EFO_SEMSQL=1, or name another schema."
+    )
+
+    @sa.event.listens_for(engine, "handle_error")
+    def _(context: sa.ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, (pg.UndefinedTable, pg.InsufficientPrivilege)):
+            raise NotReadable(lacking.format(f" in full ({error.diag.message_primary})")) from error
+        try:
+            with session.translated(target, "reading"):
+                raise error
+        except EfoError as told:
+            raise NotReadable(str(told)) from error
+        except psycopg.Error:
+            """A defect, which stays as it is."""
+
     with engine.connect() as connection:
         found = connection.execute(
             sa.text("select has_table_privilege(to_regclass(:name), 'SELECT')"),
             {"name": f'"{views}".statements'},
         ).scalar()
     if not found:
-        raise NotReadable(
-            f"Schema {views} of {target.place} has no views of SemSQL that this role may read: "
-            f"run a load into schema {schema} with EFO_SEMSQL=1, or name another schema."
-        )
+        raise NotReadable(lacking.format(""))
     return engine

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -295,6 +295,12 @@ class Settings:
     """How ancestors are given: by a table, or by a function."""
     semsql: bool = False
     """Whether a publication makes the views of SemSQL."""
+
+    def with_database_named_by(self, what: str) -> "Settings":
+        """The same, where a sentence says that this is to be corrected, not EFO_DATABASE_URL."""
+        if self.database is None:
+            return self
+        return replace(self, database=replace(self.database, named_by=what))
 
     @classmethod
     def from_environment(

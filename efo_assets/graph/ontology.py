@@ -198,11 +198,25 @@ class Ontology(dg.Model, dg.Resolvable):
         fields["database"] = self._database(resources)
         given = [name for name, each in fields.items() if each is not None]
         try:
-            return Settings.from_environment(
+            settings = Settings.from_environment(
                 overrides={_VARIABLES[name]: fields[name] for name in given}
             )
         except SettingsError as error:
             raise SettingsError(_in_words_of(error, given)) from None
+        return (
+            settings.with_database_named_by(self._database_holder)
+            if fields["database"]
+            else settings
+        )
+
+    @property
+    def _database_holder(self) -> str:
+        """What to correct where another database is meant."""
+        if self.database_resource is not None:
+            return f"the resource {self.database_resource}"
+        if isinstance(self.database, dg.EnvVar):
+            return self.database.env_var_name
+        return f"the `database` of {self.id or DEFAULT}"
 
     def _database(self, resources: object) -> str | None:
         if self.database_resource is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -196,6 +196,22 @@ def test_the_database_may_be_a_resource_of_the_code_location(
         dg.build_sensor_context(instance, resources={"pg": Postgres(url=url)}) as context,
     ):
         assert "Nothing new" in str(sensor.evaluate_tick(context).skip_message)
+
+
+def test_a_sentence_names_where_the_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://reader@localhost/mine"
+    monkeypatch.setenv("MINE", url)
+    monkeypatch.setenv("EFO_DATABASE_URL", url)
+    for attributes, holder in (
+        ({"database": url}, "the `database` of mondo"),
+        ({"database": dg.EnvVar("MINE")}, "MINE"),
+        ({"database_resource": "pg"}, "the resource pg"),
+        ({}, "EFO_DATABASE_URL"),
+    ):
+        ontology = Ontology(id="mondo", **attributes)
+        target = ontology.settings(resources=SimpleNamespace(pg=url)).database
+        assert target is not None
+        assert target.named_by == holder
 
 
 def test_other_peoples_definitions_stay_as_they_are(make: Make) -> None:

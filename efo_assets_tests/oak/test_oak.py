@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from efo_assets.settings import DatabaseTarget
 from efo_assets.warehouse.session import CONNECT_PATIENCE_S
+from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.commands import free_port
+from efo_assets_tests.warehouse.loads import publish, term
 
 pytestmark = pytest.mark.skipif(find_spec("oaklib") is None, reason="`make oak` installs oaklib")
 
@@ -48,3 +51,13 @@ def test_a_selector_that_can_not_be_read_is_named(selector: str, tmp_path: Path)
     sentence, _ = said_of(f"efo-assets:{selector}", tmp_path)
     assert "`efo-assets:` takes" in sentence
     assert "EFO_" not in sentence
+
+
+def test_a_view_that_somebody_dropped_is_told(database: DatabaseTarget, tmp_path: Path) -> None:
+    with Warehouse(database, semsql=True) as warehouse:
+        publish(warehouse, terms=[term("a")])
+        with warehouse.connect() as connection:
+            connection.execute("drop view semsql.rdfs_label_statement cascade")
+        url = database.uri.replace("//", f"//{database.parameters['user']}@", 1)
+        sentence, _ = said_of(f"efo-assets:{url}", tmp_path)
+        assert "has no views of SemSQL that this role may read in full (relation " in sentence
