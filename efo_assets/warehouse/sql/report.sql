@@ -10,8 +10,8 @@ from {schema}.{prefix}changes as c
 join {schema}.{prefix}terms as t on t.id = c.term_id
 where c.release_id = %(release_id)s
     and c.kind = %(kind)s
-    -- What an obsolete class lost, it lost by that.
-    and not (%(of_current)s and t.is_obsolete)
+    -- What a class lost that is obsolete or gone, it lost by that.
+    and not (%(of_current)s and (t.is_obsolete or t.removed_in is not null))
 order by c.ordinal
 limit %(most)s
 
