@@ -237,6 +237,8 @@ def markdown(report: Report) -> str:
 def _told(report: Report, name: str, term: Term) -> str:
     # A label that ends in ")" must not end the link, nor one of a class's IRI begin another.
     linked = f"[{_markdown(term.curie)}](<{link(report, term.iri)}>)"
+    if name == "removed":  # OLS has no page of it any more
+        return f"{_markdown(term.curie)} {_markdown(term.before or term.label)}"
     if name == "obsoleted":
         targets = report.replacements.get(term.iri, [])
         led = [f"{each['curie'] or each['target']} {each['label'] or ''}" for each in targets]

@@ -130,10 +130,14 @@ def test_markdown_shows_text_as_it_is(warehouse: Warehouse) -> None:
     assert not re.search(r"[\[\]()<>*@|`]|://", unescaped)
 
 
-def test_a_link_leads_to_the_class_at_ols(released: Warehouse) -> None:
+def test_a_link_leads_to_the_class_at_ols_unless_it_is_gone(released: Warehouse) -> None:
     report = released.report()
     twice = quote(quote(iri("new"), safe=""), safe="")
     assert link(report, iri("new")).endswith(f"/ontologies/efo/classes/{twice}")
+    links = Page(html(report, released.schema)).all("a", "href")
+    for told in (links, markdown(report)):
+        assert link(report, iri("new")) in told
+        assert link(report, iri("gone")) not in told
 
 
 def test_the_first_release_has_nothing_to_compare_with(warehouse: Warehouse) -> None:
