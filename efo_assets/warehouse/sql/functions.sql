@@ -499,6 +499,9 @@ begin
         raise exception 'Release % is not earlier than %: name the earlier one first.', earlier, later
             using errcode = 'invalid_parameter_value';
     end if;
+    -- Here, since psql shows the whole statement in which a function raises.
+    perform from {schema}.{prefix}as_of(earlier, '{{}}');
+    perform from {schema}.{prefix}as_of(later, '{{}}');
     select array_agg(distinct t.iri)
     into touched
     from {schema}.{prefix}changes as c
