@@ -186,7 +186,7 @@ class Scene:
         at = ["--host", "127.0.0.1", "--port"]
         workspace = ["-w", str(self.folder / "workspace.yaml")]
         services = {
-            "code": ["dagster", "code-server", "start", *at, str(port), "-m", "theirs.definitions"],
+            "code": ["dagster", "api", "grpc", *at, str(port), "-m", "theirs.definitions"],
             "webserver": ["dagster-webserver", *at, str(web), *workspace],
             "daemon": ["dagster-daemon", "run", *workspace],
         }

@@ -48,6 +48,10 @@ GOING_AGAIN_S = 30.0
 """From a killed worker to the next one at work, as the list of faults wants it."""
 
 
+STANDSTILL_S = 45.0
+"""Beyond every heartbeat of Dagster's servers, which want one within 30 s."""
+
+
 class Hold:
     """Holds back every page while it is closed, so that a load is in its middle."""
 
@@ -261,6 +265,25 @@ def test_a_postgresql_that_crashes_under_all_of_it_is_got_over(deployed: Deploye
         deployed.hold.is_open.set()
         # A run that failed with a sentence is asked for again by the sensor, after five minutes.
         deployed.assert_published(8, PATIENCE_S + BACKOFF_BASE_S)
+
+
+@pytest.mark.campaign
+@pytest.mark.fault("O28")
+def test_services_that_stood_still_go_on(deployed: Deployed) -> None:
+    """As where a virtual machine is moved, or a laptop sleeps."""
+    processes = [
+        process
+        for service in deployed.services.values()
+        for parent in [psutil.Process(service.pid)]
+        for process in [parent, *parent.children(recursive=True)]
+    ]
+    for process in processes:
+        process.suspend()
+    deployed.sample.publish(9)
+    threading.Event().wait(STANDSTILL_S)
+    for process in processes:
+        process.resume()
+    deployed.assert_published(9)
 
 
 def _cluster(deployed: Deployed) -> Path:
