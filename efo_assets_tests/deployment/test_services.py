@@ -270,7 +270,7 @@ def test_a_postgresql_that_crashes_under_all_of_it_is_got_over(deployed: Deploye
 @pytest.mark.campaign
 @pytest.mark.fault("O28")
 def test_services_that_stood_still_go_on(deployed: Deployed) -> None:
-    """As where a virtual machine is moved, or a laptop sleeps."""
+    """As where containers are paused, or a machine is starved."""
     processes = [
         process
         for service in deployed.services.values()
