@@ -138,7 +138,7 @@ def move_in(load_schema: str, schema: Schema, table: Table, release_id: int) -> 
 
     Its rows are read to see that no key is null, and none is written.
     """
-    name = schema.called(table.staged_name)
+    staged, name = (load_schema, table.staged_name), schema.called(table.staged_name)
     changes: list[Part] = [sql.SQL("replica identity default")]
     # By the new name, which constraints of NOT NULL bear since PostgreSQL 18.
     renewed = [
@@ -160,8 +160,8 @@ def move_in(load_schema: str, schema: Schema, table: Table, release_id: int) -> 
     alter = "alter table {} {}"
     renamed = compose("rename to {}", name)
     return [
-        compose(alter, (load_schema, table.staged_name), listing(renewed)),
-        *([compose(alter, (load_schema, table.staged_name), renamed)] if schema.prefix else []),
+        compose(alter, staged, listing(renewed)),
+        *([compose(alter, staged, renamed)] if name != table.staged_name else []),
         compose("alter table {} set schema {}", (load_schema, name), schema),
         compose(alter, (schema, name), listing(changes)),
         *([compose(alter, (schema, name), listing(forgotten))] if forgotten else []),

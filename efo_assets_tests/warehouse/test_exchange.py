@@ -113,6 +113,15 @@ def test_a_first_release_by_function_has_a_view_over_edges(warehouse: Warehouse)
     assert following.changes["efo_ancestors"].removed == 1
 
 
+def test_a_schema_of_its_own_may_begin_by_function(warehouse: Warehouse) -> None:
+    load(warehouse, TABLE)
+    with Warehouse(warehouse.target, "mondo", ontology="mondo", ancestors=FUNCTION) as mondo:
+        publish(mondo, ontology="mondo", **ROWS)
+        assert not any(each.differs for each in mondo.verify())
+    query = EVERY_WAY[0].replace("efo_ancestors", "mondo.ancestors")
+    assert ask(warehouse, query) == ask(warehouse, EVERY_WAY[0])
+
+
 def test_the_way_changes_there_and_back_and_history_goes_on(warehouse: Warehouse) -> None:
     load(warehouse, TABLE)
     expected = answers(warehouse)
