@@ -150,6 +150,7 @@ VIEWS: tuple[View, ...] = (
         "diff",
         "What a release has other than an earlier one, in the words of `efo_changes`; what came "
         "and went in between is not told.",
+        version=2,
         arguments="bigint, bigint",
     ),
     View("change_digest", "How many changes of each kind each release brought."),
@@ -195,7 +196,7 @@ VIEWS: tuple[View, ...] = (
         "that are spelled alike: the same name first, then what begins with it, then what holds "
         "its words, then the rest (`kind` ends with fuzzy). A synonym that a replaced class lost "
         "as it became obsolete is found, too (inherited).",
-        version=5,
+        version=6,
         arguments="text, integer",
     ),
 )

@@ -182,6 +182,24 @@ def test_the_same_comes_before_what_begins_with_it_and_what_is_alike(warehouse: 
     assert found(warehouse, "xqzwvk") == []
 
 
+@pytest.mark.parametrize("left_out", ["-failure", '-"kidney failure"', "-FAILURE -liver"])
+def test_what_is_left_out_is_in_no_name(warehouse: Warehouse, left_out: str) -> None:
+    publish_names(warehouse)
+    assert found(warehouse, f"kidney {left_out}") == ["chronic kidney disease"]
+    assert found(warehouse, left_out) == [], "all other names are no answer"
+
+
+def test_of_words_that_are_in_no_index_nothing_is_printed(warehouse: Warehouse) -> None:
+    publish_names(warehouse)
+    with warehouse.connect() as connection:
+        printed = list[str]()
+        connection.add_notice_handler(lambda each: printed.append(str(each.message_primary)))
+        query = "select label from public.efo_search(%s)"
+        for text in ("a chronic disease of the kidney, unspecified", "\u5927" * 1000):
+            connection.execute(query, [text]).fetchall()
+    assert printed == []
+
+
 def test_a_name_that_lacks_words_comes_where_none_has_them_all(warehouse: Warehouse) -> None:
     publish_names(warehouse)
     rows = ask(warehouse, "select label, kind from efo_search('severe astma of childhood', 3)")

@@ -693,11 +693,14 @@ language plpgsql stable
 -- A reader's own may hide functions, or limit what an index finds.
 set search_path = pg_catalog, pg_temp
 set gin_fuzzy_search_limit = 0
+-- Of each word that is in no index PostgreSQL would say so.
+set client_min_messages = warning
 as $body$
 declare
     -- Negations within each other are more than a tsquery takes from 32 on.
     heard constant text := regexp_replace(left(coalesce(sought, ''), 1000), '-\s*(-\s*)+', ' ', 'g');
-    normal constant text := left({schema}.{prefix}normalised(heard), 200);
+    wanted constant text := regexp_replace(heard, '(^|\s)-("[^"]*"|\S+)', ' ', 'g');
+    normal constant text := left({schema}.{prefix}normalised(wanted), 200);
     bare constant text := {schema}.{prefix}unaccented(normal);
     pairs constant text[] := array(
         select distinct substr(' ' || bare || ' ', i, 2)
@@ -710,6 +713,9 @@ declare
     queries tsquery[];
     gains real[];
 begin
+    if normal = '' then
+        return;
+    end if;
     -- A word that is known is taken for what was meant, unless nothing is found so. Where still
     -- nothing is found, a name may lack words: rare ones tell most.
     for pass in 0..is_worded::integer * 2 loop
