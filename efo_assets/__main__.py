@@ -705,7 +705,13 @@ def _rows(rows: Sequence[Sequence[str | None]], names: Sequence[str], layout: st
 def _table(rows: Sequence[Sequence[object]], *headers: str) -> None:
     from tabulate import tabulate
 
-    click.echo(tabulate(rows, headers=headers, intfmt=","))
+    # Else a version 1.10, or an id, would be a number.
+    texts = [
+        place
+        for place in range(len(headers))
+        if not any(isinstance(row[place], int | float) for row in rows)
+    ]
+    click.echo(tabulate(rows, headers=headers, intfmt=",", disable_numparse=texts))
 
 
 if __name__ == "__main__":

@@ -163,6 +163,10 @@ def test_resolve_says_where_ids_lead_today(
     assert [row["id"] for row in rows] == asked, "in their order, and as often as they are there"
     assert [row["status"] for row in rows] == ["current", "unknown"] * 2
     assert (rows[0]["curie"], rows[0]["label"], rows[1]["label"]) == (curie, label, None)
+    ids.write_text("0000408\n1e5\n")
+    lines = command(environment, "resolve", str(ids)).stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["0000408", "1e5"], "ids are no numbers"
+    ids.write_text("\ufeff" + "\r\n\n".join(asked))
     lines = command(environment, "resolve", "--format", "tsv", str(ids)).stdout.splitlines()
     assert lines[0].split("\t")[:3] == ["id", "status", "curie"]
     assert lines[2].split("\t")[:3] == ["EFO_0000400", "unknown", ""]

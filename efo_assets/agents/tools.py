@@ -116,7 +116,8 @@ class Tools:
         """Find current terms by a name: a label or synonym, whatever its case and punctuation.
 
         Labels first, then exact synonyms, then others; `inherited_from` is an obsolete class that
-        had the name and that the term replaces. `is_ambiguous` says that several terms have it.
+        had the name and that the term replaces. `is_ambiguous` says that several terms have it as a
+        name of the same kind.
         """
         with self._reader.snapshot() as snapshot:
             rows = snapshot.rows("told_lookup", name=_one(name), most=limit)
@@ -253,7 +254,7 @@ class Tools:
         `via` names obsolete classes that do and that the term replaces. With `lost_in` such a class
         lost the id in that release, as it became obsolete.
         """
-        mesh_id = _one(class_id).upper().removeprefix("MESH:")
+        mesh_id = _one(class_id).strip().upper().removeprefix("MESH:")
         with self._reader.snapshot() as snapshot:
             values: dict[str, Any] = {"mesh_id": mesh_id, "iri": None, "most": limit}
             rows = snapshot.rows("told_mesh", **values)

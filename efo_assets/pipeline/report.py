@@ -35,7 +35,7 @@ _TITLES = {
 }
 _HEADLINES = {"added": "Added", "obsoleted": "Made obsolete", "relabelled": "Relabelled"}
 _GROWTH = ("terms", "synonyms", "xrefs", "mesh_terms")
-_IN_MARKDOWN = re.compile(r"[\\`*_{}\[\]()<>#+!|~@&]|://")
+_IN_MARKDOWN = re.compile(r"[\\`*_{}\[\]()<>#+!|~@&]|://|(?<=[Ww]{3})\.")
 _TOLD = 5
 """Classes of each list in the Markdown."""
 
@@ -240,15 +240,26 @@ def _told(report: Report, name: str, term: Term) -> str:
     if name == "removed":  # OLS has no page of it any more
         return f"{_markdown(term.curie)} {_markdown(term.before or term.label)}"
     if name == "obsoleted":
-        targets = report.replacements.get(term.iri, [])
-        led = [f"{each['curie'] or each['target']} {each['label'] or ''}" for each in targets]
-        replaced = _markdown("; ".join(map(str.strip, led)) or "nothing")
-        return f"{linked} {_markdown(term.before or '')}: replaced by {replaced}"
+        return f"{linked} {_markdown(term.before or '')}: {_markdown(_led(report, term))}"
     if name == "relabelled":
         return f"{linked} {_markdown(term.before or '')} → {_markdown(term.after or '')}"
     if name == "lost synonyms":
         return f"{linked} {_markdown(term.label)}: {_markdown(term.before or '')}"
     return f"{linked} {_markdown(term.after or term.before or term.label)}"
+
+
+def _led(report: Report, term: Term) -> str:
+    """Where an obsolete class leads, as `efo_resolve` tells."""
+    targets = report.replacements.get(term.iri, [])
+    for kind, verb in (("replaced_by", "replaced by"), ("consider", "consider")):
+        led = [
+            f"{each['curie']} {each['label']}"
+            for each in targets
+            if each["kind"] == kind and each["status"] in ("resolved", "ambiguous")
+        ]
+        if led:
+            return f"{verb} {'; '.join(led)}"
+    return "replaced by nothing"
 
 
 def _markdown(text: str) -> str:

@@ -113,6 +113,7 @@ VIEWS: tuple[View, ...] = (
         "leads today. `status` is current, replaced (by the term that the row names), ambiguous "
         "(several replace it), obsolete, vanished or unknown; `candidates` are those several, or "
         "what to consider instead.",
+        version=2,
         arguments="text[]",
         template="function_resolve_all",
     ),
@@ -149,7 +150,8 @@ VIEWS: tuple[View, ...] = (
     View(
         "diff",
         "What a release has other than an earlier one, in the words of `efo_changes`; what came "
-        "and went in between is not told.",
+        "and went in between is not told, and another replacement where the class was obsolete all "
+        "the while.",
         version=2,
         arguments="bigint, bigint",
     ),
@@ -185,9 +187,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "lookup",
         "Current terms with this label or synonym, whatever its case and punctuation; labels "
-        "first, then exact synonyms, then others, inherited ones last, with or without their "
-        "obsolete_.",
-        version=4,
+        "first, then exact synonyms, then others, of each the inherited last, with or without "
+        "their obsolete_.",
+        version=5,
         arguments="text",
     ),
     View(

@@ -278,7 +278,7 @@ def test_mesh_ids_that_a_replaced_class_lost_are_marked(server: DatabaseTarget) 
         own_database(server) as database,
         Warehouse(database, allow_shrink=True) as warehouse,
     ):
-        lost = [xref("o", "mesh", "d000009")]
+        lost = [xref("o", "mesh", "d000009"), xref("o", "mesh", "C14.280")]
         publish(warehouse, "1", terms=[term("a"), term("o")], xrefs=lost)
         old = term("o", is_obsolete=True, replaced_by=["EX:a"])
         publish(warehouse, "2", terms=[term("a"), old])
@@ -287,6 +287,10 @@ def test_mesh_ids_that_a_replaced_class_lost_are_marked(server: DatabaseTarget) 
             (row,) = tools.mesh(class_id).ontology_data.rows
             assert (row["curie"], row["via"], row["lost_in"]) == ("EX:a", [iri("o")], 2)
             assert row["relation"] is None
+        assert not tools.mesh("C14.280").ontology_data.rows, "tree numbers are no ids"
+        publish(warehouse, "3", terms=[term("a"), old], xrefs=[xref("a", "mesh", "D000009")])
+        (row,) = tools.mesh(" mesh:d000009\n").ontology_data.rows
+        assert (row["is_own"], row["lost_in"]) == (True, None), "a pair is told once"
 
 
 def test_changes_are_those_of_the_generator(url: str) -> None:

@@ -14,7 +14,7 @@ from efo_assets.warehouse.warehouse import Warehouse
 from efo_assets_tests.warehouse.loads import Rows, edge, iri, publish, synonym, term, xref
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}\u202egnp"
-MARKUP = "](javascript:alert(1)) **bold** <b> @channel https://evil.example | `x`"
+MARKUP = "](javascript:alert(1)) **bold** <b> @channel https://evil.example www.evil.example | `x`"
 
 
 class Page(HTMLParser):
@@ -125,9 +125,9 @@ def test_markdown_shows_text_as_it_is(warehouse: Warehouse) -> None:
     text = markdown(warehouse.report())
     (line,) = [line for line in text.splitlines() if "javascript" in line]
     unescaped = re.sub(
-        r"\\[\\`*_{}\[\]()<>#+!|~@&:]", "", line.partition(" ")[2].partition(">) ")[2]
+        r"\\[\\`*_{}\[\]()<>#+!|~@&:.]", "", line.partition(" ")[2].partition(">) ")[2]
     )
-    assert not re.search(r"[\[\]()<>*@|`]|://", unescaped)
+    assert not re.search(r"[\[\]()<>*@|`]|://|www\.", unescaped)
 
 
 def test_a_link_leads_to_the_class_at_ols_unless_it_is_gone(released: Warehouse) -> None:
@@ -146,6 +146,39 @@ def test_the_first_release_has_nothing_to_compare_with(warehouse: Warehouse) -> 
     page = Page(html(report, warehouse.schema))
     assert "no earlier release" in page.text
     assert "no earlier release" in markdown(report)
+
+
+def test_an_obsolete_class_leads_where_efo_resolve_does(warehouse: Warehouse) -> None:
+    warehouse.allow_shrink = True
+    obsoleted = {
+        "several": {"replaced_by": ["EX:one", "EX:two"], "consider": ["EX:root"]},
+        "weaker": {"consider": ["EX:two"]},
+        "text": {"replaced_by": ["nothing of use"]},
+        "dead": {"replaced_by": ["EX:weaker"]},
+        "none": {},
+    }
+    publish(warehouse, "1", **rows(*(term(name) for name in obsoleted)))
+    after = (term(name, is_obsolete=True, **told) for name, told in obsoleted.items())
+    publish(warehouse, "2", **rows(*after))
+    report = warehouse.report()
+    told = dict(re.findall(r"EX:(\w+)\]\(.*>\) label of \w+: (.*)", markdown(report)))
+    assert told == {
+        "several": "replaced by EX:one branch one; EX:two branch two",
+        "weaker": "consider EX:two branch two",
+        "text": "replaced by nothing",
+        "dead": "replaced by nothing",
+        "none": "replaced by nothing",
+    }
+    assert "None" not in Page(html(report, warehouse.schema)).text
+
+
+def test_a_class_that_comes_back_current_is_restored_once(warehouse: Warehouse) -> None:
+    warehouse.allow_shrink = True
+    publish(warehouse, "1", **rows(term("x", is_obsolete=True)))
+    publish(warehouse, "2", **rows())
+    publish(warehouse, "3", **rows(term("x")))
+    restored = warehouse.report().lists["restored"]
+    assert ([each.iri for each in restored.terms], restored.of_all) == ([iri("x")], 1)
 
 
 def test_a_list_says_how_many_it_leaves_out(warehouse: Warehouse) -> None:

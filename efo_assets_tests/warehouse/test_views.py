@@ -361,7 +361,7 @@ def test_a_replaced_class_is_followed_and_the_rows_tell_it(warehouse: Warehouse)
 OLD_AND_NEW = (
     *(term(name) for name in "ab"),
     term("o", is_obsolete=True, replaced_by=["EX:a"]),
-    term("q", is_obsolete=True, replaced_by=["EX:a", "EX:b"]),
+    term("q", is_obsolete=True, replaced_by=["EX:a", "EX:b"], consider=["EX_A1"]),
     term("r", is_obsolete=True, consider=["EX:b"]),
     term("s", is_obsolete=True),
     term("EX_A1", curie=None),

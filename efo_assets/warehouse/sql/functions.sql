@@ -129,6 +129,7 @@ begin atomic
             b.*,
             r.targets,
             r.names,
+            r.considered,
             case
                 when b.removed_in is not null then 'vanished'
                 when cardinality(r.targets) = 1 then 'replaced'
@@ -141,7 +142,10 @@ begin atomic
             select
                 array_agg(r.target_id order by r.ordinal)
                 filter (where r.kind = 'replaced_by') as targets,
-                array_agg(coalesce(n.curie, n.iri) order by r.ordinal) as names
+                array_agg(coalesce(n.curie, n.iri) order by r.ordinal)
+                filter (where r.kind = 'replaced_by') as names,
+                array_agg(coalesce(n.curie, n.iri) order by r.ordinal)
+                filter (where r.kind = 'consider') as considered
             from {schema}.{prefix}replacements as r
             join {schema}.{prefix}terms as n on n.id = r.target_id
             where r.term_id = b.id and r.status in ('resolved', 'ambiguous')
@@ -158,7 +162,9 @@ begin atomic
         t.label,
         l.iri,
         l.label,
-        case when l.status in ('ambiguous', 'obsolete') then coalesce(l.names, '{{}}') else '{{}}' end,
+        coalesce(
+            case l.status when 'ambiguous' then l.names when 'obsolete' then l.considered end, '{{}}'
+        ),
         l.removed_in
     from asked as a
     left join led as l on l.ordinal = a.ordinal

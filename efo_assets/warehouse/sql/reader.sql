@@ -186,9 +186,20 @@ with led as (
     from {schema}.{prefix}mesh_terms as m
     union all
     select
-        upper(x.accession), x.term_id, null, false, array[x.inherited_from], null, null, x.lost_in
+        upper(btrim(x.accession)),
+        x.term_id,
+        null,
+        false,
+        array[x.inherited_from],
+        null,
+        null,
+        x.lost_in
     from {schema}.{prefix}inherited_xrefs as x
-    where x.prefix = 'mesh'
+    where x.prefix = 'mesh' and upper(btrim(x.accession)) ~ {mesh_id}
+        and not exists (
+            select from {schema}.{prefix}mesh_terms as m
+            where m.term_id = x.term_id and m.mesh_id = upper(btrim(x.accession))
+        )
 )
 
 select

@@ -12,6 +12,15 @@ where c.release_id = %(release_id)s
     and c.kind = %(kind)s
     -- What a class lost that is obsolete or gone, it lost by that.
     and not (%(of_current)s and (t.is_obsolete or t.removed_in is not null))
+    -- One that comes back current and had gone as obsolete is restored by two rows.
+    and not (
+        c.kind = 'restored' and c.before is not null
+        and exists (
+            select from {schema}.{prefix}changes as o
+            where o.release_id = c.release_id and o.term_id = c.term_id
+                and o.kind = 'restored' and o.before is null
+        )
+    )
 order by c.ordinal
 limit %(most)s
 
@@ -25,7 +34,7 @@ select
                 'label', n.label, 'target', r.target
             )
             order by r.ordinal
-        ) filter (where r.kind is not null),
+        ) filter (where r.target is not null),
         '[]'
     )
 from {schema}.{prefix}terms as t
