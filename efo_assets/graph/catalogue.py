@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from efo_assets.errors import EfoError, OlsUnreachable, SettingsError
 from efo_assets.graph.descriptions import DATA_VERSION_TAG
-from efo_assets.graph.due import Tries
+from efo_assets.graph.due import OUTAGE_S, Tries
 from efo_assets.graph.ols import ATTEMPTS
 from efo_assets.graph.ontology import Ontology
 from efo_assets.graph.resources import PARTITION
@@ -114,6 +114,8 @@ class Seen(msgspec.Struct, frozen=True):
 
     releases: dict[str, tuple[str, float]] = {}
     vanished: list[str] = []
+    unanswered_since_s: float | None = None
+    """Since when OLS has not listed anything; None while it does."""
 
     @classmethod
     def read(cls, cursor: str | None) -> "Seen":
@@ -143,12 +145,13 @@ def catalogue_sensor(
     names, partitions = catalogue.names, catalogue.partitions
     automation = catalogue.when_to_look()
     confirm_s = automation.release_confirm_s
+    every_s = max(EVERY_S, confirm_s)
 
     @dg.sensor(
         name=names.sensor,
         job_name=names.job,
         required_resource_keys=catalogue.resources,
-        minimum_interval_seconds=max(EVERY_S, confirm_s),
+        minimum_interval_seconds=every_s,
         default_status=(
             dg.DefaultSensorStatus.RUNNING if automation.is_on else dg.DefaultSensorStatus.STOPPED
         ),
@@ -160,6 +163,7 @@ def catalogue_sensor(
     )
     def looks_for_news(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now_s, log, instance = clock(), scrubbing(context.log), context.instance
+        before = Seen.read(context.cursor)
         # Before the ledger: a run that ends between the two questions isn't taken for a failed one.
         under_way = _under_way(instance, names.job)
         try:
@@ -180,15 +184,20 @@ def catalogue_sensor(
         except EfoError as error:
             sentence = (
                 f"{shown(error)} No run was requested, no partition changed; the sensor asks again "
-                f"within {EVERY_S // 60} minutes."
+                f"within {math.ceil(every_s / 60)} minutes."
             )
-            if isinstance(error, OUTAGES):
-                return dg.SensorResult(skip_reason=sentence)
+            since_s = min(before.unanswered_since_s or now_s, now_s)
+            if isinstance(error, OUTAGES) and now_s - since_s < OUTAGE_S:
+                outage = msgspec.structs.replace(before, unanswered_since_s=since_s)
+                return dg.SensorResult(
+                    skip_reason=f"{sentence} For {(now_s - since_s) / 60:.0f} minutes so far; it "
+                    f"is an error after {OUTAGE_S / 60:.0f}.",
+                    cursor=outage.written(),
+                )
             raise TickFailed(sentence) from None
         if settings.limit is not None:
             sentence = "Nothing is requested, since EFO_LIMIT is set and its loads are no releases."
             return dg.SensorResult(skip_reason=sentence)
-        before = Seen.read(context.cursor)
         seen = _seen(before, listed, instance, partitions.name, now_s)
         due = []
         for each in listed:

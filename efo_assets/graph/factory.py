@@ -73,7 +73,8 @@ def _loading(
         names.job,
         selection=dg.AssetSelection.assets(*loaded),
         description="Download, stage, audit and publish the release that OLS serves now.",
-        tags={**ontology.run_tags, **tags_of_job(ontology)},
+        # A retry may land on a machine without the pages, and what stands is not loaded again.
+        tags={"dagster/retry_strategy": "ALL_STEPS", **ontology.run_tags, **tags_of_job(ontology)},
         # Whatever the code location's is: a process for each step would cost 1.7 s, and one load
         # is one writer.
         executor_def=dg.in_process_executor,

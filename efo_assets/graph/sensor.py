@@ -166,7 +166,7 @@ def in_time(work: Callable[[], T], limit_s: float) -> T:
 
 def _under_way(instance: dg.DagsterInstance, names: Names) -> str | None:
     """The id of a run that loads now or is in the queue, requested by the sensor or not."""
-    loaded = {names.raw, *map(names.staged, TABLES), *map(names.published, TABLES)}
+    loaded = {names.raw, names.release, *map(names.staged, TABLES), *map(names.published, TABLES)}
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
     for run in runs:
         if run.job_name == names.job or not loaded.isdisjoint(run.asset_selection or ()):

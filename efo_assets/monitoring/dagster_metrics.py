@@ -16,6 +16,7 @@ from efo_assets.graph.raw import LATENCY_QUANTILES, latency_key
 from efo_assets.graph.resources import PARTITION
 from efo_assets.graph.run_tags import GRAPH, is_of_catalogue, ontology_of
 from efo_assets.monitoring import catalogue
+from efo_assets.privacy.logs import logger
 
 RECENT_RUNS = 100
 """Runs looked at for jobs that are none of ours."""
@@ -39,6 +40,8 @@ ENDED_TICK = ("SUCCESS", "SKIPPED", "FAILURE")
 _STATUSES = [each for each in dg.DagsterRunStatus if each.value != "MANAGED"]
 _Figures = dict[catalogue.LabelValues, float]
 Metadata = Mapping[str, dg.MetadataValue[Any]]
+
+_log = logger(__name__)
 
 
 def read_instance(instance: dg.DagsterInstance) -> list[Metric]:
@@ -132,6 +135,8 @@ def _end_s(record: dg.RunRecord) -> float:
 
 def _of_assets(instance: dg.DagsterInstance) -> Iterator[Metric]:
     keys = instance.get_asset_keys(limit=MOST_ASSETS)
+    if len(keys) == MOST_ASSETS:
+        _log.warning("of Dagster's assets the first %d have metrics", MOST_ASSETS)
     entries = [record.asset_entry for record in instance.get_asset_records(keys)]
     events = {
         entry.asset_key: entry.last_materialization
@@ -157,7 +162,9 @@ def _ontology_of(event: dg.EventLogEntry) -> str:
     made = event.asset_materialization
     if made is None or made.partition is not None or RELEASE not in made.metadata:
         return ""
-    return str(made.metadata[RELEASE].value).split()[0]
+    # Other people's assets may have a `release`, too.
+    ontology, space, _ = str(made.metadata[RELEASE].value).partition(" ")
+    return ontology if space else ""
 
 
 def _downloads(

@@ -27,10 +27,10 @@ def page(data_dir: Path, path: str) -> bytes | None:
 
 
 def _found(folder: Path) -> Mapping[str, Path]:
-    """Files by schema; of each the latest."""
-    places = {PUBLIC: folder, **{each.parent.name: each for each in folder.glob(f"*/{LATEST}")}}
-    files = {schema: place / HTML_NAME for schema, place in sorted(places.items())}
-    return {schema: file for schema, file in files.items() if file.is_file()}
+    """Files by schema; of each the latest, since `public` may have been of the sample before."""
+    places = [(PUBLIC, folder), *((each.parent.name, each) for each in folder.glob(f"*/{LATEST}"))]
+    files = [(schema, file) for schema, place in places if (file := place / HTML_NAME).is_file()]
+    return dict(sorted(files, key=lambda each: (each[0], each[1].stat().st_mtime)))
 
 
 def _list(found: Mapping[str, Path]) -> str:

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from efo_assets import Catalogue, catalogue_graph
 from efo_assets.errors import SettingsError
-from efo_assets.graph.catalogue import catalogue_sensor
+from efo_assets.graph.catalogue import Seen, catalogue_sensor
+from efo_assets.graph.sensor import TickFailed
 from efo_assets.sample.catalogue import BAD, Member, by_id
 from efo_assets.sample.server import Sample, running_sample
 from efo_assets.settings import RELEASE_CONFIRM_S, DatabaseTarget
@@ -102,6 +103,21 @@ def daemon(catalogue: Catalogue) -> Iterator[Daemon]:
 
 def ontologies(requests: list[dg.RunRequest]) -> set[str | None]:
     return {each.partition_key for each in requests}
+
+
+def test_an_outage_of_ols_is_an_error_once_it_lasts_an_hour(
+    catalogue: Catalogue,
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        daemon = Daemon(catalogue.model_copy(update={"ols_url": "http://127.0.0.1:1"}), instance)
+        assert not daemon.tick(0)
+        assert "For 0 minutes so far; it is an error after 60." in daemon.said
+        assert not daemon.tick(HOUR_S - 1)
+        with pytest.raises(TickFailed, match="No run was requested"):
+            daemon.tick(1)
+        answering = Daemon(catalogue, instance, now_s=daemon.now_s, cursor=daemon.cursor)
+        answering.tick()
+        assert Seen.read(answering.cursor).unanswered_since_s is None
 
 
 def test_each_ontology_is_loaded_by_a_run_of_its_own_and_bad_ones_fail_alone(
@@ -219,7 +235,7 @@ def test_a_list_that_changes_while_it_is_read_is_not_believed(
 ) -> None:
     """A row that moves to a page that was read already would pass for one that vanished."""
     daemon.tick()
-    before = daemon.cursor
+    before = Seen.read(daemon.cursor)
     sample.catalogue = by_id([Member(f"many{number:02d}") for number in range(30)])
 
     async def hide_the_first(request: web.Request) -> None:
@@ -229,7 +245,8 @@ def test_a_list_that_changes_while_it_is_read_is_not_believed(
     sample.intercept = hide_the_first
     assert not daemon.tick()
     assert re.search(r"its list changes just now\. Nothing was changed;.*no partition", daemon.said)
-    assert daemon.cursor == before
+    seen = Seen.read(daemon.cursor)
+    assert (seen.releases, seen.vanished) == (before.releases, before.vanished)
 
 
 def test_chosen_are_those_by_pattern_and_size_and_so_many_at_once(

@@ -8,6 +8,10 @@ from typing import Any, TypeAlias
 import dagster as dg
 import psycopg
 import pytest
+
+# What the daemon reads; it is no public API.
+from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
+from dagster._core.storage.tags import RETRY_STRATEGY_TAG
 from pydantic import ValidationError
 
 from efo_assets import Ontology, ontology_graph
@@ -196,6 +200,11 @@ def test_the_database_may_be_a_resource_of_the_code_location(
         dg.build_sensor_context(instance, resources={"pg": Postgres(url=url)}) as context,
     ):
         assert "Nothing new" in str(sensor.evaluate_tick(context).skip_message)
+
+
+def test_a_retry_begins_with_the_download_since_its_machine_may_lack_the_pages(make: Make) -> None:
+    job = make("mondo").resolve_job_def("refresh_mondo")
+    assert ReexecutionStrategy[job.tags[RETRY_STRATEGY_TAG]] is ReexecutionStrategy.ALL_STEPS
 
 
 def test_a_sentence_names_where_the_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The endpoint, scraped over HTTP after real loads: every figure is what the sources say."""
 
+import os
 import re
 import signal
 from functools import partial
@@ -422,6 +423,12 @@ def test_the_reports_that_were_written_are_served(house: House) -> None:
             assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
             written = house.graph.data_dir / "exports" / "efo_release_report.html"
             assert answer.read() == written.read_bytes()
+        # What a load of the sample, or an earlier version, left for the same schema.
+        before = written.parent / "public" / "latest" / written.name
+        before.parent.mkdir(parents=True)
+        before.write_text("of the sample")
+        os.utime(before, (0, 0))
+        assert endpoint.get("/reports/public")[1] == written.read_text()
         assert endpoint.get("/reports/others")[0] == 200
         for path in ("/reports/none", "/reports/../exports", "/reports/%2e%2e", "/reportspublic"):
             with pytest.raises(HTTPError, match="404") as missing:

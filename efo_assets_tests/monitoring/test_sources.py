@@ -237,6 +237,22 @@ def test_failed_ticks_count_from_the_last_that_ended_well(instance: dg.DagsterIn
     }
 
 
+@pytest.mark.parametrize("release", ["", "2026-11"])
+def test_assets_of_others_are_no_ontologies(instance: dg.DagsterInstance, release: str) -> None:
+    @dg.asset(key=["theirs", "terms"])
+    def terms() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"release": release})
+
+    assert dg.materialize([terms], instance=instance).success
+    found = {
+        sample.labels["asset"]: sample.labels["ontology"]
+        for metric in read_instance(instance)
+        for sample in metric.samples
+        if "asset" in sample.labels
+    }
+    assert found == {"theirs/terms": ""}
+
+
 def test_of_two_sensors_of_one_name_the_one_that_ticked_last_counts(
     instance: dg.DagsterInstance,
 ) -> None:

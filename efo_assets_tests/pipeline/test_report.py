@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -150,7 +151,7 @@ def test_the_first_release_has_nothing_to_compare_with(warehouse: Warehouse) -> 
 
 def test_an_obsolete_class_leads_where_efo_resolve_does(warehouse: Warehouse) -> None:
     warehouse.allow_shrink = True
-    obsoleted = {
+    obsoleted: dict[str, Any] = {
         "several": {"replaced_by": ["EX:one", "EX:two"], "consider": ["EX:root"]},
         "weaker": {"consider": ["EX:two"]},
         "text": {"replaced_by": ["nothing of use"]},
