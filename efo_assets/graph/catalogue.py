@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Self
@@ -177,7 +177,8 @@ def catalogue_sensor(
                     ),
                     TICK_LIMIT_S,
                 )
-                schemas, unfit = _schemas(catalogue, filter(catalogue.wants, listed), context)
+                wanted = [each for each in listed if catalogue.wants(each)]
+                schemas, unfit = _schemas(catalogue, wanted, standing, context)
                 for ontology, sentence in unfit.items():
                     log.warning("%s", sentence)
                     warehouse.record_failure(ontology.replace("-", "_"), ontology, sentence)
@@ -196,7 +197,10 @@ def catalogue_sensor(
                 )
             raise TickFailed(sentence) from None
         if settings.limit is not None:
-            sentence = "Nothing is requested, since EFO_LIMIT is set and its loads are no releases."
+            sentence = (
+                "Nothing is requested, since EFO_LIMIT, or `limit` of the catalogue, is set and "
+                "its loads are no releases."
+            )
             return dg.SensorResult(skip_reason=sentence)
         seen = _seen(before, listed, instance, partitions.name, now_s)
         due = []
@@ -267,20 +271,29 @@ def _under_way(instance: dg.DagsterInstance, job: str) -> set[str]:
 
 
 def _schemas(
-    catalogue: Catalogue, wanted: Iterable[Listed], context: dg.SensorEvaluationContext
+    catalogue: Catalogue,
+    wanted: Sequence[Listed],
+    standing: Mapping[str, tuple[str | None, ...]],
+    context: dg.SensorEvaluationContext,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Where each ontology goes, by its id, and a sentence for each that can't go anywhere."""
     schemas: dict[str, str] = {}
     unfit = {}
+    ids = {each.ontology for each in wanted}
+    held_by = {schema: facts[0] for schema, facts in standing.items() if facts[0] in ids}
     for each in wanted:
         try:
             settings = catalogue.of(each.ontology).settings(resources=context.resources)
         except SettingsError as error:
             unfit[each.ontology] = shown(error)
             continue
-        if settings.schema in schemas.values():
+        # The one that stands, else the first that is listed.
+        holder = held_by.setdefault(settings.schema, each.ontology)
+        if holder != each.ontology:
             unfit[each.ontology] = (
-                f"{each.ontology} is left out: another ontology is loaded into {settings.schema}."
+                f"{each.ontology} is left out, since {holder} has the schema {settings.schema}, "
+                "which stays as it is: exclude one of the two, and load it by a component of its "
+                "own that names another `schema`."
             )
             continue
         schemas[each.ontology] = settings.schema

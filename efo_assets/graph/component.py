@@ -1,9 +1,10 @@
 """The components: the graph of an ontology, or of all, by a `defs.yaml`, in any project of `dg`."""
 
+import re
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from efo_assets.graph.catalogue import Catalogue
 from efo_assets.graph.factory import catalogue_graph, ontology_graph
@@ -19,6 +20,19 @@ class Scaffolded(BaseModel):
         description="Name of the environment variable that holds the postgresql:// URL.",
     )
 
+    @field_validator("id")
+    @classmethod
+    def _can_be_one(cls, value: str) -> str:
+        """Before `dg` makes the folder."""
+        return str(Ontology(id=value).id)
+
+    @field_validator("database")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z_]\w*", value, re.ASCII):
+            raise ValueError("it takes the name of an environment variable, not the URL itself.")
+        return value
+
 
 class OntologyScaffolder(dg.Scaffolder[Scaffolded]):
     """Writes the `defs.yaml` of one ontology."""
@@ -31,7 +45,7 @@ class OntologyScaffolder(dg.Scaffolder[Scaffolded]):
     def scaffold(self, request: dg.ScaffoldRequest[Scaffolded]) -> None:
         """Write it; a wrong id is refused before."""
         params = request.params
-        attributes: dict[str, Any] = {"id": Ontology(id=params.id).id}
+        attributes: dict[str, Any] = {"id": params.id}
         if params.database is not None:
             attributes["database"] = f"{{{{ env.{params.database} }}}}"
         dg.scaffold_component(request, attributes)

@@ -149,7 +149,7 @@ def decide(
         return Decision(
             Situation.LIMITED,
             f"{name} is not requested, since EFO_LIMIT is set and a load of {limit:,} classes is "
-            "no release: unset EFO_LIMIT.",
+            "no release: unset EFO_LIMIT, or `limit` of the graph.",
         )
     if under_way is not None:
         return Decision(

@@ -6,7 +6,7 @@ when a run begins. Keys and names of a graph are made in `Names` alone.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeAlias
 
 import dagster as dg
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -42,9 +42,26 @@ def _with_variables(context: dg.ResolutionContext, value: str | None) -> str | d
 
     Resolved at once, a variable that isn't set would mean no database of one's own.
     """
-    if value is not None and (variable := _VARIABLE.fullmatch(value)):
+    if value is not None and (variable := _VARIABLE.fullmatch(value.strip())):
         return dg.EnvVar(variable[1])
-    return context.resolve_value(value, as_type=str)
+    if value is not None and re.search(r"\{\{.*\benv\b", value):
+        raise ValueError(
+            "database takes a postgresql:// URL, or {{ env.NAME }} alone, for what the variable "
+            "NAME holds when a run begins."
+        )
+    return _given(context, value)
+
+
+def _given(context: dg.ResolutionContext, value: str | None) -> str | None:
+    """A text of YAML; where it names a variable that isn't set, it isn't left out."""
+    resolved = context.resolve_value(value, as_type=str)
+    return "" if value is not None and resolved is None else resolved
+
+
+_Given: TypeAlias = Annotated[
+    str | None,
+    dg.Resolver(_given, model_field_type=str | None, inject_before_resolve=False),
+]
 
 
 class Ontology(dg.Model, dg.Resolvable):
@@ -61,8 +78,8 @@ class Ontology(dg.Model, dg.Resolvable):
         arbitrary_types_allowed=True,
     )
 
-    id: str | None = Field(default=None, description="OLS id, such as mondo (EFO_ONTOLOGY).")
-    schema_: str | None = Field(
+    id: _Given = Field(default=None, description="OLS id, such as mondo (EFO_ONTOLOGY).")
+    schema_: _Given = Field(
         default=None,
         alias="schema",
         description="PostgreSQL schema of the published tables; left out, the id's own name.",
@@ -129,6 +146,19 @@ class Ontology(dg.Model, dg.Resolvable):
         description="On every run of its job, for Dagster's launchers and daemon, such as "
         "dagster-k8s/config.",
     )
+
+    @field_validator(*_VARIABLES, "database_resource")
+    @classmethod
+    def _holds_something(cls, value: Any) -> Any:
+        """Refuse a blank: of a variable it means the default, and here another place."""
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("it holds nothing: leave it out, or say what it is to be.")
+        return value
+
+    @field_validator("id")
+    @classmethod
+    def _as_ols_has_it(cls, value: str | None) -> str | None:
+        return value and value.strip().lower()
 
     @field_validator(*_VARIABLES)
     @classmethod
@@ -216,15 +246,15 @@ class Ontology(dg.Model, dg.Resolvable):
             return f"the resource {self.database_resource}"
         if isinstance(self.database, dg.EnvVar):
             return self.database.env_var_name
-        return f"the `database` of {self.id or DEFAULT}"
+        return f"the `database` of {self.names.graph}"
 
     def _database(self, resources: object) -> str | None:
         if self.database_resource is not None:
             found = getattr(resources, self.database_resource)
             url = found if isinstance(found, str) else getattr(found, "url", None)
-            if not isinstance(url, str):
+            if not isinstance(url, str) or not url.strip():
                 raise SettingsError(
-                    f"The database of {self.id or DEFAULT} is to be in the resource "
+                    f"The database of {self.names.graph} is to be in the resource "
                     f"{self.database_resource}, which is no postgresql:// URL and has none as its "
                     "`url`."
                 )
@@ -232,9 +262,9 @@ class Ontology(dg.Model, dg.Resolvable):
         if not isinstance(self.database, dg.EnvVar):
             return self.database
         url = self.database.get_value()
-        if not url:
+        if not url or not url.strip():
             raise SettingsError(
-                f"The database of {self.id or DEFAULT} is to be in {self.database.env_var_name}, "
+                f"The database of {self.names.graph} is to be in {self.database.env_var_name}, "
                 "which holds nothing: set it where the run's process starts."
             )
         return url

@@ -159,8 +159,8 @@ def in_time(work: Callable[[], T], limit_s: float) -> T:
         return result.result(timeout=limit_s)
     except TimeoutError:
         raise EfoError(
-            f"PostgreSQL and OLS together did not answer within {limit_s:g} s: look at "
-            "EFO_DATABASE_URL, EFO_OLS_URL and the network."
+            f"PostgreSQL and OLS together did not answer within {limit_s:g} s: look at the "
+            "addresses of both and at the network."
         ) from None
 
 

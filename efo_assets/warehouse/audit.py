@@ -81,7 +81,10 @@ _KEPT_PAGES = (
     "it comes out the same again from the kept pages until OLS has loaded the release anew, or "
     "until the folder `pages` in EFO_DATA_DIR is deleted and OLS is asked once more."
 )
-_ALLOW = f"If it is right, EFO_ALLOW_SHRINK=1 publishes it for one run; if not, {_KEPT_PAGES}"
+_ALLOW = (
+    "If it is right, EFO_ALLOW_SHRINK=1 publishes it for one run (allow_shrink in the launchpad, "
+    f"where a graph has settings of its own); if not, {_KEPT_PAGES}"
+)
 _SQL = (
     "It comes out the same again until a setting of this database, role or server that changes "
     "what SQL means is taken back; the samples name the expression."

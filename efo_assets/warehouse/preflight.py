@@ -191,7 +191,7 @@ def refuse_taken_names(connection: Connection, schema: Schema) -> None:
         raise SchemaDrift(
             f"A name that efo_assets needs is taken by what isn't of efo_assets: "
             f"{'; '.join(taken)}. Nothing was changed; rename it, or load into another schema "
-            "(EFO_SCHEMA)."
+            "(EFO_SCHEMA, `schema` of a component)."
         )
 
 
@@ -212,7 +212,8 @@ def _check_columns(connection: Connection, schema: Schema) -> None:
             f"The published tables were made by {made_by} in format {published}, and this is "
             f"{migrations.THIS_CODE}, which knows formats up to {FORMAT_VERSION}: "
             f"{'; '.join(differences)}. Nothing was downloaded or changed; upgrade efo_assets to "
-            "that version or a later one, or load into another schema (EFO_SCHEMA)."
+            "that version or a later one, or load into another schema (EFO_SCHEMA, `schema` of a "
+            "component)."
         )
     if differences:
         raise SchemaDrift(

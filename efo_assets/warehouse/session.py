@@ -160,7 +160,8 @@ _FAILURES = (
         ),
         errors.WarehouseError,
         "A name in {place} that {doing} needs is taken ({reason}{hint}): {nothing_lost}; rename "
-        "what has it, or load into another schema (EFO_SCHEMA), and run again.",
+        "what has it, or load into another schema (EFO_SCHEMA, `schema` of a component), and run "
+        "again.",
     ),
     _Failure(
         (psycopg.IntegrityError,),

@@ -34,13 +34,14 @@ def predecessor(
     if current.ontology != source.ontology:
         raise PublicationRefused(
             f"Schema {schema} holds {current.ontology}, and the load is {source.ontology}: nothing "
-            "was published; set EFO_SCHEMA to another schema."
+            "was published; load into another schema (EFO_SCHEMA, `schema` of a component)."
         )
     if source.limit is not None and not current.is_partial:
         raise PublicationRefused(
             f"The load holds the first {source.limit:,} classes only (EFO_LIMIT) and can't replace "
-            f"the whole release in schema {schema}, which stays: unset EFO_LIMIT, or set "
-            "EFO_SCHEMA to another schema for the quick look."
+            f"the whole release in schema {schema}, which stays: unset EFO_LIMIT (`limit` of a "
+            "graph or in the launchpad), or load into another schema (EFO_SCHEMA, `schema` of a "
+            "component) for the quick look."
         )
     if not allow_older and _is_older(connection, schema, source, current):
         raise PublicationRefused(

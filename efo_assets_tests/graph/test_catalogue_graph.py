@@ -186,7 +186,10 @@ def test_an_ontology_whose_schema_is_taken_fails_alone(
     assert states["a_b"] == (
         "a_b",
         "failed",
-        "a_b is left out: another ontology is loaded into a_b.",
+        (
+            "a_b is left out, since a-b has the schema a_b, which stays as it is: exclude one of "
+            "the two, and load it by a component of its own that names another `schema`."
+        ),
     )
     for name in ("ols", "public"):
         schema, state, why = states[name]
@@ -197,6 +200,17 @@ def test_an_ontology_whose_schema_is_taken_fails_alone(
     assert ask(database, "select to_regclass('public.terms'), to_regnamespace('ols')") == [
         (None, None)
     ]
+
+
+def test_of_two_for_one_schema_the_one_that_stands_keeps_it(daemon: Daemon, sample: Sample) -> None:
+    sample.catalogue = by_id([Member("a_b")])
+    daemon.tick()
+    for request in daemon.tick():
+        assert daemon.run(request).success
+    sample.catalogue = by_id([Member("a-b"), Member("a_b")])
+    sample.state.releases["a_b"] = 2
+    daemon.tick()
+    assert ontologies(daemon.tick()) == {"a_b"}
 
 
 def test_verdicts_are_kept_by_partition(daemon: Daemon) -> None:

@@ -198,6 +198,41 @@ def test_a_wrong_value_is_named_by_the_check_of_the_file(project: Path) -> None:
     assert "page_size takes a whole number from 1 to 1000; it holds '5000'." in said
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("schema: '{{ env.NOT_SET }}'", "schema"),
+        ("database: 'postgresql://me:{{ env.NOT_SET }}@h/d'", "{{ env.NAME }} alone"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_no_default(project: Path, line: str, said: str) -> None:
+    folder = project / "src" / "theirs" / "defs" / "mondo"
+    folder.mkdir()
+    (folder / "defs.yaml").write_text(f"type: {TYPE}\nattributes:\n  id: mondo\n  {line}\n")
+    checked = run_dg(project, "check", "defs")
+    assert checked.returncode != 0
+    assert said in " ".join((checked.stdout + checked.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--id", "Bad Id!"], "id takes an OLS ontology id"),
+        (
+            ["--id", "mondo", "--database", "postgresql://reader@h/d"],
+            "it takes the name of an environment variable",
+        ),
+    ],
+)
+def test_what_can_not_be_scaffolded_leaves_nothing(
+    project: Path, words: list[str], said: str
+) -> None:
+    made = run_dg(project, "scaffold", "defs", TYPE, "mondo", *words)
+    assert made.returncode != 0
+    assert said in " ".join((made.stdout + made.stderr).split())
+    assert not (project / "src" / "theirs" / "defs" / "mondo").exists()
+
+
 def test_what_is_scaffolded_in_this_repository_is_loaded_by_it(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, tmp_path)

@@ -15,6 +15,7 @@ from dagster._core.storage.tags import RETRY_STRATEGY_TAG
 from pydantic import ValidationError
 
 from efo_assets import Ontology, ontology_graph
+from efo_assets.errors import SettingsError
 from efo_assets.graph import raw
 from efo_assets.graph.checks import PASSED_AUDIT
 from efo_assets.sample.catalogue import Member
@@ -205,6 +206,27 @@ def test_the_database_may_be_a_resource_of_the_code_location(
 def test_a_retry_begins_with_the_download_since_its_machine_may_lack_the_pages(make: Make) -> None:
     job = make("mondo").resolve_job_def("refresh_mondo")
     assert ReexecutionStrategy[job.tags[RETRY_STRATEGY_TAG]] is ReexecutionStrategy.ALL_STEPS
+
+
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_a_blank_is_no_default(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    """An empty database would be the embedded one, an empty schema that of EFO."""
+    for name in ("id", "schema", "database", "database_resource", "ols_url", "data_dir"):
+        with pytest.raises(ValidationError, match="it holds nothing: leave it out"):
+            Ontology.model_validate({"id": "mondo", name: blank})
+    monkeypatch.setenv("BLANK", blank)
+    monkeypatch.setenv("EFO_DATABASE_URL", "postgresql://reader@localhost/other")
+    for attributes, said in (
+        ({"database": dg.EnvVar("BLANK")}, "is to be in BLANK, which holds nothing"),
+        ({"database_resource": "pg"}, "is to be in the resource pg, which is no postgresql:// URL"),
+    ):
+        ontology = Ontology.model_validate({"id": "mondo", **attributes})
+        with pytest.raises(SettingsError, match=f"The database of mondo {said}"):
+            ontology.settings(resources=SimpleNamespace(pg=blank))
+
+
+def test_ids_are_as_ols_has_them() -> None:
+    assert Ontology(id=" HP ").id == "hp"
 
 
 def test_a_sentence_names_where_the_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
