@@ -5,6 +5,7 @@ there are show up by their names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import takewhile
 from typing import Any
 
@@ -136,7 +137,7 @@ def _end_s(record: dg.RunRecord) -> float:
 def _of_assets(instance: dg.DagsterInstance) -> Iterator[Metric]:
     keys = instance.get_asset_keys(limit=MOST_ASSETS)
     if len(keys) == MOST_ASSETS:
-        _log.warning("of Dagster's assets the first %d have metrics", MOST_ASSETS)
+        _tell_of_the_limit()
     entries = [record.asset_entry for record in instance.get_asset_records(keys)]
     events = {
         entry.asset_key: entry.last_materialization
@@ -155,6 +156,12 @@ def _of_assets(instance: dg.DagsterInstance) -> Iterator[Metric]:
             for ontology, metadata in _downloads(instance, key, event).items()
         }
     )
+
+
+@cache
+def _tell_of_the_limit() -> None:
+    """Once, since Prometheus asks every few seconds."""
+    _log.warning("of Dagster's assets the first %d have metrics", MOST_ASSETS)
 
 
 def _ontology_of(event: dg.EventLogEntry) -> str:

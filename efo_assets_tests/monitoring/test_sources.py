@@ -26,6 +26,7 @@ from prometheus_client.metrics_core import Metric
 
 from efo_assets.errors import DatabaseUnavailable
 from efo_assets.graph.raw import latency_quantiles
+from efo_assets.monitoring import dagster_metrics
 from efo_assets.monitoring.catalogue import RELEASE_ID
 from efo_assets.monitoring.dagster_metrics import read_instance
 from efo_assets.monitoring.sources import Source, Sources
@@ -251,6 +252,20 @@ def test_assets_of_others_are_no_ontologies(instance: dg.DagsterInstance, releas
         if "asset" in sample.labels
     }
     assert found == {"theirs/terms": ""}
+
+
+def test_that_assets_are_left_out_is_logged_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @dg.asset
+    def theirs() -> None: ...
+
+    assert dg.materialize([theirs], instance=instance).success
+    monkeypatch.setattr(dagster_metrics, "MOST_ASSETS", 1)
+    dagster_metrics._tell_of_the_limit.cache_clear()
+    for _ in range(2):
+        read_instance(instance)
+    assert caplog.messages.count("of Dagster's assets the first 1 have metrics") == 1
 
 
 def test_of_two_sensors_of_one_name_the_one_that_ticked_last_counts(
